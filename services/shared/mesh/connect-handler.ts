@@ -1,0 +1,95 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { Code, ConnectError, type ConnectRouter, createConnectRouter, type Interceptor } from "@connectrpc/connect";
+import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
+import {
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from "@connectrpc/connect-node";
+import type { Log } from "../telemetry/log.ts";
+import { answerJson, type PlainHandler } from "./operations.ts";
+
+/** What the handler of all RPCs of a server needs. */
+export interface ConnectHandlerOptions {
+  readonly routes: (router: ConnectRouter) => void;
+  readonly interceptors: Interceptor[];
+  /** Largest message, after decompression, bytes. */
+  readonly readMaxBytes: number;
+  /** Aborts when calls in flight have to end now. */
+  readonly shutdownSignal: AbortSignal;
+  /** Answers a path that is no RPC. */
+  readonly fallback: PlainHandler;
+  readonly log: Log;
+}
+
+/**
+ * Serves RPCs in all three protocols from node:http or node:http2. In place of `connectNodeAdapter`, which lets a
+ * request with a malformed authority throw into the event loop, writes failures to standard error as text, and takes
+ * bytes that are not UTF-8 in JSON for U+FFFD.
+ */
+export function createConnectHandler(options: ConnectHandlerOptions): PlainHandler {
+  const router = createConnectRouter({
+    acceptCompression: [compressionGzip],
+    interceptors: options.interceptors,
+    // The default passes over unknown fields and enum names: a misspelt limit would become no limit.
+    jsonOptions: { ignoreUnknownFields: false },
+    readMaxBytes: options.readMaxBytes,
+    shutdownSignal: options.shutdownSignal,
+  });
+  options.routes(router);
+  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+
+  return (request, response) => {
+    const [path = ""] = (request.url ?? "").split("?", 1);
+    const handler = handlers.get(path);
+    if (handler === undefined) return options.fallback(request, response);
+    let universal: UniversalServerRequest;
+    try {
+      universal = toUniversal(request, response);
+    } catch {
+      // The authority or path comes from outside and may be no URL at all.
+      return answerJson(response, 400, {
+        code: "invalid_argument",
+        message: "Cannot serve request: its authority or path is malformed",
+      });
+    }
+    handler(universal)
+      .then((answer) => universalResponseToNodeResponse(answer, response))
+      .catch((error: unknown) => {
+        // The peer went away in the middle of the answer, or the handler of the protocol itself failed.
+        options.log.debug({ err: error, path }, "RPC cut");
+        response.destroy();
+      });
+  };
+}
+
+function toUniversal(request: IncomingMessage, response: ServerResponse): UniversalServerRequest {
+  const universal = universalRequestFromNodeRequest(
+    request as IncomingMessage | Http2ServerRequest as never,
+    response as ServerResponse | Http2ServerResponse as never,
+    undefined,
+    undefined,
+  );
+  const isPlainJson =
+    request.headers["content-type"]?.startsWith("application/json") === true &&
+    (request.headers["content-encoding"] ?? "identity") === "identity";
+  if (!isPlainJson) return universal;
+  return { ...universal, body: refuseBadUtf8(universal.body as AsyncIterable<Uint8Array>) };
+}
+
+async function* refuseBadUtf8(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  const check = (chunk?: Uint8Array) => {
+    try {
+      decoder.decode(chunk, { stream: chunk !== undefined });
+    } catch (cause) {
+      throw new ConnectError("the body is not valid UTF-8", Code.InvalidArgument, undefined, undefined, cause);
+    }
+  };
+  for await (const chunk of body) {
+    check(chunk);
+    yield chunk;
+  }
+  check();
+}

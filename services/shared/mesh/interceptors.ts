@@ -1,0 +1,87 @@
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { WeirError } from "../errors/weir-error.ts";
+import { toConnectError } from "../errors/wire.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import type { Health } from "./health.ts";
+
+/**
+ * Turns what a handler throws into what a caller may see, logs what is our own fault, and measures. The outermost
+ * interceptor, so that the others' refusals take the same way.
+ */
+export function createErrorInterceptor(
+  log: Log,
+  metrics?: Pick<Metrics, "rpc_server_call_duration_seconds">,
+): Interceptor {
+  return (next) => async (request) => {
+    const method = `${request.service.typeName}/${request.method.name}`;
+    const begin = performance.now();
+    const settle = (error?: unknown): ConnectError | undefined => {
+      const sent = error === undefined ? undefined : toConnectError(error);
+      const status = sent === undefined ? "OK" : Code[sent.code];
+      metrics?.rpc_server_call_duration_seconds.observe(
+        { rpc_method: method, rpc_response_status_code: status },
+        (performance.now() - begin) / 1000,
+      );
+      if (sent?.code === Code.Internal || sent?.code === Code.DataLoss) log.error({ err: error, method }, "RPC failed");
+      else if (sent !== undefined) log.debug({ err: error, method }, "RPC refused");
+      return sent;
+    };
+    try {
+      const response = await next(request);
+      if (response.stream) return { ...response, message: settleAtEnd(response.message, settle) };
+      settle();
+      return response;
+    } catch (error) {
+      throw settle(error);
+    }
+  };
+}
+
+async function* settleAtEnd<T>(messages: AsyncIterable<T>, settle: (error?: unknown) => unknown): AsyncGenerator<T> {
+  let settled = false;
+  try {
+    yield* messages;
+    settled = true;
+    settle();
+  } catch (error) {
+    settled = true;
+    throw settle(error);
+  } finally {
+    // A caller who leaves ends this generator where it yields: neither of the above is reached.
+    if (!settled) settle(new ConnectError("the caller left", Code.Canceled));
+  }
+}
+
+/**
+ * Ends streams that would never end by themselves when the process drains, with DRAINING, so that their callers go to
+ * another instance: every server stream whose name begins with "Watch", of ours and of others (health has its own end).
+ */
+export function createDrainInterceptor(health: Health): Interceptor {
+  return (next) => async (request) => {
+    const response = await next(request);
+    const isWatch = request.method.name.startsWith("Watch") && request.service.typeName !== "grpc.health.v1.Health";
+    if (!response.stream || !isWatch) return response;
+    return { ...response, message: untilDrained(response.message, health.draining) };
+  };
+}
+
+async function* untilDrained<T>(messages: AsyncIterable<T>, draining: AbortSignal): AsyncGenerator<T> {
+  const { promise: drained, resolve } = Promise.withResolvers<"drained">();
+  const onDrain = () => resolve("drained");
+  if (draining.aborted) onDrain();
+  draining.addEventListener("abort", onDrain, { once: true });
+  const iterator = messages[Symbol.asyncIterator]();
+  try {
+    while (true) {
+      const result = await Promise.race([iterator.next(), drained]);
+      if (result === "drained") throw new WeirError("DRAINING", "Cannot go on watching: the instance is draining");
+      if (result.done) return;
+      yield result.value;
+    }
+  } finally {
+    draining.removeEventListener("abort", onDrain);
+    // Not awaited: an iterator that waits for its next value ends only after that.
+    iterator.return?.()?.catch(() => undefined);
+  }
+}

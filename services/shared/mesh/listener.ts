@@ -1,0 +1,232 @@
+import http from "node:http";
+import http2 from "node:http2";
+import net from "node:net";
+import type { Duplex } from "node:stream";
+import tls from "node:tls";
+import type { Address } from "../settings.ts";
+import type { PlainHandler } from "./operations.ts";
+import type { Tls } from "./tls.ts";
+
+/** Bounds of a listener. All have defaults that suit a service. */
+export interface ListenerLimits {
+  /** How long a peer may take to send a request's headers, or a TLS handshake, milliseconds. Default 10,000. */
+  readonly headersTimeoutMs?: number;
+  /** How long a peer may take to send a whole request, milliseconds. Default 60,000. */
+  readonly requestTimeoutMs?: number;
+  /** Largest headers of a request, bytes. Default 16 KiB. */
+  readonly headerMaxBytes?: number;
+  /** Largest number of connections at a time; more are closed at once. Default 10,000. */
+  readonly maxConnections?: number;
+}
+
+/** Serves HTTP/1.1 and HTTP/2 on one port. */
+export interface Listener {
+  /** Where it listens; the port is the real one when 0 was asked. */
+  readonly address: Address;
+  /** Takes no more connections, tells peers to go (GOAWAY, `connection: close`), resolves when all have gone. */
+  drain(): Promise<void>;
+  /** Cuts all connections. Resolves when the port is free. */
+  close(): Promise<void>;
+}
+
+/** The first bytes of the HTTP/2 preface (RFC 9113, section 3.4). No method of HTTP/1.1 begins so. */
+const PREFACE = Buffer.from("PRI");
+
+/**
+ * Listens for HTTP/1.1 and HTTP/2 on one port. In plain text the first three bytes tell which it is, as Node has no
+ * listener for both (https://github.com/nodejs/node/issues/44887); under TLS, ALPN does. Rejects when the port is taken.
+ */
+export async function listen(options: {
+  readonly listen: Address;
+  readonly tls: Tls | undefined;
+  /** Whether a peer must have a certificate of the mesh's authorities. */
+  readonly mutual: boolean;
+  readonly handler: PlainHandler;
+  readonly limits: ListenerLimits | undefined;
+}): Promise<Listener> {
+  const {
+    headersTimeoutMs = 10_000,
+    requestTimeoutMs = 60_000,
+    headerMaxBytes = 16 << 10,
+    maxConnections = 10_000,
+  } = options.limits ?? {};
+  const sockets = new Set<net.Socket>();
+  const sessions = new Set<http2.ServerHttp2Session>();
+  let draining = false;
+
+  const h1 = http.createServer(
+    {
+      maxHeaderSize: headerMaxBytes,
+      headersTimeout: headersTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: Math.min(1_000, headersTimeoutMs),
+      keepAliveTimeout: 75_000,
+    },
+    (request, response) => {
+      if (draining) response.setHeader("connection", "close");
+      response.once("close", () => draining && h1.closeIdleConnections());
+      options.handler(request, response);
+    },
+  );
+  h1.on("clientError", answerBrokenRequest);
+  // Node starts its watch over slow requests when a server listens. This one never does: it is fed.
+  h1.emit("listening");
+
+  const h2 = http2.createServer(
+    {
+      settings: { maxConcurrentStreams: 100, maxHeaderListSize: headerMaxBytes },
+      maxHeaderListPairs: 128,
+      maxSessionMemory: 16,
+    },
+    (request, response) => {
+      watchSlowBody(request, response, requestTimeoutMs);
+      options.handler(request as unknown as http.IncomingMessage, response as unknown as http.ServerResponse);
+    },
+  );
+  h2.on("session", (session) => {
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+    if (draining) session.close();
+  });
+  // An error of one session or stream is its peer's affair; without a listener it would end the process.
+  h2.on("sessionError", () => undefined);
+
+  const feed = (socket: Duplex, isHttp2: boolean) => void (isHttp2 ? h2 : h1).emit("connection", socket);
+  const accept = (socket: net.Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    // Finds peers whose machine is gone.
+    socket.setKeepAlive(true, 60_000);
+    socket.on("error", () => socket.destroy());
+  };
+
+  const server =
+    options.tls === undefined
+      ? net.createServer({ noDelay: true }, (socket) => {
+          accept(socket);
+          sniff(socket, headersTimeoutMs, (isHttp2) => feed(socket, isHttp2));
+        })
+      : tls.createServer(
+          {
+            cert: options.tls.certificate,
+            key: options.tls.key,
+            ...(options.tls.authorities !== undefined && options.mutual && { ca: options.tls.authorities }),
+            requestCert: options.mutual,
+            rejectUnauthorized: options.mutual,
+            minVersion: "TLSv1.2",
+            ALPNProtocols: ["h2", "http/1.1"],
+            handshakeTimeout: headersTimeoutMs,
+            noDelay: true,
+          },
+          (socket) => {
+            accept(socket);
+            feed(socket, socket.alpnProtocol === "h2");
+          },
+        );
+  server.maxConnections = maxConnections;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host: options.listen.host, port: options.listen.port }, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+  // After it listens, an error (no file descriptors left) concerns one connection, and the next may fare better.
+  server.on("error", () => undefined);
+  const { address: host, port } = server.address() as net.AddressInfo;
+  const closed = new Promise<void>((resolve) => server.once("close", resolve));
+
+  return {
+    address: { host, port },
+    drain() {
+      draining = true;
+      server.close();
+      h1.closeIdleConnections();
+      // GOAWAY: no new streams, those that run may finish (RFC 9113, section 6.8).
+      for (const session of sessions) session.close();
+      return closed;
+    },
+    close() {
+      draining = true;
+      server.close();
+      for (const session of sessions) session.destroy();
+      for (const socket of sockets) socket.destroy();
+      // Ends the watch over slow requests.
+      h1.close();
+      return closed;
+    },
+  };
+}
+
+/** Tells whether a plain-text connection begins as HTTP/2, and hands it on as if nothing had been read. */
+function sniff(socket: net.Socket, timeoutMs: number, decided: (isHttp2: boolean) => void): void {
+  let seen = Buffer.alloc(0);
+  const timer = setTimeout(() => socket.destroy(), timeoutMs);
+  socket.once("close", () => clearTimeout(timer));
+  const onReadable = () => {
+    const bytes: Buffer | null = socket.read();
+    if (bytes === null) return;
+    seen = Buffer.concat([seen, bytes]);
+    const compared = Math.min(seen.length, PREFACE.length);
+    const matches = seen.subarray(0, compared).equals(PREFACE.subarray(0, compared));
+    if (matches && compared < PREFACE.length) return;
+    socket.off("readable", onReadable);
+    clearTimeout(timer);
+    socket.unshift(seen);
+    decided(matches);
+  };
+  socket.on("readable", onReadable);
+}
+
+/** HTTP/1.1 has a limit for the time of a whole request; HTTP/2 in Node has none. */
+function watchSlowBody(
+  request: http2.Http2ServerRequest,
+  response: http2.Http2ServerResponse,
+  timeoutMs: number,
+): void {
+  const timer = setTimeout(() => {
+    if (!response.headersSent) {
+      const [status, , body] = describeBroken("ERR_HTTP_REQUEST_TIMEOUT");
+      response.writeHead(status, { "content-type": "application/json" }).end(body);
+    }
+    request.stream.close(http2.constants.NGHTTP2_CANCEL);
+  }, timeoutMs).unref();
+  const stop = () => clearTimeout(timer);
+  request.once("end", stop);
+  request.stream.once("close", stop);
+  request.on("error", () => undefined);
+}
+
+const BROKEN: Readonly<Record<string, readonly [status: number, phrase: string, code: string, state: string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "request_timeout", "it took too long to arrive"],
+  HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "headers_too_large", "its headers are too large"],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, "Payload Too Large", "chunk_too_large", "its chunk extensions are too large"],
+};
+
+/**
+ * The answer to what is not a whole request. Its dialect is not known then: the body is what clients of the OpenAI
+ * format read, with a top-level code and message as those of Connect do.
+ */
+function describeBroken(errorCode: string | undefined): readonly [status: number, phrase: string, body: string] {
+  const [status, phrase, code, state] = BROKEN[errorCode ?? ""] ?? [
+    400,
+    "Bad Request",
+    "malformed_request",
+    "it is not HTTP",
+  ];
+  const message = `Cannot serve request: ${state}`;
+  const error = { message, type: "invalid_request_error", param: null, code };
+  return [status, phrase, JSON.stringify({ error, code: "invalid_argument", message })];
+}
+
+function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
+  const answering = (socket as { _httpMessage?: http.ServerResponse | null })._httpMessage;
+  if (error.code === "ECONNRESET" || !socket.writable || answering?.headersSent) {
+    // A second answer in the middle of the first would be taken for part of it.
+    socket.destroy();
+    return;
+  }
+  const [status, phrase, body] = describeBroken(error.code);
+  const head = `HTTP/1.1 ${status} ${phrase}\r\nconnection: close\r\ncontent-type: application/json\r\n`;
+  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, () => socket.destroy());
+}

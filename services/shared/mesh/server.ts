@@ -1,0 +1,128 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { DescService } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
+import { Health as HealthProto } from "../../../gen/grpc/health/v1/health_pb.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import type { Address } from "../settings.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { createConnectHandler } from "./connect-handler.ts";
+import type { Health } from "./health.ts";
+import { createHealthService } from "./health-service.ts";
+import { createDrainInterceptor, createErrorInterceptor } from "./interceptors.ts";
+import { type ListenerLimits, listen } from "./listener.ts";
+import { answerJson, type PlainHandler } from "./operations.ts";
+import { routeReflection } from "./reflection-service.ts";
+import { checkListen, type Tls } from "./tls.ts";
+import { createValidation } from "./validate.ts";
+
+/** What a server of the mesh serves, and to whom. */
+export interface MeshServerOptions {
+  readonly listen: Address;
+  /** Without it the server speaks plain text, and refuses to listen beyond loopback. */
+  readonly tls?: Tls | undefined;
+  /**
+   * Who may connect under TLS: peers with a certificate of the mesh (the default: each other's services and operators),
+   * or anyone (a router's callers, who bring a key instead).
+   */
+  readonly clients?: "certified" | "anyone";
+  /** Registers the services with their implementations. */
+  readonly routes: (router: ConnectRouter) => void;
+  /** The same services, for health and reflection. */
+  readonly services: readonly DescService[];
+  /** Whether server reflection (v1 and v1alpha) is served. */
+  readonly reflection: boolean;
+  readonly health: Health;
+  /** Answers a path that is no RPC. Default: 404. */
+  readonly fallback?: PlainHandler;
+  /** Tried before everything else, with the raw request: true when it took the request over. */
+  readonly first?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** Run after errors are caught and messages are validated, outermost first. */
+  readonly interceptors?: readonly Interceptor[];
+  /** Largest message, after decompression, bytes. Default 4 MiB. */
+  readonly readMaxBytes?: number;
+  readonly limits?: ListenerLimits;
+  readonly metrics?: Pick<Metrics, "rpc_server_call_duration_seconds">;
+  readonly log: Log;
+  readonly clock?: Clock;
+}
+
+/** A server that listens. */
+export interface MeshServer {
+  /** Where it listens; the port is the real one when 0 was asked. */
+  readonly address: Address;
+  /**
+   * Says not ready, takes no more connections, ends watches, lets calls in flight finish for at most `deadlineMs`
+   * milliseconds, then cuts what is left. Resolves when the port is free.
+   */
+  drain(deadlineMs: number): Promise<void>;
+  /** Cuts everything at once. Resolves when the port is free. */
+  close(): Promise<void>;
+}
+
+/** How long calls that were told to end may take to say so to their callers, milliseconds. */
+const FAREWELL_MS = 250;
+
+/**
+ * Starts a server of the mesh: gRPC, gRPC-Web and Connect over HTTP/1.1 and HTTP/2 on one port, with health, reflection,
+ * validation and errors the same for every service. Rejects with SETTING_INVALID where it would speak plain text beyond
+ * loopback, and with the system's error when it cannot listen.
+ */
+export async function startMeshServer(options: MeshServerOptions): Promise<MeshServer> {
+  const { health, log, clients = "certified", clock = systemClock } = options;
+  checkListen(options.listen, options.tls, clients);
+  const shutdown = new AbortController();
+  const connect = createConnectHandler({
+    routes(router) {
+      router.service(HealthProto, createHealthService(health, options.services));
+      if (options.reflection) routeReflection(router, [...options.services, HealthProto]);
+      options.routes(router);
+    },
+    interceptors: [
+      createErrorInterceptor(log, options.metrics),
+      createDrainInterceptor(health),
+      createValidation(),
+      ...(options.interceptors ?? []),
+    ],
+    readMaxBytes: options.readMaxBytes ?? 4 << 20,
+    shutdownSignal: shutdown.signal,
+    fallback: options.fallback ?? answerNotFound,
+    log,
+  });
+  const { first } = options;
+  const listener = await listen({
+    listen: options.listen,
+    tls: options.tls,
+    mutual: clients === "certified" && options.tls?.authorities !== undefined,
+    handler:
+      first === undefined
+        ? connect
+        : (request, response) => void (first(request, response) || connect(request, response)),
+    limits: options.limits,
+  });
+
+  return {
+    address: listener.address,
+    async drain(deadlineMs) {
+      health.drain();
+      const patience = new AbortController();
+      const drained = listener.drain().finally(() => patience.abort());
+      await clock.sleep(deadlineMs, patience.signal).catch(() => undefined);
+      if (!patience.signal.aborted) {
+        shutdown.abort(new ConnectError("the instance is draining", Code.Unavailable));
+        await clock.sleep(FAREWELL_MS, patience.signal).catch(() => undefined);
+      }
+      await listener.close();
+      await drained;
+    },
+    async close() {
+      health.drain();
+      shutdown.abort(new ConnectError("the instance is closing", Code.Unavailable));
+      await listener.close();
+    },
+  };
+}
+
+function answerNotFound(_request: IncomingMessage, response: ServerResponse): void {
+  answerJson(response, 404, { code: "not_found", message: "Cannot serve request: no such path" });
+}

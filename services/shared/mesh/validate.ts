@@ -1,0 +1,79 @@
+import type { DescMessage, Message } from "@bufbuild/protobuf";
+import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
+import { createValidator, type Violation } from "@bufbuild/protovalidate";
+import type { Interceptor } from "@connectrpc/connect";
+import { type FieldViolation, WeirError } from "../errors/weir-error.ts";
+
+/**
+ * Creates the interceptor that holds each request message against the rules in its proto (protovalidate) and refuses it
+ * with ARGUMENT_INVALID and all violations at once. It also refuses NUL in any string, which PostgreSQL cannot store.
+ */
+export function createValidation(): Interceptor {
+  const validator = createValidator();
+
+  function validate(schema: DescMessage, message: Message): void {
+    const result = validator.validate(schema, message);
+    // A rule that does not compile, or fails while it runs, is a mistake in our proto and not of the caller.
+    if (result.kind === "error") throw result.error;
+    const violations = [...(result.violations ?? []).map(toFieldViolation), ...findNuls(reflect(schema, message), "")];
+    if (violations.length === 0) return;
+    const list = violations.map(({ field, description }) => `${field || "message"} ${description}`).join("; ");
+    throw new WeirError("ARGUMENT_INVALID", `Cannot accept ${schema.name}: ${list}`, { violations });
+  }
+
+  return (next) => (request) => {
+    if (!request.stream) {
+      validate(request.method.input, request.message);
+      return next(request);
+    }
+    return next({ ...request, message: validateEach(request.message, (m) => validate(request.method.input, m)) });
+  };
+}
+
+async function* validateEach<T>(messages: AsyncIterable<T>, validate: (message: T) => void): AsyncIterable<T> {
+  for await (const message of messages) {
+    validate(message);
+    yield message;
+  }
+}
+
+function toFieldViolation(violation: Violation): FieldViolation {
+  const path = violation.field.map((part) => {
+    if (part.kind === "list_sub") return `[${part.index}]`;
+    if (part.kind === "map_sub") return `[${JSON.stringify(String(part.key))}]`;
+    return `.${part.kind === "extension" ? `[${part.typeName}]` : part.name}`;
+  });
+  return { field: path.join("").replace(/^\./, ""), description: violation.message };
+}
+
+/** No message of ours nests deeper; JSON and binary from outside are bounded by their readers before. */
+const DEEPEST = 100;
+
+function* findNuls(message: ReflectMessage, path: string, depth = 0): Generator<FieldViolation> {
+  if (depth > DEEPEST) return;
+  for (const field of message.fields) {
+    if (!message.isSet(field)) continue;
+    const name = path === "" ? field.name : `${path}.${field.name}`;
+    if (field.fieldKind === "scalar") yield* findNul(message.get(field), name);
+    else if (field.fieldKind === "message") yield* findNuls(message.get(field), name, depth + 1);
+    else if (field.fieldKind === "list" && field.listKind !== "enum") {
+      let index = 0;
+      for (const item of message.get(field)) {
+        const at = `${name}[${index++}]`;
+        if (field.listKind === "message") yield* findNuls(item as ReflectMessage, at, depth + 1);
+        else yield* findNul(item, at);
+      }
+    } else if (field.fieldKind === "map") {
+      for (const [key, value] of message.get(field)) {
+        const at = `${name}[${JSON.stringify(String(key))}]`;
+        yield* findNul(key, at);
+        if (field.mapKind === "message") yield* findNuls(value as ReflectMessage, at, depth + 1);
+        else yield* findNul(value, at);
+      }
+    }
+  }
+}
+
+function* findNul(value: unknown, field: string): Generator<FieldViolation> {
+  if (typeof value === "string" && value.includes("\0")) yield { field, description: "must not contain NUL" };
+}

@@ -1,0 +1,48 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { METRICS, type MetricFacts } from "./metric-names.ts";
+
+type LabelsOf<M> = M extends { labels: readonly (infer L extends string)[] } ? L : never;
+
+/** The metrics of a process: each by its name on the list, and the page that a scraper reads. */
+export type Metrics = {
+  readonly [Name in keyof typeof METRICS]: (typeof METRICS)[Name] extends { type: "counter" }
+    ? Counter<LabelsOf<(typeof METRICS)[Name]>>
+    : (typeof METRICS)[Name] extends { type: "gauge" }
+      ? Gauge<LabelsOf<(typeof METRICS)[Name]>>
+      : Histogram<LabelsOf<(typeof METRICS)[Name]>>;
+} & {
+  /** The page in the Prometheus text format. */
+  readonly page: () => Promise<string>;
+  /** The `content-type` of that page. */
+  readonly contentType: string;
+  /** Lets go of what observes the process. */
+  readonly close: () => void;
+};
+
+/**
+ * Creates the metrics of a service: the page shows its own and those of all services, and of the Node process when
+ * `process` is true (the default; one per process). Another service's metric can be set but is not shown.
+ */
+export function createMetrics(
+  service: Exclude<MetricFacts["by"], "all">,
+  options: { readonly process?: boolean } = {},
+): Metrics {
+  const registry = new Registry();
+  const metrics: Record<string, unknown> = {
+    page: () => registry.metrics(),
+    contentType: registry.contentType,
+    close: () => registry.clear(),
+  };
+  for (const [name, facts] of Object.entries(METRICS) as [string, MetricFacts][]) {
+    metrics[name] = createMetric(name, facts, facts.by === "all" || facts.by === service ? [registry] : []);
+  }
+  if (options.process !== false) collectDefaultMetrics({ register: registry });
+  return metrics as Metrics;
+}
+
+function createMetric(name: string, facts: MetricFacts, registers: Registry[]) {
+  const common = { name, help: facts.help, labelNames: [...(facts.labels ?? [])], registers };
+  if (facts.type === "counter") return new Counter(common);
+  if (facts.type === "gauge") return new Gauge(common);
+  return new Histogram({ ...common, ...(facts.buckets && { buckets: [...facts.buckets] }) });
+}
