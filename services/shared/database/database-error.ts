@@ -1,0 +1,46 @@
+import pg from "pg";
+import { WeirError } from "../errors/weir-error.ts";
+
+// Classes of SQLSTATE in which the server or the way to it is at fault, and the same statement may succeed later.
+// https://www.postgresql.org/docs/16/errcodes-appendix.html
+const UNAVAILABLE_CLASSES = new Set(["08", "40", "53", "57", "58"]);
+const UNAVAILABLE_CODES = new Set(["55P03", "25P03"]);
+// Data exceptions and violated constraints: the same data would fail for ever.
+const REFUSED_CLASSES = new Set(["21", "22", "23"]);
+
+/**
+ * Translates what `pg` throws: UNAVAILABLE when the database cannot be reached, is overloaded, shutting down or too slow;
+ * ARGUMENT_INVALID when it refuses the data; INTERNAL for anything else (a mistake of ours). A WeirError passes through. The
+ * cause is kept for logs, and neither SQL nor values get into the message.
+ */
+export function toDatabaseError(act: string, error: unknown): WeirError {
+  if (error instanceof WeirError) return error;
+  if (error instanceof pg.DatabaseError && error.code !== undefined) {
+    const facts: Record<string, string> = { sqlstate: error.code };
+    if (error.constraint !== undefined) facts.constraint = error.constraint;
+    if (UNAVAILABLE_CLASSES.has(error.code.slice(0, 2)) || UNAVAILABLE_CODES.has(error.code)) {
+      return new WeirError("UNAVAILABLE", `Cannot ${act}: the database answered ${error.code}`, {
+        facts,
+        cause: error,
+      });
+    }
+    if (REFUSED_CLASSES.has(error.code.slice(0, 2))) {
+      return new WeirError("ARGUMENT_INVALID", `Cannot ${act}: the database refused the data (${error.code})`, {
+        facts,
+        cause: error,
+      });
+    }
+    return new WeirError("INTERNAL", `Cannot ${act}: the database answered ${error.code}`, { facts, cause: error });
+  }
+  // Sockets, time-outs and closed connections come as plain errors without a SQLSTATE.
+  return new WeirError("UNAVAILABLE", `Cannot ${act}: the database is not reachable or does not answer`, {
+    cause: error,
+  });
+}
+
+/** Is this a violated unique constraint, and if `constraint` is given, that one? Sees through a translated error. */
+export function isUniqueViolation(error: unknown, constraint?: string): boolean {
+  const found = error instanceof WeirError ? error.cause : error;
+  if (!(found instanceof pg.DatabaseError) || found.code !== "23505") return false;
+  return constraint === undefined || found.constraint === constraint;
+}

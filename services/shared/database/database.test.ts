@@ -1,0 +1,140 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startPostgres, type TestPostgres } from "../../../test/parts.ts";
+import { createLog } from "../telemetry/log.ts";
+import { isUniqueViolation } from "./database-error.ts";
+import { migrate } from "./migrate.ts";
+import { createPool, type Pool, query } from "./pool.ts";
+import { transaction } from "./transaction.ts";
+
+const log = createLog({ service: "test", level: "silent" });
+let postgres: TestPostgres;
+let pool: Pool;
+let directory: string;
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+  pool = createPool({ url: postgres.url("policy"), log });
+  directory = mkdtempSync(join(tmpdir(), "weir-test-migrations-"));
+}, 60_000);
+
+afterAll(async () => {
+  await pool?.end();
+  await postgres?.stop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function writeMigration(name: string, up: string): void {
+  writeFileSync(join(directory, name), `-- Up Migration\n${up}\n-- Down Migration\n`);
+}
+
+describe("createPool()", () => {
+  it("keeps int8 exact beyond 2^53, single and in arrays", async () => {
+    const exact = 9_007_199_254_740_993n;
+
+    const rows = await query(pool, "select $1::bigint as one, $2::bigint[] as many, '{}'::bigint[] as none", [
+      exact,
+      [exact, -1n],
+    ]);
+
+    expect(rows).toEqual([{ one: exact, many: [exact, -1n], none: [] }]);
+  });
+
+  it("gives a date as its text, in no time zone", async () => {
+    expect(await query(pool, "select date '2026-03-29' as day")).toEqual([{ day: "2026-03-29" }]);
+  });
+
+  it("answers UNAVAILABLE, without the password, when nothing listens", async () => {
+    const away = createPool({ url: "postgres://policy:opensesame@127.0.0.1:1/policy", log });
+
+    const error = await query(away, "select 1").catch((caught: unknown) => caught);
+
+    expect(error).toMatchObject({ reason: "UNAVAILABLE" });
+    expect(String(error)).not.toContain("opensesame");
+    await away.end();
+  });
+});
+
+describe("migrate()", () => {
+  it("applies each migration once, whoever of several processes comes first", async () => {
+    writeMigration("001_thing.sql", "create table thing (id bigint primary key, name text not null);");
+    const options = { url: postgres.url("policy"), directory, log };
+
+    await Promise.all([migrate(options), migrate(options), migrate(options)]);
+    await migrate(options);
+
+    expect(await query(pool, "select name from migration")).toEqual([{ name: "001_thing" }]);
+  });
+
+  it("leaves the old schema when a later migration is wrong, and goes on when it is mended", async () => {
+    writeMigration("002_more.sql", "create table more (id bigint);");
+    writeMigration("003_wrong.sql", "create tabel;");
+    const options = { url: postgres.url("policy"), directory, log };
+
+    const error = await migrate(options).catch((caught: unknown) => caught);
+
+    expect(error).toMatchObject({ reason: "INTERNAL" });
+    expect(await query(pool, "select to_regclass('more') as more")).toEqual([{ more: null }]);
+    writeMigration("003_wrong.sql", "create table right_now (id bigint);");
+    await migrate(options);
+    expect(await query(pool, "select to_regclass('right_now')::text as there")).toEqual([{ there: "right_now" }]);
+  });
+});
+
+describe("transaction()", () => {
+  it("leaves nothing of a function that throws, and throws what it threw", async () => {
+    const refusal = new TypeError("no");
+
+    const attempt = transaction(pool, async (client) => {
+      await query(client, "insert into thing values (1, 'one')");
+      throw refusal;
+    });
+
+    await expect(attempt).rejects.toBe(refusal);
+    expect(await query(pool, "select id from thing")).toEqual([]);
+  });
+
+  it("tells a violated constraint as ARGUMENT_INVALID with its name, and not the row", async () => {
+    const attempt = transaction(pool, async (client) => {
+      await query(client, "insert into thing values (7, 'secret name'), (7, 'other')");
+    });
+
+    const error = await attempt.catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ reason: "ARGUMENT_INVALID", facts: { constraint: "thing_pkey" } });
+    expect(isUniqueViolation(error, "thing_pkey")).toBe(true);
+    expect(String(error)).not.toContain("secret name");
+  });
+
+  it("is cut by its signal: the server rolls back and the pool stays usable", async () => {
+    const stopping = new AbortController();
+    const attempt = transaction(
+      pool,
+      async (client) => {
+        await query(client, "insert into thing values (2, 'two')");
+        setImmediate(() => stopping.abort());
+        await query(client, "select pg_sleep(60)");
+      },
+      { signal: stopping.signal },
+    );
+
+    await expect(attempt).rejects.toMatchObject({ reason: "UNAVAILABLE" });
+    expect(await query(pool, "select id from thing")).toEqual([]);
+  });
+
+  it("answers UNAVAILABLE when the server is killed within it, and works again after its restart", async () => {
+    const attempt = transaction(pool, async (client) => {
+      await query(client, "insert into thing values (3, 'three')");
+      await postgres.kill();
+      await query(client, "select 1");
+    });
+
+    await expect(attempt).rejects.toMatchObject({ reason: "UNAVAILABLE" });
+    await postgres.restart();
+    await transaction(pool, async (client) => {
+      await query(client, "insert into thing values (4, 'four')");
+    });
+    expect(await query(pool, "select id from thing")).toEqual([{ id: 4n }]);
+  });
+});

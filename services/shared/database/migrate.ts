@@ -1,0 +1,48 @@
+import { runner } from "node-pg-migrate";
+import pg from "pg";
+import type { Log } from "../telemetry/log.ts";
+import { toDatabaseError } from "./database-error.ts";
+
+/** Where the migrations are and where they go. */
+export interface MigrateOptions {
+  /** The database, with the role that owns its tables. */
+  readonly url: string;
+  /** Folder of `<number>_<name>.sql` files, each with a part `-- Up Migration`. Applied in the order of their numbers. */
+  readonly directory: string;
+  readonly log: Log;
+  /** How long to wait for another process that is migrating. Default 60,000. */
+  readonly lockTimeoutMs?: number;
+}
+
+/**
+ * Brings the database to the newest schema: all missing migrations in one transaction, so that a death half way leaves the
+ * old schema. Several processes may start at once; one migrates, the others wait for it. Throws UNAVAILABLE when the
+ * database cannot be reached, INTERNAL when a migration is wrong.
+ */
+export async function migrate(options: MigrateOptions): Promise<void> {
+  const client = new pg.Client({
+    connectionString: options.url,
+    connectionTimeoutMillis: 5_000,
+    // A rewrite of a large table takes its time; waiting for a lock that live traffic holds must not take long.
+    lock_timeout: options.lockTimeoutMs ?? 60_000,
+    application_name: "weir-migrate",
+  });
+  client.on("error", (error) => options.log.warn({ error }, "The migrating database connection broke"));
+  try {
+    await client.connect();
+    const applied = await runner({
+      dbClient: client,
+      dir: options.directory,
+      direction: "up",
+      migrationsTable: "migration",
+      advisoryLockMode: "wait",
+      singleTransaction: true,
+      log: () => {},
+    });
+    for (const { name } of applied) options.log.info({ migration: name }, "Applied a migration");
+  } catch (error) {
+    throw toDatabaseError("migrate the database", error);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}

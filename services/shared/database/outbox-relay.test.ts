@@ -1,0 +1,197 @@
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { startPostgres, type TestPostgres } from "../../../test/parts.ts";
+import { ManualClock, systemClock } from "../clock.ts";
+import { createLog } from "../telemetry/log.ts";
+import { appendToOutbox, outboxMigration } from "./outbox.ts";
+import { OutboxRelay, type OutboxRelayOptions, type RelayedFact } from "./outbox-relay.ts";
+import { createPool, type Pool, query } from "./pool.ts";
+import { transaction } from "./transaction.ts";
+
+const log = createLog({ service: "test", level: "silent" });
+let postgres: TestPostgres;
+let pool: Pool;
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+  pool = createPool({ url: postgres.url("policy"), log });
+  await query(pool, outboxMigration);
+}, 60_000);
+
+beforeEach(async () => {
+  await query(pool, "truncate outbox, outbox_lane");
+});
+
+afterAll(async () => {
+  await pool?.end();
+  await postgres?.stop();
+});
+
+const append = (...names: string[]): Promise<void> =>
+  transaction(pool, async (client) => {
+    for (const name of names) {
+      await appendToOutbox(client, {
+        subject: "audit.control.policy",
+        eventId: randomUUID(),
+        payload: Buffer.from(name),
+      });
+    }
+  });
+
+// Remembers what was told, and resolves `until(n)` once n facts were.
+class Receiver {
+  readonly told: { seq: bigint; name: string }[] = [];
+  #waiting: { count: number; resolve: () => void }[] = [];
+
+  readonly publish = async (facts: readonly RelayedFact[]): Promise<void> => {
+    for (const { seq, payload } of facts) this.told.push({ seq, name: Buffer.from(payload).toString() });
+    for (const { count, resolve } of this.#waiting) if (this.told.length >= count) resolve();
+  };
+
+  until(count: number): Promise<void> {
+    if (this.told.length >= count) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.push({ count, resolve });
+    return promise;
+  }
+}
+
+const createRelay = (options: Partial<OutboxRelayOptions> & Pick<OutboxRelayOptions, "publish">): OutboxRelay =>
+  new OutboxRelay({ pool, lane: "audit", clock: systemClock, log, intervalMs: 20, ...options });
+
+async function waitFor(claim: () => Promise<boolean>): Promise<void> {
+  while (!(await claim())) await systemClock.sleep(10);
+}
+
+const isEmpty = async (): Promise<boolean> => (await query(pool, "select 1 from outbox")).length === 0;
+
+it("numbers facts without a gap in the order of their commits, a rollback included", async () => {
+  await append("one");
+  await transaction(pool, async (client) => {
+    await appendToOutbox(client, { subject: "audit.control.policy", eventId: randomUUID(), payload: Buffer.of(1) });
+    throw new Error("no");
+  }).catch(() => {});
+  await append("two", "three");
+  const receiver = new Receiver();
+  const relay = createRelay({ publish: receiver.publish });
+
+  relay.start();
+  await receiver.until(3);
+  await relay.stop();
+
+  expect(receiver.told).toEqual([
+    { seq: 1n, name: "one" },
+    { seq: 2n, name: "two" },
+    { seq: 3n, name: "three" },
+  ]);
+});
+
+it("keeps a fact until the receiver's watermark has passed it", async () => {
+  let watermark = 0n;
+  await append("one", "two");
+  const receiver = new Receiver();
+  const relay = createRelay({ publish: receiver.publish, getWatermark: async () => watermark });
+
+  relay.start();
+  await receiver.until(2);
+  watermark = 1n;
+  await waitFor(async () => (await query(pool, "select seq from outbox")).length === 1);
+  watermark = 2n;
+  await waitFor(isEmpty);
+  await relay.stop();
+
+  expect(receiver.told).toHaveLength(2);
+});
+
+it("tells a fact again, under its seq, when the watermark has not moved for the time to resend", async () => {
+  const clock = new ManualClock();
+  await append("one");
+  const receiver = new Receiver();
+  const relay = createRelay({ publish: receiver.publish, getWatermark: async () => 0n, clock, resendAfterMs: 10_000 });
+
+  relay.start();
+  await receiver.until(1);
+  clock.advance(10_000);
+  relay.wake();
+  await receiver.until(2);
+  await relay.stop();
+
+  expect(receiver.told).toEqual([
+    { seq: 1n, name: "one" },
+    { seq: 1n, name: "one" },
+  ]);
+});
+
+it("tells facts while the receiver's watermark cannot be had, and forgets none", async () => {
+  await append("one");
+  const receiver = new Receiver();
+  const relay = createRelay({
+    publish: receiver.publish,
+    getWatermark: async () => {
+      throw new Error("away");
+    },
+  });
+
+  relay.start();
+  await receiver.until(1);
+  await relay.stop();
+
+  expect(await isEmpty()).toBe(false);
+});
+
+it("goes on with the next number after a restart, and tells again what a failed publish left", async () => {
+  await append("one");
+  const first = new Receiver();
+  const relay = createRelay({ publish: first.publish });
+  relay.start();
+  await first.until(1);
+  await relay.stop();
+  await append("two");
+  const second = new Receiver();
+  let failures = 2;
+  const next = createRelay({
+    publish: async (facts) => {
+      if (failures-- > 0) throw new Error("bus away");
+      await second.publish(facts);
+    },
+  });
+
+  next.start();
+  await second.until(1);
+  await next.stop();
+
+  expect(second.told).toEqual([{ seq: 2n, name: "two" }]);
+});
+
+it("one of two relays tells; the other takes over when it stops", async () => {
+  const [first, second] = [new Receiver(), new Receiver()];
+  const relays = [createRelay({ publish: first.publish }), createRelay({ publish: second.publish })];
+  await append("one");
+
+  relays[0]!.start();
+  await first.until(1);
+  relays[1]!.start();
+  await append("two");
+  await first.until(2);
+  await relays[0]!.stop();
+  await append("three");
+  await second.until(1);
+  await relays[1]!.stop();
+
+  expect(second.told).toEqual([{ seq: 3n, name: "three" }]);
+});
+
+it("serves only its lane", async () => {
+  await transaction(pool, async (client) => {
+    await appendToOutbox(client, { subject: "policy.acme.published", eventId: randomUUID(), payload: Buffer.of(1) });
+  });
+  await append("one");
+  const receiver = new Receiver();
+  const relay = createRelay({ publish: receiver.publish });
+
+  relay.start();
+  await receiver.until(1);
+  await relay.stop();
+
+  expect(await query(pool, "select subject from outbox")).toEqual([{ subject: "policy.acme.published" }]);
+});

@@ -1,0 +1,210 @@
+import type { Clock } from "../clock.ts";
+import type { Log } from "../telemetry/log.ts";
+import { toDatabaseError } from "./database-error.ts";
+import type { Pool, PoolClient } from "./pool.ts";
+import { query } from "./pool.ts";
+
+/** A fact with its place in the producer's gapless row. */
+export interface RelayedFact {
+  readonly subject: string;
+  readonly eventId: string;
+  readonly payload: Uint8Array;
+  /** From 1, contiguous within the lane. */
+  readonly seq: bigint;
+  /** Id that stands for this outbox for ever; goes where a producer's boot goes. */
+  readonly boot: string;
+}
+
+/** What a relay needs of its owner. */
+export interface OutboxRelayOptions {
+  readonly pool: Pool;
+  /** First word of the subjects that this relay serves: "audit", "policy". */
+  readonly lane: string;
+  /**
+   * Tells facts, ascending by seq, at most {@link OutboxRelayOptions.batch}. Resolves when the bus has taken all; throws to
+   * be called again later with the same facts. May be called twice with a fact: receivers know it by its id.
+   */
+  readonly publish: (facts: readonly RelayedFact[], signal: AbortSignal) => Promise<void>;
+  /**
+   * Asks the receiver up to which seq all is committed with it; facts at or below are deleted. Without it the lane carries
+   * hints: a fact is deleted as soon as the bus has taken it.
+   */
+  readonly getWatermark?: (boot: string, signal: AbortSignal) => Promise<bigint>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Most facts told at once, from 1. Default 100. */
+  readonly batch?: number;
+  /** Pause between looks when nothing woke it. Default 1,000. */
+  readonly intervalMs?: number;
+  /** Facts that were told and are not committed with the receiver after this long are told again. Default 10,000. */
+  readonly resendAfterMs?: number;
+}
+
+/**
+ * Tells what stands in an outbox. Of several processes on one database one relays at a time (advisory lock); numbers are
+ * given under that lock, so they have no gaps and no two facts share one.
+ *
+ * - *appended*: committed without seq. The process dies: the next relay numbers it.
+ * - *numbered*: has its seq, may have been told. The process dies: it is told again, under the same seq.
+ * - *committed*: at or below the receiver's watermark. Deleted.
+ */
+export class OutboxRelay {
+  readonly #options: Required<Omit<OutboxRelayOptions, "getWatermark">> & Pick<OutboxRelayOptions, "getWatermark">;
+  readonly #stopping = new AbortController();
+  #wake: (() => void) | undefined;
+  #woken = false;
+  #running: Promise<void> | undefined;
+  #receiverAway = false;
+  #watermark = 0n;
+  #told = 0n;
+  #toldAtMs = 0;
+
+  constructor(options: OutboxRelayOptions) {
+    this.#options = { batch: 100, intervalMs: 1_000, resendAfterMs: 10_000, ...options };
+  }
+
+  /** Starts relaying in the background; never throws. The database and the bus may be away and come back. */
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Looks now instead of at the next interval; call it after a commit that appended. */
+  wake(): void {
+    this.#woken = true;
+    this.#wake?.();
+  }
+
+  /** Stops and waits for what is under way. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.wake();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, log, lane, intervalMs } = this.#options;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        await this.#lead();
+      } catch (error) {
+        if (!signal.aborted) log.warn({ error, lane }, "Cannot relay the outbox; trying again");
+      }
+      if (!signal.aborted) await clock.sleep(intervalMs, signal).catch(() => {});
+    }
+  }
+
+  // The lock belongs to the session, so this connection is held for as long as this process leads; when it breaks,
+  // PostgreSQL frees the lock and another process leads.
+  async #lead(): Promise<void> {
+    const { pool, lane } = this.#options;
+    const client = await pool.connect().catch((error: unknown) => {
+      throw toDatabaseError("relay the outbox", error);
+    });
+    const ignore = (): void => {};
+    client.on("error", ignore);
+    let locked = false;
+    try {
+      locked = await tryLock(client, lane);
+      while (locked && !this.#stopping.signal.aborted) {
+        this.#woken = false;
+        const more = await this.#pass(client);
+        if (!more) await this.#rest();
+      }
+    } finally {
+      // A connection that may still hold the lock must not go back into the pool.
+      client.release(locked);
+      client.off("error", ignore);
+    }
+  }
+
+  // One look: number, tell, forget. True when there is more to do at once.
+  async #pass(client: PoolClient): Promise<boolean> {
+    const { lane, batch, clock, resendAfterMs, getWatermark, publish } = this.#options;
+    const { signal } = this.#stopping;
+    const boot = await number(client, lane);
+    if (getWatermark !== undefined && (await hasNumbered(client, lane))) {
+      const watermark = await this.#askWatermark(getWatermark, boot);
+      if ((await forget(client, lane, watermark)) > 0) this.#toldAtMs = clock.monotonicMs();
+      if (clock.monotonicMs() - this.#toldAtMs >= resendAfterMs) this.#told = watermark;
+    }
+    const facts = await nextFacts(client, lane, boot, this.#told, batch);
+    const last = facts.at(-1);
+    if (last === undefined) return false;
+    this.#toldAtMs = clock.monotonicMs();
+    await publish(facts, signal);
+    this.#told = last.seq;
+    if (getWatermark === undefined) await forget(client, lane, last.seq);
+    return true;
+  }
+
+  // A receiver that is away keeps facts in the outbox, but must not keep them from the bus.
+  async #askWatermark(ask: (boot: string, signal: AbortSignal) => Promise<bigint>, boot: string): Promise<bigint> {
+    try {
+      this.#watermark = await ask(boot, this.#stopping.signal);
+      this.#receiverAway = false;
+    } catch (error) {
+      const { log, lane } = this.#options;
+      if (!this.#receiverAway) log.warn({ error, lane }, "The receiver of the outbox does not tell its watermark");
+      this.#receiverAway = true;
+    }
+    return this.#watermark;
+  }
+
+  async #rest(): Promise<void> {
+    if (this.#woken) return;
+    const waking = new AbortController();
+    this.#wake = () => waking.abort();
+    const signal = AbortSignal.any([waking.signal, this.#stopping.signal]);
+    await this.#options.clock.sleep(this.#options.intervalMs, signal).catch(() => {});
+    this.#wake = undefined;
+  }
+}
+
+async function tryLock(client: PoolClient, lane: string): Promise<boolean> {
+  const rows = await query<{ locked: boolean }>(
+    client,
+    "select pg_try_advisory_lock(hashtextextended('weir.outbox.' || $1, 0)) as locked",
+    [lane],
+  );
+  return rows[0]?.locked === true;
+}
+
+// Numbers what was committed since the last look, in the order of arrival. Returns the boot of the lane.
+async function number(client: PoolClient, lane: string): Promise<string> {
+  await query(client, "insert into outbox_lane (lane) values ($1) on conflict do nothing", [lane]);
+  const rows = await query<{ boot: string }>(
+    client,
+    `with fresh as (
+       select position, row_number() over (order by position) as place from outbox where lane = $1 and seq is null
+     ), numbered as (
+       update outbox o set seq = l.last_seq + fresh.place
+         from fresh, outbox_lane l where o.position = fresh.position and l.lane = $1
+       returning o.position
+     )
+     update outbox_lane set last_seq = last_seq + (select count(*) from numbered) where lane = $1 returning boot`,
+    [lane],
+  );
+  return rows[0]!.boot;
+}
+
+async function hasNumbered(client: PoolClient, lane: string): Promise<boolean> {
+  const rows = await query(client, "select 1 from outbox where lane = $1 and seq is not null limit 1", [lane]);
+  return rows.length > 0;
+}
+
+async function nextFacts(client: PoolClient, lane: string, boot: string, after: bigint, batch: number) {
+  const rows = await query<{ subject: string; event_id: string; payload: Buffer; seq: bigint }>(
+    client,
+    "select subject, event_id, payload, seq from outbox where lane = $1 and seq > $2 order by seq limit $3",
+    [lane, after, batch],
+  );
+  return rows.map(
+    ({ subject, event_id, payload, seq }): RelayedFact => ({ subject, eventId: event_id, payload, seq, boot }),
+  );
+}
+
+async function forget(client: PoolClient, lane: string, watermark: bigint): Promise<number> {
+  const rows = await query(client, "delete from outbox where lane = $1 and seq <= $2 returning seq", [lane, watermark]);
+  return rows.length;
+}

@@ -1,0 +1,72 @@
+import pg from "pg";
+import { toDatabaseError } from "./database-error.ts";
+import type { Pool, PoolClient } from "./pool.ts";
+
+/** What may end a transaction early. */
+export interface TransactionOptions {
+  /** When it fires, the connection is cut, the server rolls back, and the call throws UNAVAILABLE. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Runs `fn` in one transaction: committed when it resolves, rolled back when it throws. What `fn` throws, the caller gets;
+ * errors of the database come as WeirError. An error during COMMIT leaves open whether it happened: what `fn` does must
+ * be safe to repeat. `fn` must not keep the client.
+ */
+export async function transaction<T>(
+  pool: Pool,
+  fn: (client: PoolClient) => Promise<T>,
+  options: TransactionOptions = {},
+): Promise<T> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  let client: PoolClient;
+  try {
+    client = await pool.connect();
+  } catch (error) {
+    throw toDatabaseError("begin a transaction", error);
+  }
+  let released = false;
+  const release = (broken: boolean): void => {
+    if (released) return;
+    released = true;
+    client.release(broken);
+  };
+  // A connection that breaks between two statements emits "error"; the next statement reports it, so nothing is lost here.
+  const ignore = (): void => {};
+  client.on("error", ignore);
+  const cut = (): void => release(true);
+  signal?.addEventListener("abort", cut, { once: true });
+  let broken = true;
+  try {
+    signal?.throwIfAborted();
+    await client.query("begin");
+    const result = await fn(client);
+    await client.query("commit");
+    broken = false;
+    return result;
+  } catch (error) {
+    broken = released || isTimeout(error) || (await isBroken(client));
+    // What `fn` threw by itself passes; what a broken connection made it throw is told as that.
+    throw broken || error instanceof pg.DatabaseError ? toDatabaseError("finish a transaction", error) : error;
+  } finally {
+    signal?.removeEventListener("abort", cut);
+    release(broken);
+    client.off("error", ignore);
+  }
+}
+
+// pg reports an answer that did not come in time with this text and nothing else; the connection still waits for the answer.
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && error.message === "Query read timeout";
+}
+
+async function isBroken(client: PoolClient): Promise<boolean> {
+  try {
+    await client.query("rollback");
+    return false;
+  } catch {
+    // The first error says what happened; this one only says that the connection must not be used again.
+    return true;
+  }
+}

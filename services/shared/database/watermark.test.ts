@@ -1,0 +1,99 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { startPostgres, type TestPostgres } from "../../../test/parts.ts";
+import { createLog } from "../telemetry/log.ts";
+import { createPool, type Pool, query } from "./pool.ts";
+import { transaction } from "./transaction.ts";
+import { advance, getWatermark, listMissing, type Position, watermarkMigration } from "./watermark.ts";
+
+let postgres: TestPostgres;
+let pool: Pool;
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+  pool = createPool({ url: postgres.url("metering"), log: createLog({ service: "test", level: "silent" }) });
+  await query(pool, watermarkMigration);
+}, 60_000);
+
+afterAll(async () => {
+  await pool?.end();
+  await postgres?.stop();
+});
+
+const take = (boot: string, ...numbers: number[]): Promise<void> =>
+  transaction(pool, (client) =>
+    advance(
+      client,
+      numbers.map((number) => position(boot, BigInt(number))),
+    ),
+  );
+
+const position = (boot: string, seq: bigint): Position => ({ region: "eu", producer: "eu-1", boot, seq });
+
+it("a producer that nobody has heard of has a watermark of 0", async () => {
+  expect(await getWatermark(pool, position("never", 0n))).toBe(0n);
+});
+
+it("the watermark stops below a gap and passes it when the gap is filled, in any order and with repeats", async () => {
+  await take("a", 3, 1, 1);
+  expect(await getWatermark(pool, position("a", 0n))).toBe(1n);
+  await take("a", 5, 3);
+  await take("a", 2);
+  expect(await getWatermark(pool, position("a", 0n))).toBe(3n);
+  await take("a", 4);
+  expect(await getWatermark(pool, position("a", 0n))).toBe(5n);
+  expect(await query(pool, "select * from producer_gap where boot = 'a'")).toEqual([]);
+});
+
+it("two lives of one producer have a watermark each", async () => {
+  await take("b", 1, 2);
+  await take("c", 1);
+
+  expect(await getWatermark(pool, position("b", 0n))).toBe(2n);
+  expect(await getWatermark(pool, position("c", 0n))).toBe(1n);
+});
+
+it("a transaction that is rolled back moves no watermark", async () => {
+  const attempt = transaction(pool, async (client) => {
+    await advance(client, [position("d", 1n)]);
+    throw new Error("no");
+  });
+
+  await expect(attempt).rejects.toThrow("no");
+  expect(await getWatermark(pool, position("d", 0n))).toBe(0n);
+});
+
+it("many intakes at once that take in different parts leave no gap and no deadlock", async () => {
+  const numbers = Array.from({ length: 60 }, (_, index) => index + 1);
+
+  await Promise.all(
+    Array.from({ length: 6 }, (_, part) =>
+      transaction(pool, (client) =>
+        advance(
+          client,
+          numbers
+            .filter((number) => number % 6 === part)
+            .flatMap((number) => [
+              position(part % 2 ? "x" : "y", BigInt(number)),
+              position(part % 2 ? "y" : "x", BigInt(number)),
+            ]),
+        ),
+      ),
+    ),
+  );
+
+  expect(await getWatermark(pool, position("x", 0n))).toBe(60n);
+  expect(await getWatermark(pool, position("y", 0n))).toBe(60n);
+});
+
+it("what is left of a gap is as old as the gap was, a new gap is new", async () => {
+  await take("e", 1, 10);
+  await query(pool, "update producer_gap set since = '2026-01-01' where boot = 'e'");
+
+  await take("e", 5, 20);
+
+  const missing = await listMissing(pool, new Date("2026-01-02"));
+  expect(missing.map(({ first, last }) => [first, last])).toEqual([
+    [2n, 4n],
+    [6n, 9n],
+  ]);
+});
