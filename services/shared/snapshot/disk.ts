@@ -1,0 +1,178 @@
+import { mkdir, open, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import type { Log } from "../telemetry/log.ts";
+import { decodeEntries, decodeFile, encodeEntries, encodeFile, type SnapshotFile } from "./file.ts";
+import type { HeadKind } from "./head.ts";
+import type { OfferVerdict, SnapshotHold } from "./hold.ts";
+import type { SnapshotRefusal } from "./verify.ts";
+
+/** How many versions of each kind stay. */
+const KEPT = 3;
+/** A file beyond it was not written by us: a keyring of a million keys has about 300 MB. */
+const SIZE_LIMIT = 1024 ** 3;
+const NAME = /^(snapshot|keyring)-([0-9]{19})\.weir$/;
+const TEMPORARY = /^(snapshot|keyring)-[0-9]{19}\.weir\.new$/;
+const KINDS: readonly HeadKind[] = ["snapshot", "keyring"];
+
+/** Where the files are, and who hears of trouble. */
+export interface SnapshotDiskOptions {
+  /** Directory of this process alone; made when it is not there. */
+  readonly directory: string;
+  readonly log: Log;
+  /** Called for each file that was refused. */
+  readonly onRefused?: (kind: HeadKind, refusal: SnapshotRefusal) => void;
+}
+
+/**
+ * The last good snapshots and keyrings on disk, so that a restart needs nobody. The files are as untrusted as the network:
+ * what is read is verified by the hold it is offered to.
+ */
+export class SnapshotDisk {
+  readonly #options: SnapshotDiskOptions;
+  readonly #saving = new Map<HeadKind, Promise<void>>();
+  readonly #wanted = new Set<HeadKind>();
+  /** The newest version of each kind that is on disk for sure. */
+  readonly #kept = new Map<HeadKind, bigint>();
+
+  constructor(options: SnapshotDiskOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Offers what is on disk, of each kind the newest first, until one is taken. Returns the kinds that were. Never throws:
+   * without a good file it does nothing.
+   */
+  async load(hold: SnapshotHold): Promise<HeadKind[]> {
+    const taken: HeadKind[] = [];
+    for (const kind of KINDS) {
+      for (const { name, version } of await this.#list(kind)) {
+        // Before the offer, which tells everyone at once: what has just been read need not be written again.
+        this.#kept.set(kind, version);
+        const verdict = await this.#offer(kind, name, hold);
+        if (verdict.verdict === "applied") taken.push(kind);
+        if (verdict.verdict !== "refused") break;
+        this.#kept.delete(kind);
+        // The network was faster, and what is still older than this file is older still.
+        if (verdict.stage === "STALE") break;
+        this.#options.log.error(
+          { file: name, stage: verdict.stage, reasons: verdict.reasons },
+          "Refused a file of the last good snapshots; trying the next older one",
+        );
+        this.#options.onRefused?.(kind, verdict);
+      }
+    }
+    return taken;
+  }
+
+  /**
+   * Writes what the hold has now: to a new file, to the platter, renamed, and the directory too. While one is being written
+   * the newest waits and those between are skipped. Logs a failure and never throws: serving goes on.
+   */
+  save(kind: HeadKind, hold: SnapshotHold): Promise<void> {
+    this.#wanted.add(kind);
+    let saving = this.#saving.get(kind);
+    if (saving === undefined) {
+      saving = this.#saveWanted(kind, hold).finally(() => this.#saving.delete(kind));
+      this.#saving.set(kind, saving);
+    }
+    return saving;
+  }
+
+  /** Waits until what was to be saved is. */
+  async flush(): Promise<void> {
+    await Promise.all(this.#saving.values());
+  }
+
+  async #saveWanted(kind: HeadKind, hold: SnapshotHold): Promise<void> {
+    while (this.#wanted.delete(kind)) {
+      try {
+        const held = toFile(kind, hold);
+        if (held === undefined || this.#kept.get(kind) === held.version) continue;
+        await this.#write(held.version, held.file());
+        this.#kept.set(kind, held.version);
+        await this.#prune(kind, held.version);
+      } catch (error) {
+        this.#options.log.error({ kind, error }, "Cannot keep the last good version on disk");
+      }
+    }
+  }
+
+  async #offer(kind: HeadKind, name: string, hold: SnapshotHold): Promise<OfferVerdict> {
+    const path = join(this.#options.directory, name);
+    try {
+      const { size } = await stat(path);
+      if (size > SIZE_LIMIT) return refuse(`it has ${size} bytes, more than ${SIZE_LIMIT}`);
+      const file = decodeFile(await readFile(path));
+      if (file === undefined || file.kind !== kind) return refuse("it has not the form of such a file");
+      if (kind === "snapshot") return hold.offerSnapshot(file.note, file.content);
+      const tree = decodeEntries(file.content);
+      return tree === undefined ? refuse("its entries do not decode") : hold.offerKeyring(file.note, tree);
+    } catch (error) {
+      return refuse(error instanceof Error ? error.message : "it cannot be read");
+    }
+  }
+
+  async #list(kind: HeadKind): Promise<{ name: string; version: bigint }[]> {
+    let names: string[];
+    try {
+      names = await readdir(this.#options.directory);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+        this.#options.log.error({ error }, "Cannot read the directory of the last good snapshots");
+      }
+      return [];
+    }
+    return names
+      .flatMap((name) => {
+        const match = NAME.exec(name);
+        return match?.[1] === kind ? [{ name, version: BigInt(match[2] as string) }] : [];
+      })
+      .sort((a, b) => (a.version < b.version ? 1 : -1));
+  }
+
+  async #write(version: bigint, file: SnapshotFile): Promise<void> {
+    const { directory } = this.#options;
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const path = join(directory, `${file.kind}-${String(version).padStart(19, "0")}.weir`);
+    const handle = await open(`${path}.new`, "w", 0o600);
+    try {
+      await handle.writeFile(encodeFile(file));
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(`${path}.new`, path);
+    const folder = await open(directory, "r");
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  }
+
+  // What has a higher version than the one just written is not ours to judge here; a start refuses it or takes it.
+  async #prune(kind: HeadKind, version: bigint): Promise<void> {
+    const { directory } = this.#options;
+    const old = (await this.#list(kind)).filter((file) => file.version <= version).slice(KEPT);
+    const torn = (await readdir(directory)).filter((name) => TEMPORARY.exec(name)?.[1] === kind);
+    for (const name of [...old.map((file) => file.name), ...torn]) await unlink(join(directory, name));
+  }
+}
+
+function toFile(kind: HeadKind, hold: SnapshotHold): { version: bigint; file: () => SnapshotFile } | undefined {
+  if (kind === "snapshot") {
+    const held = hold.heldSnapshot();
+    return held && { version: held.head.version, file: () => ({ kind, note: held.note, content: held.content }) };
+  }
+  const held = hold.heldKeyring();
+  return (
+    held && {
+      version: held.head.version,
+      file: () => ({ kind, note: held.note, content: encodeEntries(held.keyring.tree.entries()) }),
+    }
+  );
+}
+
+function refuse(reason: string): SnapshotRefusal {
+  return { verdict: "refused", stage: "DECODE", reasons: [reason] };
+}

@@ -1,0 +1,134 @@
+import type { Snapshot } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { type DecisionTables, indexSnapshot } from "../decision/tables.ts";
+import type { NoteVerifier } from "../note/note.ts";
+import type { KeyringTree } from "./digest.ts";
+import type { HeadKind, SnapshotHead } from "./head.ts";
+import type { Keyring } from "./keyring.ts";
+import { type SnapshotRefusal, type SnapshotUnchanged, verifyKeyring, verifySnapshot } from "./verify.ts";
+
+/** What a region runs at one instant: one snapshot with one keyring. Never changes, so a chat pins it and reads without locks. */
+export interface PinnedPolicy {
+  readonly snapshot: Snapshot;
+  readonly snapshotVersion: bigint;
+  /** SHA-256 of the snapshot. */
+  readonly snapshotDigest: Uint8Array;
+  /** The snapshot, made ready for decisions. */
+  readonly tables: DecisionTables;
+  readonly keyring: Keyring;
+  readonly keyringVersion: bigint;
+}
+
+/** A version that is held, with its proof. */
+export interface HeldVersion {
+  readonly head: SnapshotHead;
+  /** The signed note. */
+  readonly note: Uint8Array;
+}
+
+interface HeldSnapshot extends HeldVersion {
+  readonly content: Uint8Array;
+  readonly snapshot: Snapshot;
+  readonly tables: DecisionTables;
+}
+
+interface HeldKeyring extends HeldVersion {
+  readonly keyring: Keyring;
+}
+
+/** What became of an offer. */
+export type OfferVerdict =
+  | { readonly verdict: "applied"; readonly head: SnapshotHead }
+  | SnapshotUnchanged
+  | SnapshotRefusal;
+
+/** What a hold is made of. */
+export interface HoldOptions {
+  /** Keys that sign heads. */
+  readonly trust: readonly NoteVerifier[];
+  /** Id of the region. */
+  readonly region: string;
+}
+
+/**
+ * Holds the newest snapshot and keyring that verified. All roads offer to it: whichever comes first is taken, and it never
+ * goes back to an older version.
+ */
+export class SnapshotHold {
+  readonly #options: HoldOptions;
+  #snapshot: HeldSnapshot | undefined;
+  #keyring: HeldKeyring | undefined;
+  #current: PinnedPolicy | undefined;
+  readonly #listeners = new Set<(kind: HeadKind) => void>();
+
+  constructor(options: HoldOptions) {
+    this.#options = options;
+  }
+
+  /** What new calls run under; undefined until a snapshot and a keyring have verified. One reference, swapped at once. */
+  current(): PinnedPolicy | undefined {
+    return this.#current;
+  }
+
+  /** The snapshot that is held, as it came. */
+  heldSnapshot(): (HeldVersion & { readonly content: Uint8Array }) | undefined {
+    return this.#snapshot;
+  }
+
+  /** The keyring that is held. */
+  heldKeyring(): HeldKeyring | undefined {
+    return this.#keyring;
+  }
+
+  /** Verifies a snapshot and swaps it in. Bytes from anywhere; they must not change afterwards. */
+  offerSnapshot(note: Uint8Array, content: Uint8Array): OfferVerdict {
+    const verified = verifySnapshot(note, content, this.#context(this.#snapshot));
+    if (verified.verdict !== "verified") return verified;
+    const { head, snapshot } = verified;
+    let tables: DecisionTables;
+    try {
+      tables = indexSnapshot(snapshot);
+    } catch (error) {
+      // A snapshot that would break decisions must break here, once, and not at each call.
+      const reason = error instanceof Error ? error.message : "unknown";
+      return { verdict: "refused", stage: "TABLES", reasons: [reason], head };
+    }
+    this.#snapshot = { head, note, content, snapshot, tables };
+    this.#swap("snapshot");
+    return { verdict: "applied", head };
+  }
+
+  /** Verifies a keyring and swaps it in. */
+  offerKeyring(note: Uint8Array, tree: KeyringTree): OfferVerdict {
+    const verified = verifyKeyring(note, tree, this.#context(this.#keyring));
+    if (verified.verdict !== "verified") return verified;
+    const { head, keyring } = verified;
+    this.#keyring = { head, note, keyring };
+    this.#swap("keyring");
+    return { verdict: "applied", head };
+  }
+
+  /** Calls `listener` after each swap, with what was swapped. Returns how to stop it. */
+  onChange(listener: (kind: HeadKind) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #context(held: HeldVersion | undefined) {
+    const { trust, region } = this.#options;
+    return held === undefined ? { trust, region } : { trust, region, held: held.head };
+  }
+
+  #swap(kind: HeadKind): void {
+    if (this.#snapshot !== undefined && this.#keyring !== undefined) {
+      this.#current = {
+        snapshot: this.#snapshot.snapshot,
+        snapshotVersion: this.#snapshot.head.version,
+        snapshotDigest: this.#snapshot.head.digest,
+        tables: this.#snapshot.tables,
+        keyring: this.#keyring.keyring,
+        keyringVersion: this.#keyring.head.version,
+      };
+    }
+    for (const listener of [...this.#listeners]) listener(kind);
+  }
+}

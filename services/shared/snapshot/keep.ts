@@ -1,0 +1,104 @@
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import { SnapshotPhase, SnapshotService } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import type { NoteVerifier } from "../note/note.ts";
+import type { Log } from "../telemetry/log.ts";
+import { SnapshotDisk } from "./disk.ts";
+import type { HeadKind } from "./head.ts";
+import { type PinnedPolicy, SnapshotHold } from "./hold.ts";
+import { type InstanceName, SnapshotReporter } from "./report.ts";
+import { watchSnapshots } from "./watch.ts";
+
+/** What keeping needs. */
+export interface KeepSnapshotsOptions {
+  readonly name: InstanceName;
+  /** Keys that sign heads, from the trust file. */
+  readonly trust: readonly NoteVerifier[];
+  /** Directory for the last good ones, of this process alone. */
+  readonly directory: string;
+  /** To policy. Its owner closes it. */
+  readonly transport: Transport;
+  readonly log: Log;
+  /** Default the machine's. */
+  readonly clock?: Clock;
+  /** Called when the watch of policy stands, and when it is lost. */
+  readonly onConnected?: (connected: boolean) => void;
+}
+
+/** A region's policy as it is now, kept up to date. */
+export interface KeptSnapshots {
+  /** What a chat pins when it arrives. */
+  current(): PinnedPolicy | undefined;
+  /** Resolves as soon as there is a snapshot and a keyring, from wherever; never when none comes. */
+  readonly ready: Promise<void>;
+  /** Calls `listener` after each swap. Returns how to stop it. */
+  onChange(listener: (kind: HeadKind) => void): () => void;
+  /** Stops watching and waits until what was applied is on disk. */
+  close(): Promise<void>;
+}
+
+/**
+ * Keeps a region's snapshot and keyring: takes them from disk and from policy at once, whichever is faster, the highest
+ * version wins; writes each new one to disk; reports what runs.
+ */
+export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
+  const { name, trust, log, clock = systemClock } = options;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const client: Client<typeof SnapshotService> = createClient(SnapshotService, options.transport);
+  const reporter = new SnapshotReporter({ client, name, clock, log, signal });
+  const hold = new SnapshotHold({ trust, region: name.region });
+  const ready = Promise.withResolvers<void>();
+  const disk = new SnapshotDisk({
+    directory: options.directory,
+    log,
+    onRefused: (kind, refusal) =>
+      reporter.report({
+        kind,
+        version: refusal.head?.version ?? 0n,
+        digest: refusal.head?.digest ?? new Uint8Array(),
+        phase: SnapshotPhase.REFUSED,
+        reasons: refusal.reasons.map((reason) => `${refusal.stage}: on disk: ${reason}`),
+        runningVersion: versionOf(kind, hold),
+      }),
+  });
+  hold.onChange((kind) => {
+    if (hold.current() !== undefined) ready.resolve();
+    void disk.save(kind, hold);
+  });
+
+  const loaded = disk.load(hold).then((kinds) => {
+    for (const kind of kinds) reportRunning(kind, hold, reporter);
+  });
+  const watched = watchSnapshots({
+    client,
+    hold,
+    reporter,
+    name,
+    clock,
+    log,
+    signal,
+    ...(options.onConnected === undefined ? {} : { onConnected: options.onConnected }),
+  });
+  return {
+    current: () => hold.current(),
+    ready: ready.promise,
+    onChange: (listener) => hold.onChange(listener),
+    close: async () => {
+      stopping.abort();
+      await Promise.all([loaded, watched]);
+      await disk.flush();
+    },
+  };
+}
+
+function versionOf(kind: HeadKind, hold: SnapshotHold): bigint {
+  return (kind === "snapshot" ? hold.heldSnapshot() : hold.heldKeyring())?.head.version ?? 0n;
+}
+
+function reportRunning(kind: HeadKind, hold: SnapshotHold, reporter: SnapshotReporter): void {
+  const head = (kind === "snapshot" ? hold.heldSnapshot() : hold.heldKeyring())?.head;
+  if (head === undefined) return;
+  const { version, digest } = head;
+  reporter.report({ kind, version, digest, phase: SnapshotPhase.APPLIED, reasons: [], runningVersion: version });
+}

@@ -1,0 +1,81 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { type KeyGrant, type KeyringGrant, KeyringGrantSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import type { DigestedEntry, KeyringTree } from "./digest.ts";
+
+const TENANT_PREFIX = "tenant:";
+
+/**
+ * The decoded grants, by the bytes that they came in: keyrings share the bytes that a change did not touch, so a change
+ * decodes nothing anew, and what no keyring holds any longer is collected.
+ */
+const decoded = new WeakMap<Uint8Array, KeyringGrant>();
+
+/** A keyring to ask: what a virtual key is good for, and which tenants are disabled. Never changes. */
+export class Keyring {
+  /** The entries with their digest. */
+  readonly tree: KeyringTree;
+  readonly #disabled: ReadonlySet<string>;
+
+  /** Wraps entries that have been verified. */
+  constructor(tree: KeyringTree) {
+    this.tree = tree;
+    const disabled = new Set<string>();
+    for (const { id } of tree.entries()) if (id.startsWith(TENANT_PREFIX)) disabled.add(id.slice(TENANT_PREFIX.length));
+    this.#disabled = disabled;
+  }
+
+  /** How many entries there are, disabled tenants included. */
+  get size(): number {
+    return this.tree.size;
+  }
+
+  /** The grant of a key, revoked ones included; undefined for an id that the region does not know. One hash and one look-up. */
+  find(keyId: string): KeyGrant | undefined {
+    const bytes = this.tree.find(keyId);
+    if (bytes === undefined) return undefined;
+    const { entry } = decodeGrant(bytes);
+    return entry.case === "key" ? entry.value : undefined;
+  }
+
+  /** Whether a tenant ("organisation", "organisation/team" or "organisation/team/app") is disabled by an entry of its own. */
+  isTenantDisabled(tenant: string): boolean {
+    return this.#disabled.has(tenant);
+  }
+
+  /** Whether any tenant is disabled, so that mostly nobody has to ask. */
+  get hasDisabledTenants(): boolean {
+    return this.#disabled.size > 0;
+  }
+}
+
+/** Decodes an entry's grant, once for each array of bytes. Throws for bytes that are no message. */
+export function decodeGrant(bytes: Uint8Array): KeyringGrant {
+  let grant = decoded.get(bytes);
+  if (grant === undefined) {
+    grant = fromBinary(KeyringGrantSchema, bytes);
+    decoded.set(bytes, grant);
+  }
+  return grant;
+}
+
+/** What is wrong with an entry, or undefined: its grant must decode, and belong under its id. */
+export function findEntryProblem({ id, grant: bytes }: DigestedEntry): string | undefined {
+  let grant: KeyringGrant;
+  try {
+    grant = fromBinary(KeyringGrantSchema, bytes);
+  } catch {
+    return "its grant does not decode";
+  }
+  const { entry } = grant;
+  switch (entry.case) {
+    case "key":
+      if (entry.value.keyId !== id) return "its grant is for another key";
+      if (entry.value.secretSha256s.some((secret) => secret.length !== 32)) return "a secret's hash has not 32 bytes";
+      return entry.value.organisation === "" || entry.value.environment === "" ? "its key has no tenant" : undefined;
+    case "disabledTenant":
+      return `${TENANT_PREFIX}${entry.value.tenant}` === id ? undefined : "its grant is for another tenant";
+    case undefined:
+      // Perhaps a kind that a later policy knows, whose head then names a feature; alone it must not be skipped.
+      return "its grant says nothing that this build knows";
+  }
+}

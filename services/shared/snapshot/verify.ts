@@ -1,0 +1,208 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { createValidator } from "@bufbuild/protovalidate";
+import { type Snapshot, SnapshotSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { WeirError } from "../errors/weir-error.ts";
+import { type NoteVerifier, openNote } from "../note/note.ts";
+import { type KeyringTree, snapshotDigest } from "./digest.ts";
+import { type HeadKind, parseHead, type SnapshotHead } from "./head.ts";
+import { findEntryProblem, Keyring } from "./keyring.ts";
+
+/** What this build understands beyond the first version. A head that requires anything else is refused. */
+export const SUPPORTED_FEATURES: readonly string[] = [];
+
+/** Where a snapshot or keyring was refused, in the order of the checks. */
+export type RefusalStage =
+  | "SIGNATURE"
+  | "HEAD"
+  | "KIND"
+  | "REGION"
+  | "STALE"
+  | "VERSION"
+  | "FEATURE"
+  | "DIGEST"
+  | "DECODE"
+  | "CONSTRAINT"
+  | "REFERENCE"
+  | "RESIDENCY"
+  | "TABLES";
+
+/** Why it was refused. What ran before stays. */
+export interface SnapshotRefusal {
+  readonly verdict: "refused";
+  readonly stage: RefusalStage;
+  /** Each as a sentence, at most 16. */
+  readonly reasons: readonly string[];
+  /** The head, when its signature is good. */
+  readonly head?: SnapshotHead;
+}
+
+/** It is what is held already: same version, same digest. */
+export interface SnapshotUnchanged {
+  readonly verdict: "unchanged";
+  readonly head: SnapshotHead;
+}
+
+/** A snapshot that may be applied. */
+export interface VerifiedSnapshot {
+  readonly verdict: "verified";
+  readonly head: SnapshotHead;
+  readonly note: Uint8Array;
+  readonly content: Uint8Array;
+  readonly snapshot: Snapshot;
+}
+
+/** A keyring that may be applied. */
+export interface VerifiedKeyring {
+  readonly verdict: "verified";
+  readonly head: SnapshotHead;
+  readonly note: Uint8Array;
+  readonly keyring: Keyring;
+}
+
+/** What is checked against. */
+export interface VerifyContext {
+  /** The keys that are trusted to sign heads; several while they are rotated. */
+  readonly trust: readonly NoteVerifier[];
+  /** Id of the region that this process serves. */
+  readonly region: string;
+  /** What is held; an older one is refused, and so is another one of the same version. Absent when nothing is held. */
+  readonly held?: { readonly version: bigint; readonly digest: Uint8Array };
+  /** Default `SUPPORTED_FEATURES`. */
+  readonly features?: readonly string[];
+}
+
+const REASON_LIMIT = 16;
+const validator = createValidator();
+
+/**
+ * Checks a snapshot that came by any road: signature, region, version, features, digest, form, references. Nothing but a
+ * trusted signature is believed, and a signature alone is not enough.
+ */
+export function verifySnapshot(
+  note: Uint8Array,
+  content: Uint8Array,
+  context: VerifyContext,
+): VerifiedSnapshot | SnapshotUnchanged | SnapshotRefusal {
+  const head = verifyHead(note, "snapshot", context);
+  if (head.verdict !== "newer") return head;
+  const refuse = refuseAfter(head.head);
+  if (!equalBytes(snapshotDigest(content), head.head.digest))
+    return refuse("DIGEST", ["its bytes have another digest"]);
+  let snapshot: Snapshot;
+  try {
+    snapshot = fromBinary(SnapshotSchema, content);
+  } catch {
+    return refuse("DECODE", ["its bytes are no snapshot"]);
+  }
+  const result = validator.validate(SnapshotSchema, snapshot);
+  if (result.kind === "error") return refuse("CONSTRAINT", [result.error.message]);
+  if (result.kind === "invalid") {
+    return refuse(
+      "CONSTRAINT",
+      result.violations.map((violation) => violation.toString()),
+    );
+  }
+  if (snapshot.version !== head.head.version)
+    return refuse("VERSION", ["its content has another version than its head"]);
+  if (snapshot.region !== context.region) {
+    return refuse("RESIDENCY", [`its content is for region "${snapshot.region}", must be "${context.region}"`]);
+  }
+  const dangling = findDanglingReferences(snapshot);
+  if (dangling.length > 0) return refuse("REFERENCE", dangling);
+  return { verdict: "verified", head: head.head, note, content, snapshot };
+}
+
+/** Checks a keyring: as `verifySnapshot`, over the entries that its pages or a change have made. */
+export function verifyKeyring(
+  note: Uint8Array,
+  tree: KeyringTree,
+  context: VerifyContext,
+): VerifiedKeyring | SnapshotUnchanged | SnapshotRefusal {
+  const head = verifyHead(note, "keyring", context);
+  if (head.verdict !== "newer") return head;
+  const refuse = refuseAfter(head.head);
+  if (!equalBytes(tree.digest(), head.head.digest)) return refuse("DIGEST", ["its entries have another digest"]);
+  const problems: string[] = [];
+  for (const entry of tree.entries()) {
+    if (verifiedGrants.has(entry.grant)) continue;
+    const problem = findEntryProblem(entry);
+    if (problem === undefined) verifiedGrants.add(entry.grant);
+    else if (problems.push(`entry "${entry.id}": ${problem}`) === REASON_LIMIT) break;
+  }
+  if (problems.length > 0) return refuse("DECODE", problems);
+  return { verdict: "verified", head: head.head, note, keyring: new Keyring(tree) };
+}
+
+/** Grants that were looked at before: a change among 100,000 keys must not decode them all again. Their bytes never change. */
+const verifiedGrants = new WeakSet<Uint8Array>();
+
+type HeadVerdict = { readonly verdict: "newer"; readonly head: SnapshotHead } | SnapshotUnchanged | SnapshotRefusal;
+
+function verifyHead(note: Uint8Array, kind: HeadKind, context: VerifyContext): HeadVerdict {
+  let head: SnapshotHead;
+  let stage: RefusalStage = "SIGNATURE";
+  try {
+    const { text } = openNote(note, context.trust);
+    stage = "HEAD";
+    head = parseHead(text);
+  } catch (error) {
+    if (!(error instanceof WeirError)) throw error;
+    return { verdict: "refused", stage, reasons: [error.message] };
+  }
+  const refuse = refuseAfter(head);
+  if (head.kind !== kind) return refuse("KIND", [`it is the head of a ${head.kind}, must be of a ${kind}`]);
+  if (head.region !== context.region) {
+    return refuse("REGION", [`it is for region "${head.region}", must be "${context.region}"`]);
+  }
+  if (context.held !== undefined) {
+    const { version, digest } = context.held;
+    if (head.version < version)
+      return refuse("STALE", [`version ${head.version} is older than ${version}, which is held`]);
+    if (head.version === version) {
+      // Two contents under one version: the signer made a mistake or was misused, and only a person can say which.
+      if (!equalBytes(head.digest, digest))
+        return refuse("VERSION", [`version ${version} is held with another digest`]);
+      return { verdict: "unchanged", head };
+    }
+  }
+  const known = context.features ?? SUPPORTED_FEATURES;
+  const lacking = head.features.filter((feature) => !known.includes(feature));
+  if (lacking.length > 0) {
+    return refuse(
+      "FEATURE",
+      lacking.map((feature) => `it requires the feature "${feature}", which this build lacks`),
+    );
+  }
+  return { verdict: "newer", head };
+}
+
+function findDanglingReferences({ providers, targets, models }: Snapshot): string[] {
+  const problems: string[] = [];
+  const providerIds = new Set(providers.map(({ id }) => id));
+  const targetIds = new Set(targets.map(({ id }) => id));
+  if (providerIds.size !== providers.length) problems.push("two providers have the same id");
+  if (targetIds.size !== targets.length) problems.push("two targets have the same id");
+  if (new Set(models.map(({ id }) => id)).size !== models.length) problems.push("two models have the same id");
+  for (const { id, provider, prices } of targets) {
+    if (!providerIds.has(provider))
+      problems.push(`target "${id}" names the provider "${provider}", which is not there`);
+    if (new Set(prices.map(({ meter }) => meter)).size !== prices.length) {
+      problems.push(`target "${id}" has two prices for one meter`);
+    }
+  }
+  for (const { id, routes } of models) {
+    for (const { target } of routes) {
+      // Also the residency: what is not among the region's targets can't be reached from it.
+      if (!targetIds.has(target)) problems.push(`model "${id}" leads to the target "${target}", which is not there`);
+    }
+  }
+  return problems;
+}
+
+function refuseAfter(head: SnapshotHead): (stage: RefusalStage, reasons: readonly string[]) => SnapshotRefusal {
+  return (stage, reasons) => ({ verdict: "refused", stage, reasons: reasons.slice(0, REASON_LIMIT), head });
+}
+
+function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}

@@ -1,0 +1,206 @@
+import type { Client } from "@connectrpc/connect";
+import {
+  type Head,
+  SnapshotKind,
+  SnapshotPhase,
+  type SnapshotService,
+  type WatchSnapshotsResponse,
+} from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import type { Clock } from "../clock.ts";
+import { WeirError } from "../errors/weir-error.ts";
+import type { Log } from "../telemetry/log.ts";
+import { SnapshotAssembly } from "./assembly.ts";
+import { backOffMs } from "./back-off.ts";
+import type { HeadKind } from "./head.ts";
+import type { OfferVerdict, SnapshotHold } from "./hold.ts";
+import type { InstanceName, SnapshotReporter } from "./report.ts";
+import { SUPPORTED_FEATURES } from "./verify.ts";
+
+/** Policy sends a heartbeat every 5 s; three missed ones are a broken watch. */
+export const HEARTBEAT_TIMEOUT_MS = 15_000;
+
+/** What a watch needs. */
+export interface WatchOptions {
+  readonly client: Client<typeof SnapshotService>;
+  readonly hold: SnapshotHold;
+  readonly reporter: SnapshotReporter;
+  readonly name: InstanceName;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Ends the watch. */
+  readonly signal: AbortSignal;
+  /** Called when a watch stands (something came) and when it is lost. For metrics and status. */
+  readonly onConnected?: (connected: boolean) => void;
+}
+
+/**
+ * Watches policy until the signal fires and offers to the hold what comes; resolves then and never throws. It begins anew,
+ * with what is held by then, when the connection breaks or is silent. Without policy what is held goes on serving.
+ */
+export async function watchSnapshots(options: WatchOptions): Promise<void> {
+  const { clock, log, signal } = options;
+  let failures = 0;
+  let wantsWholeKeyring = false;
+  while (!signal.aborted) {
+    const watch = new Watch(options, wantsWholeKeyring);
+    try {
+      await watch.run();
+    } catch (error) {
+      if (signal.aborted) break;
+      // Once an outage, not at each try.
+      if (failures === 0 || watch.stood)
+        log.warn({ error }, "Lost the watch of snapshots; what is held goes on serving");
+    }
+    if (watch.stood) {
+      failures = 0;
+      options.onConnected?.(false);
+    }
+    failures += 1;
+    wantsWholeKeyring = watch.needsWholeKeyring;
+    // A change that does not fit is answered at once, but only the first time: then the sender is at fault.
+    if (watch.needsWholeKeyring && failures === 1) continue;
+    await clock.sleep(backOffMs(failures), signal).catch(() => {});
+  }
+}
+
+class Watch {
+  readonly #options: WatchOptions;
+  readonly #wantsWholeKeyring: boolean;
+  readonly #assembly = new SnapshotAssembly();
+  readonly #ending = new AbortController();
+  #lastMs: number;
+  /** Whether anything came. */
+  stood = false;
+  /** Whether a change did not lead to the signed digest, so that the next watch must ask for all pages. */
+  needsWholeKeyring = false;
+
+  constructor(options: WatchOptions, wantsWholeKeyring: boolean) {
+    this.#options = options;
+    this.#wantsWholeKeyring = wantsWholeKeyring;
+    this.#lastMs = options.clock.monotonicMs();
+  }
+
+  async run(): Promise<void> {
+    const { client, hold, name, signal } = this.#options;
+    const snapshot = hold.heldSnapshot()?.head;
+    const keyring = this.#wantsWholeKeyring ? undefined : hold.heldKeyring()?.head;
+    const ending = AbortSignal.any([signal, this.#ending.signal]);
+    const silence = this.#watchSilence(ending);
+    try {
+      const pieces = client.watchSnapshots(
+        {
+          region: name.region,
+          instance: name.instance,
+          boot: name.boot,
+          snapshotVersion: snapshot?.version ?? 0n,
+          snapshotDigest: snapshot?.digest ?? new Uint8Array(),
+          keyringVersion: keyring?.version ?? 0n,
+          keyringDigest: keyring?.digest ?? new Uint8Array(),
+          features: [...SUPPORTED_FEATURES],
+        },
+        // No deadline: it is meant to stand for ever, and silence ends it.
+        { signal: ending, timeoutMs: 0 },
+      );
+      for await (const response of pieces) {
+        this.#lastMs = this.#options.clock.monotonicMs();
+        if (!this.stood) this.#stand();
+        this.#take(response);
+        if (this.needsWholeKeyring) return;
+      }
+    } finally {
+      this.#ending.abort();
+      await silence;
+    }
+  }
+
+  #stand(): void {
+    this.stood = true;
+    this.#options.reporter.repeat();
+    this.#options.onConnected?.(true);
+  }
+
+  #take({ piece }: WatchSnapshotsResponse): void {
+    switch (piece.case) {
+      case "snapshotPage":
+      case "keyringPage":
+      case "keyringChange":
+        this.#assembly.add(piece);
+        break;
+      case "head":
+        this.#finish(piece.value);
+        break;
+      default:
+        // A heartbeat has done its work by coming; a piece that a later policy knows is none of ours.
+        break;
+    }
+  }
+
+  #finish({ kind, note }: Head): void {
+    const { hold } = this.#options;
+    if (kind === SnapshotKind.SNAPSHOT) {
+      this.#report("snapshot", hold.offerSnapshot(note, this.#assembly.finishSnapshot()));
+      return;
+    }
+    if (kind !== SnapshotKind.KEYRING) {
+      throw new WeirError("SNAPSHOT_REFUSED", "Cannot take head: its kind is unknown", { facts: { stage: "KIND" } });
+    }
+    const held = hold.heldKeyring();
+    const tree = this.#assembly.finishKeyring(held && { version: held.head.version, tree: held.keyring.tree });
+    if (tree === undefined) {
+      this.needsWholeKeyring = true;
+      return;
+    }
+    const verdict = hold.offerKeyring(note, tree);
+    const isWhole = this.#wantsWholeKeyring || held === undefined;
+    if (verdict.verdict === "refused" && verdict.stage === "DIGEST" && !isWhole) {
+      this.needsWholeKeyring = true;
+      return;
+    }
+    this.#report("keyring", verdict);
+  }
+
+  #report(kind: HeadKind, verdict: OfferVerdict): void {
+    const { hold, reporter, log } = this.#options;
+    // Our own copy came by another road meanwhile; it was reported then.
+    if (verdict.verdict === "refused" && verdict.stage === "STALE") return;
+    const head = verdict.head;
+    const runningVersion = (kind === "snapshot" ? hold.heldSnapshot() : hold.heldKeyring())?.head.version ?? 0n;
+    const say = (phase: SnapshotPhase, reasons: readonly string[] = []) =>
+      reporter.report({
+        kind,
+        version: head?.version ?? 0n,
+        digest: head?.digest ?? new Uint8Array(),
+        phase,
+        reasons,
+        runningVersion,
+      });
+    if (verdict.verdict === "refused") {
+      log.error(
+        { kind, stage: verdict.stage, reasons: verdict.reasons },
+        "Refused what policy sent; what is held stays",
+      );
+      say(SnapshotPhase.RECEIVED);
+      say(
+        SnapshotPhase.REFUSED,
+        verdict.reasons.map((reason) => `${verdict.stage}: ${reason}`),
+      );
+      return;
+    }
+    say(SnapshotPhase.RECEIVED);
+    say(SnapshotPhase.VALIDATED);
+    say(SnapshotPhase.APPLIED);
+    if (verdict.verdict === "applied") log.info({ kind, version: String(head?.version) }, "Applied a new version");
+  }
+
+  async #watchSilence(ending: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    while (!ending.aborted) {
+      const leftMs = this.#lastMs + HEARTBEAT_TIMEOUT_MS - clock.monotonicMs();
+      if (leftMs <= 0) {
+        this.#ending.abort(new WeirError("UNAVAILABLE", "Cannot watch snapshots: no heartbeat came"));
+        return;
+      }
+      await clock.sleep(leftMs, ending).catch(() => {});
+    }
+  }
+}
