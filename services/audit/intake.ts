@@ -1,0 +1,98 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { createValidator } from "@bufbuild/protovalidate";
+import { RecordSchema } from "../../gen/weir/audit/v1/record_pb.ts";
+import {
+  type AuditRecorded,
+  AuditRecordedBatchSchema,
+  AuditRecordedSchema,
+} from "../../gen/weir/event/v1/audit_recorded_pb.ts";
+import type { Position } from "../shared/database/watermark.ts";
+import type { SaidRecord } from "./log/sequence.ts";
+import type { UnfitFact } from "./store/parked.ts";
+
+/** What a message of the bus holds: records to be logged, and what can never be. */
+export interface Said {
+  readonly records: readonly SaidRecord[];
+  readonly unfit: readonly UnfitFact[];
+}
+
+/** Most records in a message (proto/weir/event/v1/audit_recorded.proto). */
+const BATCH_LIMIT = 500;
+const validator = createValidator();
+
+/**
+ * Reads one message of the AUDIT stream. Each record is judged for itself, so that a bad one does not keep its neighbours out of
+ * the log; what is unfit comes back with its reason and, where it can be read, with its place in its producer's row, so that the
+ * watermark can pass it. Never throws: a message that is refused for ever would block the stream.
+ */
+export function readMessage(payload: Uint8Array, region: string): Said {
+  let batch: readonly AuditRecorded[];
+  try {
+    batch = fromBinary(AuditRecordedBatchSchema, payload).records;
+  } catch {
+    return { records: [], unfit: [{ reason: "MALFORMED", detail: "the message is not a batch of records", payload }] };
+  }
+  if (batch.length > BATCH_LIMIT) {
+    const detail = `the message has ${batch.length} records, more than ${BATCH_LIMIT}`;
+    return { records: [], unfit: [{ reason: "MALFORMED", detail, payload }] };
+  }
+  const records: SaidRecord[] = [];
+  const unfit: UnfitFact[] = [];
+  for (const fact of batch) {
+    const position = toPosition(fact);
+    const said = toBinary(AuditRecordedSchema, fact);
+    const problem = findProblem(fact, region);
+    if (problem || !position) {
+      const { reason, detail } = problem ?? { reason: "MALFORMED", detail: "it names no producer" };
+      unfit.push(position ? { position, reason, detail, payload: said } : { reason, detail, payload: said });
+    } else {
+      const { recordId, organisation, record } = fact;
+      // UUIDs are compared as PostgreSQL writes them; an id in capitals is the same id.
+      records.push({ recordId: recordId.toLowerCase(), organisation, record, position, payload: said });
+    }
+  }
+  return { records, unfit };
+}
+
+type Problem = Pick<UnfitFact, "reason" | "detail">;
+
+function findProblem(fact: AuditRecorded, region: string): Problem | undefined {
+  const result = validator.validate(AuditRecordedSchema, fact);
+  if (result.kind !== "valid") {
+    const fields = result.kind === "invalid" ? result.violations.map((violation) => violation.toString()) : [];
+    return { reason: "MALFORMED", detail: `the fact breaks its constraints: ${fields.join("; ").slice(0, 500)}` };
+  }
+  if (fact.producer?.region !== region) {
+    // A record of another region must not get into this log, whoever let it onto this bus.
+    return { reason: "FOREIGN_REGION", detail: `it comes from the region "${fact.producer?.region}"` };
+  }
+  return findMismatch(fact);
+}
+
+/** The log files a record under its envelope's id and organisation, so these must be what the record itself says. */
+function findMismatch(fact: AuditRecorded): Problem | undefined {
+  let record = create(RecordSchema);
+  try {
+    record = fromBinary(RecordSchema, fact.record);
+  } catch {
+    return { reason: "MALFORMED", detail: "the record can't be decoded" };
+  }
+  if (record.recordId !== fact.recordId) return mismatch("id");
+  if (record.organisation !== fact.organisation) return mismatch("organisation");
+  if (record.region !== fact.producer?.region) return mismatch("region");
+  return undefined;
+}
+
+function mismatch(what: string): Problem {
+  return { reason: "MISMATCH", detail: `the record names another ${what} than its envelope` };
+}
+
+/** The fact's place, if it has one: also that of an unfit fact, else its producer would keep it for ever. */
+function toPosition({ producer }: AuditRecorded): Position | undefined {
+  if (!producer || producer.seq < 1n || !producer.region || !producer.instance || !producer.boot) return undefined;
+  const { region, instance, boot, seq } = producer;
+  // What PostgreSQL can't hold as text can't be a place.
+  return [region, instance, boot].some((text) => text.includes("\0") || text.length > 64)
+    ? undefined
+    : { region, producer: instance, boot, seq };
+}

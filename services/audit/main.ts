@@ -1,0 +1,62 @@
+import { readFile } from "node:fs/promises";
+import { AuditService } from "../../gen/weir/audit/v1/audit_service_pb.ts";
+import { IntakeService } from "../../gen/weir/audit/v1/intake_service_pb.ts";
+import { connectBus } from "../shared/bus/bus.ts";
+import { systemClock } from "../shared/clock.ts";
+import { createPool } from "../shared/database/pool.ts";
+import { Health } from "../shared/mesh/health.ts";
+import { createOperationsHandler } from "../shared/mesh/operations.ts";
+import { startMeshServer } from "../shared/mesh/server.ts";
+import { readTls } from "../shared/mesh/tls.ts";
+import { runService } from "../shared/process.ts";
+import { readSettings } from "../shared/settings.ts";
+import { createMetrics } from "../shared/telemetry/metrics.ts";
+import { createAuditService } from "./audit-service.ts";
+import { auditSettings } from "./config.ts";
+import { createIntakeService } from "./intake-service.ts";
+import { readLogKeys } from "./log/keys.ts";
+import { keepRecords } from "./record.ts";
+import { migrateStore } from "./store/migrate-store.ts";
+
+runService("audit", async ({ environment, log, signal }) => {
+  const settings = readSettings(environment, auditSettings, { log });
+  const retired = settings.WEIR_RETIRED_KEYS;
+  const { signer, identity } = readLogKeys({
+    origin: settings.WEIR_ORIGIN,
+    signerKey: await readFile(settings.WEIR_SIGNING_KEY, "utf8"),
+    retiredKeys: retired === undefined ? undefined : await readFile(retired, "utf8"),
+  });
+  const url = settings.WEIR_DATABASE_URL;
+  const region = settings.WEIR_REGION;
+  const clock = systemClock;
+  const metrics = createMetrics("audit");
+  const health = new Health({ gauge: metrics.weir_ready });
+  const pool = createPool({ url, log });
+  const bus = await connectBus({ urls: [settings.WEIR_NATS_URL], name: `audit ${region}`, log });
+  bus.onChange((connected) => metrics.weir_bus_connected.set({ bus: "audit" }, connected ? 1 : 0), signal);
+
+  const server = await startMeshServer({
+    listen: settings.WEIR_LISTEN,
+    tls: readTls(settings),
+    routes: (router) =>
+      router.service(AuditService, createAuditService(pool)).service(IntakeService, createIntakeService(pool)),
+    services: [AuditService, IntakeService],
+    reflection: settings.WEIR_REFLECTION,
+    health,
+    fallback: createOperationsHandler({ health, metrics }),
+    metrics,
+    log,
+  });
+  log.info({ address: server.address, region, origin: identity.origin }, "Serving");
+
+  const checkpointIntervalMs = settings.WEIR_CHECKPOINT_INTERVAL;
+  const context = { pool, bus, region, identity, signer, checkpointIntervalMs, clock, health, log, metrics };
+  const keeping = migrateStore({ url, clock, log, signal }).then(() => keepRecords(context, signal));
+  return {
+    stop: async () => {
+      await Promise.all([server.drain(settings.WEIR_DRAIN_TIMEOUT), keeping]);
+      await bus.close();
+      await pool.end();
+    },
+  };
+});

@@ -1,0 +1,161 @@
+/**
+ * The life of a record: said on the bus → taken in and sequenced (committed, covered by the watermark) → integrated into the stored
+ * tree → covered by a signed checkpoint. What follows, prove and verify, is asked for: `audit-service.ts`, `verification/`.
+ */
+import type { Bus } from "../shared/bus/bus.ts";
+import { type BusMessage, consume } from "../shared/bus/consume.ts";
+import { ensureStream } from "../shared/bus/streams.ts";
+import type { Clock } from "../shared/clock.ts";
+import type { Pool } from "../shared/database/pool.ts";
+import type { Health } from "../shared/mesh/health.ts";
+import type { NoteSigner } from "../shared/note/note.ts";
+import type { Log } from "../shared/telemetry/log.ts";
+import type { Metrics } from "../shared/telemetry/metrics.ts";
+import { readMessage } from "./intake.ts";
+import { checkStoredLog, type LogIdentity } from "./log/check.ts";
+import { integrate } from "./log/integrate.ts";
+import { sequence } from "./log/sequence.ts";
+import { signCheckpoint } from "./log/sign-checkpoint.ts";
+import type { Checkpoint } from "./merkle/checkpoint.ts";
+import { type Leadership, tryToLead } from "./store/leadership.ts";
+import { getLogState, type Lead, takeLead } from "./store/log-state.ts";
+
+/** What keeping a log takes. */
+export interface RecordContext {
+  readonly pool: Pool;
+  readonly bus: Bus;
+  /** Id of the region whose records this log takes, or "control". */
+  readonly region: string;
+  readonly identity: LogIdentity;
+  readonly signer: NoteSigner;
+  /** Least time between two checkpoints, in milliseconds: about the longest that a sequenced record waits for its proof. */
+  readonly checkpointIntervalMs: number;
+  readonly clock: Clock;
+  readonly health: Health;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** Name of the consumer on the AUDIT stream, the same for all instances. */
+const DURABLE = "audit";
+/** Messages taken in together; a message has at most 512 KiB of facts. */
+const BATCH = 8;
+/** Pause before the next attempt to lead. */
+const RETRY_MS = 1_000;
+/** How often the stream is looked after while nothing happens to the connection. */
+const STREAM_CHECK_MS = 30_000;
+
+/**
+ * Keeps the log until the signal fires; then finishes what is under way and resolves. Never throws: whatever is away, it tries again.
+ * Of several instances on one database one works, the others wait to take over; all of them can answer.
+ */
+export async function keepRecords(context: RecordContext, signal: AbortSignal): Promise<void> {
+  const { pool, clock, health, log } = context;
+  let trouble = "";
+  while (!signal.aborted) {
+    try {
+      const leadership = await tryToLead(pool, { clock });
+      trouble = "";
+      if (leadership) await lead(context, leadership, signal);
+      else health.setReady("another instance keeps the log");
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      health.setNotReady(reason);
+      // Once for each kind of trouble, not at each attempt.
+      if (reason !== trouble) log.error({ error }, "Cannot keep the log; trying again");
+      trouble = reason;
+    }
+    await clock.sleep(RETRY_MS, signal).catch(() => {});
+  }
+}
+
+/** Works as the one writer until the lead is lost, something fails, or the signal fires. */
+async function lead(context: RecordContext, leadership: Leadership, signal: AbortSignal): Promise<void> {
+  const { pool, identity, health, log } = context;
+  const failed = new AbortController();
+  const ending = AbortSignal.any([signal, leadership.lost, failed.signal]);
+  try {
+    const right = await takeLead(pool, identity.origin);
+    // Nothing is written on top of a log that is not the one that was signed.
+    const last = await checkStoredLog(pool, right, identity);
+    log.info({ epoch: String(right.epoch), checkpoint: String(last?.size ?? 0n) }, "Keeping the log");
+    health.setReady("keeps the log");
+    const streamThere = Promise.withResolvers<void>();
+    const stations = [
+      keepStream(context, ending, streamThere.resolve),
+      streamThere.promise.then(() => takeIn(context, right, ending)),
+      keepTree(context, right, last, ending),
+    ].map((station) => station.finally(() => failed.abort()));
+    await Promise.all(stations.map((station) => station.catch(() => {})));
+    await Promise.all(stations);
+  } finally {
+    failed.abort();
+    leadership.release();
+  }
+}
+
+/** Intake and sequence: batches from the bus until `ending`; a batch is acknowledged when it is committed. */
+async function takeIn(context: RecordContext, right: Lead, ending: AbortSignal): Promise<void> {
+  const { bus, pool, region, log, metrics } = context;
+  const handle = async (messages: readonly BusMessage[], signal: AbortSignal): Promise<void> => {
+    const said = messages.map(({ payload }) => readMessage(payload, region));
+    const records = said.flatMap((message) => message.records);
+    const unfit = said.flatMap((message) => message.unfit);
+    const { added, repeated, parked } = await sequence(pool, right, records, unfit, signal);
+    metrics.weir_audit_records_total.inc({ result: "integrated" }, added);
+    metrics.weir_audit_records_total.inc({ result: "repeated" }, repeated);
+    metrics.weir_audit_records_total.inc({ result: "parked" }, parked);
+    if (parked > 0) {
+      const reasons = [...new Set(unfit.map(({ reason }) => reason))];
+      log.error({ parked, reasons }, "Parked facts that can't be logged; an operator must look at them");
+    }
+  };
+  await consume(bus, { stream: "AUDIT", durable: DURABLE, batch: BATCH, signal: ending, handle });
+}
+
+/** Integrate and checkpoint: once an interval, so that a busy log signs no more often than a quiet one. */
+async function keepTree(
+  context: RecordContext,
+  right: Lead,
+  last: Checkpoint | undefined,
+  ending: AbortSignal,
+): Promise<void> {
+  const { pool, identity, signer, clock, metrics } = context;
+  let published = last;
+  while (!ending.aborted) {
+    while (!ending.aborted && (await integrate(pool, right)) > 0n);
+    published = (await signCheckpoint(pool, right, { identity, signer, clock }, published)) ?? published;
+    metrics.weir_audit_tree_size.set(Number((await getLogState(pool)).integrated));
+    metrics.weir_audit_checkpoint_size.set(Number(published?.size ?? 0n));
+    await clock.sleep(context.checkpointIntervalMs, ending).catch(() => {});
+  }
+}
+
+/** Sees to it that producers have a stream to say records on, also after the server lost it; tells when it is there at first. */
+async function keepStream(
+  { bus, region, clock, log }: RecordContext,
+  ending: AbortSignal,
+  onThere: () => void,
+): Promise<void> {
+  // A consumer that is let go at the end sees for itself that it is over.
+  ending.addEventListener("abort", onThere, { once: true });
+  let troubled = false;
+  while (!ending.aborted) {
+    let pauseMs = STREAM_CHECK_MS;
+    try {
+      await ensureStream(bus, "AUDIT", region, { signal: ending });
+      onThere();
+      troubled = false;
+    } catch (error) {
+      if (ending.aborted) return;
+      if (!troubled) log.warn({ error }, "Cannot set up the stream of records; trying again");
+      troubled = true;
+      pauseMs = RETRY_MS;
+    }
+    const waking = new AbortController();
+    const stop = AbortSignal.any([ending, waking.signal]);
+    bus.onChange(() => waking.abort(), stop);
+    await clock.sleep(pauseMs, stop).catch(() => {});
+    waking.abort();
+  }
+}

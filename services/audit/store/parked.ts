@@ -1,0 +1,45 @@
+import { createHash } from "node:crypto";
+import { type Pool, type PoolClient, query } from "../../shared/database/pool.ts";
+import type { Position } from "../../shared/database/watermark.ts";
+
+/** Something that came and can never be logged. */
+export interface UnfitFact {
+  /** Its place in its producer's row, as far as it could be read. */
+  readonly position?: Position;
+  /** Why, for machines: one of a short list. */
+  readonly reason: "MALFORMED" | "FOREIGN_REGION" | "MISMATCH" | "CONFLICT" | "REFUSED";
+  /** Why, for people. */
+  readonly detail: string;
+  /** As it came. */
+  readonly payload: Uint8Array;
+}
+
+/** Keeps facts that can never be logged, once each. Returns how many were new. */
+export async function insertParked(client: PoolClient, facts: readonly UnfitFact[]): Promise<number> {
+  let added = 0;
+  for (const { position, reason, detail, payload } of facts) {
+    const rows = await query(
+      client,
+      `insert into parked (digest, region, producer, boot, seq, reason, detail, payload)
+       values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (digest) do nothing returning 1`,
+      [
+        createHash("sha256").update(payload).digest(),
+        position?.region ?? null,
+        position?.producer ?? null,
+        position?.boot ?? null,
+        position?.seq ?? null,
+        reason,
+        detail,
+        Buffer.from(payload),
+      ],
+    );
+    added += rows.length;
+  }
+  return added;
+}
+
+/** How many facts are parked: an operator should look at each. */
+export async function countParked(pool: Pool): Promise<bigint> {
+  const rows = await query<{ count: bigint }>(pool, "select count(*) as count from parked");
+  return rows[0]?.count ?? 0n;
+}
