@@ -9,9 +9,9 @@ import {
 } from "../../gen/weir/audit/v1/audit_service_pb.ts";
 import type { Pool } from "../shared/database/pool.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
+import { createPageToken, readPageSize, readPageToken, readPlaceNumber } from "../shared/page.ts";
 import { assembleProof, type ProofPlan, planConsistency, planInclusion } from "./merkle/proof.ts";
 import { isConsistent, isIncluded } from "./merkle/verify.ts";
-import { formatPageToken, parsePageToken } from "./page-token.ts";
 import { findCheckpoint, findLatestCheckpoint, listCheckpoints, type StoredCheckpoint } from "./store/checkpoints.ts";
 import { getLogState } from "./store/log-state.ts";
 import { findRecord, listRecords, type StoredRecord } from "./store/records.ts";
@@ -26,11 +26,11 @@ const RETRY_MS = 1_000;
 export function createAuditService(pool: Pool): ServiceImpl<typeof AuditService> {
   return {
     async listRecords({ organisation, firstIndex, endIndex, pageSize, pageToken }) {
-      const filter = [organisation, String(firstIndex), String(endIndex)];
+      const list = ["records", organisation, String(firstIndex), String(endIndex)];
       const sequenced = (await getLogState(pool)).sequenced;
       const wanted = endIndex === 0n || endIndex > sequenced ? sequenced : endIndex;
-      const { next, end } = parsePageToken(pageToken, filter) ?? { next: firstIndex, end: wanted };
-      const limit = toLimit(pageSize, 100, 500);
+      const { next, end } = readPlace(list, pageToken) ?? { next: firstIndex, end: wanted };
+      const limit = readPageSize(pageSize, { default: 100, max: 500 });
       const range = { organisation, first: next, end, limit, limitBytes: PAGE_BYTES };
       const page = await listRecords(pool, range);
       const last = page.at(-1);
@@ -38,7 +38,7 @@ export function createAuditService(pool: Pool): ServiceImpl<typeof AuditService>
       const more = last !== undefined && last.index + 1n < end;
       return {
         records: page.map(toLoggedRecord),
-        nextPageToken: more ? formatPageToken({ filter, end, next: last.index + 1n }) : "",
+        nextPageToken: more ? createPageToken(list, [String(end), String(last.index + 1n)]) : "",
       };
     },
 
@@ -76,16 +76,16 @@ export function createAuditService(pool: Pool): ServiceImpl<typeof AuditService>
     },
 
     async listCheckpoints({ afterSize, pageSize, pageToken }) {
-      const filter = [String(afterSize)];
+      const list = ["checkpoints", String(afterSize)];
       const latest = (await findLatestCheckpoint(pool))?.size ?? 0n;
-      const { next, end } = parsePageToken(pageToken, filter) ?? { next: afterSize, end: latest };
-      const page = await listCheckpoints(pool, next, toLimit(pageSize, 100, 1000));
+      const { next, end } = readPlace(list, pageToken) ?? { next: afterSize, end: latest };
+      const page = await listCheckpoints(pool, next, readPageSize(pageSize, { default: 100, max: 1_000 }));
       const shown = page.filter(({ size }) => size <= end);
       const last = shown.at(-1);
       const more = last !== undefined && last.size < end;
       return {
         checkpoints: shown.map(toCheckpoint),
-        nextPageToken: more ? formatPageToken({ filter, end, next: last.size }) : "",
+        nextPageToken: more ? createPageToken(list, [String(end), String(last.size)]) : "",
       };
     },
   };
@@ -135,8 +135,10 @@ function damaged(what: string, size: bigint): WeirError {
   return new WeirError("PROOF_REFUSED", `Cannot prove ${what}: the stored tree differs from the checkpoint of ${size}`);
 }
 
-function toLimit(pageSize: number, usual: number, most: number): number {
-  return pageSize === 0 ? usual : Math.min(pageSize, most);
+/** Where a page begins, and where the list ends: fixed by the first page, so that a list of a growing log ends. */
+function readPlace(list: readonly unknown[], token: string): { next: bigint; end: bigint } | undefined {
+  const place = readPageToken(list, token, 2);
+  return place && { end: readPlaceNumber(place[0]), next: readPlaceNumber(place[1]) };
 }
 
 function toLoggedRecord(stored: StoredRecord): LoggedRecord {

@@ -7,6 +7,7 @@ import { type BusMessage, consume } from "../shared/bus/consume.ts";
 import { ensureStream } from "../shared/bus/streams.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { Pool } from "../shared/database/pool.ts";
+import { listMissing } from "../shared/database/watermark.ts";
 import type { Health } from "../shared/mesh/health.ts";
 import type { NoteSigner } from "../shared/note/note.ts";
 import type { Log } from "../shared/telemetry/log.ts";
@@ -19,6 +20,7 @@ import { signCheckpoint } from "./log/sign-checkpoint.ts";
 import type { Checkpoint } from "./merkle/checkpoint.ts";
 import { type Leadership, tryToLead } from "./store/leadership.ts";
 import { getLogState, type Lead, takeLead } from "./store/log-state.ts";
+import { countParked } from "./store/parked.ts";
 
 /** What keeping a log takes. */
 export interface RecordContext {
@@ -44,6 +46,10 @@ const BATCH = 8;
 const RETRY_MS = 1_000;
 /** How often the stream is looked after while nothing happens to the connection. */
 const STREAM_CHECK_MS = 30_000;
+/** How often parked and missing records are counted. */
+const WATCH_MS = 5_000;
+/** A record that is missing for this long while later ones of its producer are there is an alarm. */
+const MISSING_ALARM_MS = 60_000;
 
 /**
  * Keeps the log until the signal fires; then finishes what is under way and resolves. Never throws: whatever is away, it tries again.
@@ -55,8 +61,11 @@ export async function keepRecords(context: RecordContext, signal: AbortSignal): 
   while (!signal.aborted) {
     try {
       const leadership = await tryToLead(pool, { clock });
-      trouble = "";
-      if (leadership) await lead(context, leadership, signal);
+      const onKeeping = (): void => {
+        trouble = "";
+        health.setReady("keeps the log");
+      };
+      if (leadership) await lead(context, leadership, signal, onKeeping);
       else health.setReady("another instance keeps the log");
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
@@ -70,8 +79,13 @@ export async function keepRecords(context: RecordContext, signal: AbortSignal): 
 }
 
 /** Works as the one writer until the lead is lost, something fails, or the signal fires. */
-async function lead(context: RecordContext, leadership: Leadership, signal: AbortSignal): Promise<void> {
-  const { pool, identity, health, log } = context;
+async function lead(
+  context: RecordContext,
+  leadership: Leadership,
+  signal: AbortSignal,
+  onKeeping: () => void,
+): Promise<void> {
+  const { pool, identity, log } = context;
   const failed = new AbortController();
   const ending = AbortSignal.any([signal, leadership.lost, failed.signal]);
   try {
@@ -79,12 +93,13 @@ async function lead(context: RecordContext, leadership: Leadership, signal: Abor
     // Nothing is written on top of a log that is not the one that was signed.
     const last = await checkStoredLog(pool, right, identity);
     log.info({ epoch: String(right.epoch), checkpoint: String(last?.size ?? 0n) }, "Keeping the log");
-    health.setReady("keeps the log");
+    onKeeping();
     const streamThere = Promise.withResolvers<void>();
     const stations = [
       keepStream(context, ending, streamThere.resolve),
       streamThere.promise.then(() => takeIn(context, right, ending)),
       keepTree(context, right, last, ending),
+      watchIntake(context, ending),
     ].map((station) => station.finally(() => failed.abort()));
     await Promise.all(stations.map((station) => station.catch(() => {})));
     await Promise.all(stations);
@@ -128,6 +143,23 @@ async function keepTree(
     metrics.weir_audit_tree_size.set(Number((await getLogState(pool)).integrated));
     metrics.weir_audit_checkpoint_size.set(Number(published?.size ?? 0n));
     await clock.sleep(context.checkpointIntervalMs, ending).catch(() => {});
+  }
+}
+
+/** Measures what an operator must look at: what is parked, and what its producer has said without its being here. */
+async function watchIntake({ pool, clock, log, metrics }: RecordContext, ending: AbortSignal): Promise<void> {
+  let reported = "";
+  while (!ending.aborted) {
+    metrics.weir_audit_parked_records.set(Number(await countParked(pool)));
+    const missing = await listMissing(pool, new Date(clock.nowMs() - MISSING_ALARM_MS));
+    metrics.weir_audit_missing_records.set(
+      missing.reduce((sum, { first, last }) => sum + Number(last - first + 1n), 0),
+    );
+    const ranges = missing.slice(0, 3).map(({ producer, boot, first, last }) => `${producer} ${boot} ${first}-${last}`);
+    // Each new state once, not every few seconds.
+    if (ranges.length > 0 && ranges.join() !== reported) log.error({ ranges }, "Records are missing");
+    reported = ranges.join();
+    await clock.sleep(WATCH_MS, ending).catch(() => {});
   }
 }
 

@@ -321,6 +321,48 @@ describe("checkStoredLog()", () => {
   });
 });
 
+describe("two instances that both believe they lead", () => {
+  const act = fc.record({
+    who: fc.constantFrom("a", "b"),
+    what: fc.constantFrom("lead", "sequence", "sequence", "integrate", "sign"),
+    seq: fc.integer({ min: 1, max: 30 }),
+  });
+
+  it("never fork the log: every checkpoint is of a beginning of the one row of records", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.array(act, { minLength: 1, maxLength: 4 }), { maxLength: 12 }), async (history) => {
+        await query(
+          pool,
+          "truncate log_state, record, record_place, subtree, checkpoint, producer_cursor, producer_gap",
+        );
+        const leads: Record<string, Lead> = { a: await takeLead(pool, ORIGIN), b: await takeLead(pool, ORIGIN) };
+        const perform = async ({ who, what, seq }: { who: string; what: string; seq: number }) => {
+          const own = leads[who] as Lead;
+          if (what === "lead") leads[who] = await takeLead(pool, ORIGIN);
+          else if (what === "sequence") await sequence(pool, own, [say(seq), say(seq + 1)], []);
+          else if (what === "integrate") await integrate(pool, own);
+          else await signCheckpoint(pool, own, { identity, signer, clock }, undefined);
+        };
+
+        for (const together of history) {
+          const outcomes = await Promise.allSettled(together.map(perform));
+          // Whoever is refused is refused for being fenced, and for nothing else.
+          for (const outcome of outcomes) {
+            if (outcome.status === "rejected") expect(outcome.reason).toMatchObject({ reason: "UNAVAILABLE" });
+          }
+        }
+
+        const records = await readLog();
+        expect(new Set(records).size).toBe(records.length);
+        for (const { size, root } of await listCheckpoints(pool, 0n, 1000)) {
+          expect(Buffer.from(root).toString("hex")).toBe(await computeRootOfRecords(size));
+        }
+      }),
+      { numRuns: 30 },
+    );
+  }, 60_000);
+});
+
 describe("a PostgreSQL that dies at any step", () => {
   it("leaves whole steps, and no signed root ever contradicts another", async () => {
     const roots: Checkpoint[] = [];

@@ -47,6 +47,8 @@ export async function writeLog<T>(
   signal?: AbortSignal,
 ): Promise<T> {
   const locked = async (client: PoolClient): Promise<T> => {
+    // A writer that freezes while it holds the state must not hold up its successor for longer than its lead lasts.
+    await query(client, "select set_config('idle_in_transaction_session_timeout', '10000', true)");
     const rows = await query<LogState & { epoch: bigint }>(
       client,
       "select epoch, sequenced, integrated from log_state for update",

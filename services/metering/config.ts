@@ -1,0 +1,43 @@
+import { tlsSettings } from "../shared/mesh/tls.ts";
+import { commonSettings, type Declarations, readSettings, type Settings } from "../shared/settings.ts";
+import type { Log } from "../shared/telemetry/log.ts";
+
+/** The settings of metering, each documented once; the table in the README is printed from here. */
+export const DECLARATIONS = {
+  WEIR_LISTEN: {
+    kind: "address",
+    default: "127.0.0.1:7401",
+    meaning: "Where it serves its RPCs, health, readiness and metrics.",
+  },
+  WEIR_DATABASE_URL: {
+    kind: "url",
+    meaning: "Its own PostgreSQL database, with the role that owns it: postgres://user:password@host:port/database.",
+  },
+  WEIR_DATABASE_CONNECTIONS: {
+    kind: "integer",
+    default: 8,
+    min: 2,
+    max: 100,
+    unit: "connections",
+    meaning: "Most connections to the database; one for each region's intake, the rest for questions.",
+  },
+  WEIR_NATS_URL: {
+    kind: "url",
+    meaning: "The hub's NATS server, with the user of the account MESH: nats://user:password@host:port.",
+  },
+  WEIR_REGIONS: {
+    kind: "list",
+    default: "eu,us",
+    meaning: "Ids of the regions whose usage is taken in; each is the name of its server's JetStream domain.",
+  },
+  ...commonSettings,
+  ...tlsSettings,
+} as const satisfies Declarations;
+
+/** What metering runs with. */
+export type Config = Settings<typeof DECLARATIONS>;
+
+/** Reads the settings from the environment; throws SETTING_INVALID with all that is wrong. */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>, log?: Log): Config {
+  return readSettings(environment, DECLARATIONS, log === undefined ? {} : { log });
+}

@@ -1,0 +1,78 @@
+import { IntakeService } from "../../gen/weir/metering/v1/intake_service_pb.ts";
+import { SpendService } from "../../gen/weir/metering/v1/spend_service_pb.ts";
+import { connectBus } from "../shared/bus/bus.ts";
+import { systemClock } from "../shared/clock.ts";
+import { createPool } from "../shared/database/pool.ts";
+import { Health } from "../shared/mesh/health.ts";
+import { createOperationsHandler } from "../shared/mesh/operations.ts";
+import { startMeshServer } from "../shared/mesh/server.ts";
+import { readTls } from "../shared/mesh/tls.ts";
+import { runService, type ServiceContext, type Stoppable } from "../shared/process.ts";
+import { createMetrics } from "../shared/telemetry/metrics.ts";
+import { createAlarm } from "./alarm.ts";
+import { readConfig } from "./config.ts";
+import { createGate } from "./gate.ts";
+import { hearUsages } from "./intake.ts";
+import { createIntakeService } from "./intake-service.ts";
+import { takeInFacts } from "./spend.ts";
+import { createSpendService } from "./spend-service.ts";
+import { openStore } from "./store/open-store.ts";
+import { commitIntake } from "./store/usage-store.ts";
+import { keepUp } from "./upkeep.ts";
+
+async function start({ environment, log, signal }: ServiceContext): Promise<Stoppable> {
+  const config = readConfig(environment, log);
+  const metrics = createMetrics("metering");
+  const health = new Health({ gauge: metrics.weir_ready });
+  const pool = createPool({ url: config.WEIR_DATABASE_URL, max: config.WEIR_DATABASE_CONNECTIONS, log });
+  const bus = await connectBus({ urls: [config.WEIR_NATS_URL], name: "metering", log });
+  const watching = new AbortController();
+  metrics.weir_bus_connected.set({ bus: "mesh" }, 0);
+  bus.onChange((up) => metrics.weir_bus_connected.set({ bus: "mesh" }, up ? 1 : 0), watching.signal);
+
+  let opened = false;
+  const server = await startMeshServer({
+    listen: config.WEIR_LISTEN,
+    tls: readTls(config),
+    routes: (router) => {
+      router.service(SpendService, createSpendService(pool, systemClock));
+      router.service(IntakeService, createIntakeService(pool));
+    },
+    services: [SpendService, IntakeService],
+    interceptors: [createGate(() => opened)],
+    reflection: config.WEIR_REFLECTION,
+    health,
+    fallback: createOperationsHandler({ health, metrics }),
+    metrics,
+    log,
+  });
+  log.info({ address: server.address }, "Listening");
+
+  const report = createAlarm({ metrics, log });
+  const commit = commitIntake.bind(undefined, pool);
+  const working = (async () => {
+    opened = await openStore({ url: config.WEIR_DATABASE_URL, pool, clock: systemClock, log, signal });
+    await Promise.all([
+      keepUp({ pool, health, metrics, clock: systemClock, log, signal }),
+      hearUsages({
+        bus,
+        regions: config.WEIR_REGIONS,
+        takeIn: (facts, handling) => takeInFacts(facts, { commit, report, clock: systemClock }, handling),
+        signal,
+      }),
+    ]);
+  })();
+
+  return {
+    async stop() {
+      health.drain();
+      await working;
+      await server.drain(config.WEIR_DRAIN_TIMEOUT);
+      watching.abort();
+      await bus.close();
+      await pool.end();
+    },
+  };
+}
+
+runService("metering", start);

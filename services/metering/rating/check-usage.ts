@@ -1,0 +1,56 @@
+import { createValidator } from "@bufbuild/protovalidate";
+import { type UsageRecorded, UsageRecordedSchema } from "../../../gen/weir/event/v1/usage_recorded_pb.ts";
+
+/** Why a usage cannot be posted: a kind for counting, and words for whoever looks at it. */
+export interface Unpostable {
+  readonly kind: "MALFORMED" | "INVALID" | "REGION" | "TIME" | "AMOUNT" | "CONTRADICTION" | "REFUSED";
+  readonly detail: string;
+}
+
+/** A usage may have ended this far ahead of our clock; the clocks of a mesh may differ by it. */
+export const MAX_AHEAD_MS = 10 * 60_000;
+// Before any usage of this system; a clock that was never set says 1970.
+const EARLIEST_MS = Date.UTC(2020, 0, 1);
+
+const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+// U+FFFD is fine; NUL is not, because PostgreSQL cannot store it in text.
+const NUL = "\0";
+
+const validator = createValidator();
+
+/**
+ * Checks whether a usage may go into the ledger of its region at this instant. Returns undefined when it may. It comes from a
+ * router, over a bus: parse, do not trust.
+ */
+export function checkUsage(usage: UsageRecorded, region: string, nowMs: number): Unpostable | undefined {
+  const result = validator.validate(UsageRecordedSchema, usage);
+  if (result.kind !== "valid") {
+    const violations = result.violations?.map((violation) => String(violation)) ?? [String(result.error)];
+    return { kind: "INVALID", detail: violations.slice(0, 8).join("; ") };
+  }
+  // The store sorts usages into days by the time in their ids.
+  if (!UUID_V7.test(usage.eventId)) return { kind: "INVALID", detail: "event_id is not a UUIDv7 in lower case" };
+  const nul = textsOf(usage).find((text) => text.includes(NUL));
+  if (nul !== undefined) return { kind: "INVALID", detail: "a text contains NUL" };
+  if (usage.producer?.region !== region) {
+    return {
+      kind: "REGION",
+      detail: `the producer says region "${usage.producer?.region}" on the stream of "${region}"`,
+    };
+  }
+  const endedMs = Number(usage.endedAt?.seconds ?? 0n) * 1_000;
+  if (endedMs > nowMs + MAX_AHEAD_MS) return { kind: "TIME", detail: "it ended more than 10 minutes in the future" };
+  if (endedMs < EARLIEST_MS) return { kind: "TIME", detail: "it ended before 2020" };
+  return undefined;
+}
+
+function textsOf({ caller, model, attempts }: UsageRecorded): string[] {
+  const identity = caller?.identity.value ?? "";
+  const run = [caller?.runId ?? "", caller?.parentRunId ?? "", caller?.endUser ?? ""];
+  return [
+    identity,
+    ...run,
+    model,
+    ...attempts.flatMap(({ target, provider, providerModel }) => [target, provider, providerModel]),
+  ];
+}

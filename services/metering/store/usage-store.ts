@@ -1,0 +1,153 @@
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { type Pool, type PoolClient, query } from "../../shared/database/pool.ts";
+import { transaction } from "../../shared/database/transaction.ts";
+import { advance, type Position } from "../../shared/database/watermark.ts";
+import type { Posting } from "../ledger/posting.ts";
+import { rollUp } from "../ledger/roll-up.ts";
+import type { RatedUsage } from "../rating/rate.ts";
+import { insertEntries } from "./ledger-store.ts";
+import { insertParked, type ParkedFact } from "./parked-store.ts";
+import { addSpend } from "./spend-store.ts";
+
+/** A usage that may be posted. */
+export interface PostableUsage {
+  readonly rated: RatedUsage;
+  /** Undefined when it costs nothing. */
+  readonly posting: Posting | undefined;
+  /** The bytes as they came. */
+  readonly fact: Uint8Array;
+}
+
+/** What goes in together, or not at all. */
+export interface Intake {
+  readonly usages: readonly PostableUsage[];
+  readonly parked: readonly ParkedFact[];
+  /** What all of these count as. */
+  readonly positions: readonly Position[];
+}
+
+/** What went in. */
+export interface TakenIn {
+  readonly posted: readonly RatedUsage[];
+  /** Usages that were in before. */
+  readonly repeated: number;
+  /** Facts that were not parked before. */
+  readonly parked: readonly ParkedFact[];
+}
+
+/**
+ * Takes in usages: usage rows, ledger entries, spend, parked facts and watermark in one transaction. A usage that is in already
+ * changes nothing; one that says something else than the one that is in is parked, since one of the two is wrong about
+ * money. Throws ARGUMENT_INVALID when PostgreSQL refuses one of them, and then none is in.
+ */
+export async function commitIntake(pool: Pool, intake: Intake, signal?: AbortSignal): Promise<TakenIn> {
+  return await transaction(
+    pool,
+    async (client) => {
+      const first = new Map<string, PostableUsage>();
+      for (const usage of intake.usages) {
+        if (!first.has(usage.rated.usage.eventId)) first.set(usage.rated.usage.eventId, usage);
+      }
+      // In the order of their ids: two intakes of the same usages wait for each other in one direction only.
+      const ordered = [...first].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, usage]) => usage);
+      const fresh = await insertUsages(client, ordered);
+      const posted = [...first.values()].filter(({ rated }) => fresh.has(rated.usage.eventId));
+      const repeats = intake.usages.filter((usage) => !posted.includes(usage));
+      await insertEntries(
+        client,
+        posted.flatMap(({ posting }) => posting ?? []),
+      );
+      await addSpend(client, rollUp(posted.map(({ rated }) => rated)));
+      const contradictions = await findContradictions(client, repeats);
+      const parked = await insertParked(client, [...intake.parked, ...contradictions]);
+      await advance(client, intake.positions);
+      return {
+        posted: posted.map(({ rated }) => rated),
+        repeated: repeats.length - contradictions.length,
+        parked,
+      };
+    },
+    signal === undefined ? {} : { signal },
+  );
+}
+
+async function insertUsages(client: PoolClient, usages: readonly PostableUsage[]): Promise<Set<string>> {
+  if (usages.length === 0) return new Set();
+  const column = <T>(pick: (usage: PostableUsage) => T): T[] => usages.map(pick);
+  const rows = await query<{ event_id: string }>(
+    client,
+    `insert into usage (event_id, region, producer, boot, seq, organisation, team, app, environment, key, run_id, operation,
+       model, outcome, snapshot_version, keyring_version, started_at, ended_at, cost_nanos, said_nanos, mismatched, fact)
+     select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
+       $9::text[], $10::text[], $11::text[], $12::smallint[], $13::text[], $14::smallint[], $15::bigint[], $16::bigint[],
+       $17::timestamptz[], $18::timestamptz[], $19::bigint[], $20::bigint[], $21::boolean[], $22::bytea[])
+     on conflict (event_id) do nothing returning event_id`,
+    [
+      column(({ rated }) => rated.usage.eventId),
+      column(({ rated }) => rated.usage.producer?.region),
+      column(({ rated }) => rated.usage.producer?.instance),
+      column(({ rated }) => rated.usage.producer?.boot),
+      column(({ rated }) => rated.usage.producer?.seq),
+      column(({ rated }) => rated.usage.caller?.organisation),
+      column(({ rated }) => rated.usage.caller?.team),
+      column(({ rated }) => rated.usage.caller?.app),
+      column(({ rated }) => rated.usage.caller?.environment),
+      column(({ rated }) => rated.usage.caller?.identity.value),
+      column(({ rated }) => rated.usage.caller?.runId),
+      column(({ rated }) => rated.usage.operation),
+      column(({ rated }) => rated.usage.model),
+      column(({ rated }) => rated.usage.outcome),
+      column(({ rated }) => rated.usage.versions?.snapshotVersion),
+      column(({ rated }) => rated.usage.versions?.keyringVersion),
+      column(({ rated }) => toInstant(rated.usage.startedAt)),
+      column(({ rated }) => toInstant(rated.usage.endedAt)),
+      column(({ rated }) => rated.costNanos),
+      column(({ rated }) => rated.saidNanos),
+      column(({ rated }) => rated.mismatched),
+      column(({ fact }) => Buffer.from(fact)),
+    ],
+  );
+  return new Set(rows.map(({ event_id }) => event_id));
+}
+
+// A repeat is the same call with the same end and the same cost. Seq and boot may differ: a successor settles a dead router's calls.
+async function findContradictions(client: PoolClient, repeats: readonly PostableUsage[]): Promise<ParkedFact[]> {
+  if (repeats.length === 0) return [];
+  const rows = await query<{ event_id: string; outcome: number; cost_nanos: bigint; said_nanos: bigint }>(
+    client,
+    "select event_id, outcome, cost_nanos, said_nanos from usage where event_id = any($1::uuid[])",
+    [repeats.map(({ rated }) => rated.usage.eventId)],
+  );
+  const known = new Map(rows.map((row) => [row.event_id, row]));
+  return repeats.flatMap(({ rated, fact }) => {
+    const { eventId, outcome, producer } = rated.usage;
+    const row = known.get(eventId);
+    if (row === undefined) return [];
+    if (row.outcome === outcome && row.cost_nanos === rated.costNanos && row.said_nanos === rated.saidNanos) return [];
+    const detail = `outcome ${outcome} and ${rated.costNanos} nano-dollars; outcome ${row.outcome} and ${row.cost_nanos} are posted`;
+    return [
+      {
+        why: { kind: "CONTRADICTION", detail },
+        fact,
+        region: producer?.region ?? "",
+        eventId,
+        ...(producer === undefined
+          ? {}
+          : {
+              position: {
+                region: producer.region,
+                producer: producer.instance,
+                boot: producer.boot,
+                seq: producer.seq,
+              },
+            }),
+      } satisfies ParkedFact,
+    ];
+  });
+}
+
+function toInstant(timestamp: Timestamp | undefined): string {
+  return new Date(
+    Number(timestamp?.seconds ?? 0n) * 1_000 + Math.floor((timestamp?.nanos ?? 0) / 1_000_000),
+  ).toISOString();
+}

@@ -1,0 +1,63 @@
+import type { Clock } from "../shared/clock.ts";
+import type { Pool } from "../shared/database/pool.ts";
+import { listMissing } from "../shared/database/watermark.ts";
+import type { Health } from "../shared/mesh/health.ts";
+import type { Log } from "../shared/telemetry/log.ts";
+import type { Metrics } from "../shared/telemetry/metrics.ts";
+import { countParked } from "./store/parked-store.ts";
+import { ensurePartitions } from "./store/partitions.ts";
+
+/** What is kept up. */
+export interface UpkeepOptions {
+  readonly pool: Pool;
+  readonly health: Health;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+const INTERVAL_MS = 5_000;
+/** The store makes the first partitions when it is opened. */
+const PARTITIONS_INTERVAL_MS = 3_600_000;
+/** A fact that is missing for this long while later ones of its producer are there is an alarm. */
+const MISSING_ALARM_MS = 60_000;
+
+/**
+ * Looks after the store until the signal fires: partitions for the days ahead, how much is parked or missing, and whether
+ * PostgreSQL answers, on which readiness depends. NATS may be away: what is posted can still be asked for.
+ */
+export async function keepUp(options: UpkeepOptions): Promise<void> {
+  const { pool, health, clock, log, signal } = options;
+  let partitionsAtMs = clock.monotonicMs();
+  let well = true;
+  while (!signal.aborted) {
+    try {
+      await measure(options);
+      health.setReady();
+      if (!well) log.info("The database answers again");
+      well = true;
+    } catch (error) {
+      health.setNotReady("the database does not answer");
+      if (well) log.error({ error }, "The database does not answer; trying for ever");
+      well = false;
+    }
+    if (well && clock.monotonicMs() - partitionsAtMs >= PARTITIONS_INTERVAL_MS) {
+      partitionsAtMs = clock.monotonicMs();
+      // Not a reason to stop: without them rows go into the default partition.
+      await ensurePartitions(pool, clock.nowMs()).catch((error) => log.error({ error }, "Cannot make partitions"));
+    }
+    await clock.sleep(INTERVAL_MS, signal).catch(() => {});
+  }
+}
+
+async function measure({ pool, metrics, clock, log }: UpkeepOptions): Promise<void> {
+  metrics.weir_metering_parked_events.set(await countParked(pool));
+  const missing = await listMissing(pool, new Date(clock.nowMs() - MISSING_ALARM_MS));
+  metrics.weir_metering_missing_events.set(
+    missing.reduce((sum, { first, last }) => sum + Number(last - first + 1n), 0),
+  );
+  for (const { region, producer, boot, first, last } of missing.slice(0, 3)) {
+    log.debug({ region, producer, boot, first: String(first), last: String(last) }, "Usage events are missing");
+  }
+}

@@ -1,0 +1,191 @@
+import { create } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import { PolicySchema, Severity } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import { checkPolicy } from "./check-policy.ts";
+import { samplePolicy, type samplePolicyJson } from "./policy.fixture.ts";
+
+type Json = ReturnType<typeof samplePolicyJson>;
+// biome-ignore lint/suspicious/noExplicitAny: tests break the sample in ways that its type forbids.
+type Broken = any;
+
+function find(change: (json: Broken) => void): string[] {
+  return checkPolicy(samplePolicy(change as (json: Json) => void)).map(({ field, rule }) => `${field} ${rule}`);
+}
+
+describe("checkPolicy()", () => {
+  it("finds nothing wrong with a good policy", () => {
+    const findings = checkPolicy(samplePolicy((json) => json.models.pop()));
+
+    // Its one removed model was the only one that led to local/small.
+    expect(findings).toMatchObject([{ field: "targets[1]", rule: "TARGET_UNUSED", severity: Severity.WARNING }]);
+    expect(checkPolicy(samplePolicy())).toEqual([]);
+  });
+
+  it.each<[string, string, (json: Broken) => void]>([
+    ["an organisation that is not there", "organisation ORGANISATION_UNKNOWN", (p) => (p.organisation = "nobody")],
+    ["an id in a wrong form", "organisation STRING_PATTERN", (p) => (p.organisation = "Nobody")],
+    ["no region", "regions REPEATED_MIN_ITEMS", (p) => (p.regions = [])],
+    ["the control plane as a region", "regions[1].id STRING_NOT_IN", (p) => (p.regions[1].id = "control")],
+    ["a region twice", "regions[1].id ID_DUPLICATE", (p) => (p.regions[1].id = "eu")],
+    ["a provider twice", "providers[1].id ID_DUPLICATE", (p) => (p.providers[1].id = "global")],
+    ["a target twice", "targets[1].id ID_DUPLICATE", (p) => (p.targets[1].id = "global/large")],
+    ["a model twice", "models[1].id ID_DUPLICATE", (p) => (p.models[1].id = "large")],
+    ["a limit twice", "limits[1].id ID_DUPLICATE", (p) => (p.limits[1].id = "each-key")],
+    ["an organisation twice", "organisations[1].id ID_DUPLICATE", (p) => (p.organisations[1].id = "acme")],
+    [
+      "a team twice",
+      "organisations[0].teams[1].id ID_DUPLICATE",
+      (p) => p.organisations[0].teams.push({ id: "web", apps: [] }),
+    ],
+    [
+      "an app twice",
+      "organisations[0].teams[0].apps[1].id ID_DUPLICATE",
+      (p) => p.organisations[0].teams[0].apps.push({ id: "search", environments: ["x"] }),
+    ],
+    [
+      "an app without an environment",
+      "organisations[1].teams[0].apps[0].environments REPEATED_MIN_ITEMS",
+      (p) => (p.organisations[1].teams[0].apps[0].environments = []),
+    ],
+    ["a dialect that is not said", "providers[0].dialect ENUM_NOT_IN", (p) => delete p.providers[0].dialect],
+    [
+      "a provider of an unknown region",
+      "providers[1].regions[0] REGION_UNKNOWN",
+      (p) => (p.providers[1].regions = ["asia"]),
+    ],
+    ["a provider without residency", "providers[1].regions REPEATED_MIN_ITEMS", (p) => (p.providers[1].regions = [])],
+    [
+      "a provider in plain text",
+      "providers[0].base_url URL_SCHEME",
+      (p) => (p.providers[0].baseUrl = "http://api.example.com"),
+    ],
+    [
+      "a timeout of nothing",
+      "providers[0].timeouts.idle DURATION_GT_LTE",
+      (p) => (p.providers[0].timeouts = { idle: "0s" }),
+    ],
+    [
+      "a target of an unknown provider",
+      "targets[0].provider PROVIDER_UNKNOWN",
+      (p) => (p.targets[0].provider = "nobody"),
+    ],
+    ["a target without prices", "targets[0].prices REQUIRED", (p) => delete p.targets[0].prices],
+    [
+      "a price that is no number",
+      "targets[0].prices.input STRING_PATTERN",
+      (p) => (p.targets[0].prices.input = "2,50"),
+    ],
+    ["a price with an exponent", "targets[0].prices.input STRING_PATTERN", (p) => (p.targets[0].prices.input = "1e3")],
+    [
+      "a price with ten places",
+      "targets[0].prices.output STRING_PATTERN",
+      (p) => (p.targets[0].prices.output = "0.0000000001"),
+    ],
+    [
+      "a price with leading zeros",
+      "targets[0].prices.input PRICE_MALFORMED",
+      (p) => (p.targets[0].prices.input = "007"),
+    ],
+    ["a missing price", "targets[0].prices.output STRING_PATTERN", (p) => delete p.targets[0].prices.output],
+    [
+      "a route to an unknown target",
+      "models[0].routes[0].target TARGET_UNKNOWN",
+      (p) => (p.models[0].routes[0].target = "x"),
+    ],
+    [
+      "a route twice",
+      "models[0].routes[1].target ROUTE_DUPLICATE",
+      (p) => p.models[0].routes.push({ target: "global/large" }),
+    ],
+    ["a model without routes", "models[0].routes REPEATED_MIN_ITEMS", (p) => (p.models[0].routes = [])],
+    ["a negative weight", "models[0].routes[0].weight INT32_GTE_LTE", (p) => (p.models[0].routes[0].weight = -1)],
+    ["a limit for nobody in particular", "limits[0].per ENUM_NOT_IN", (p) => delete p.limits[0].per],
+    ["a limit of nothing", "limits[0].requests_per_minute INT32_GTE_LTE", (p) => (p.limits[0].requestsPerMinute = 0)],
+    [
+      "a limit for an unknown organisation",
+      "limits[1].tenants.organisation TENANT_UNKNOWN",
+      (p) => (p.limits[1].tenants.organisation = "nobody"),
+    ],
+    [
+      "a limit for a team of another organisation",
+      "limits[1].tenants.team TENANT_UNKNOWN",
+      (p) => (p.limits[1].tenants.team = "ops"),
+    ],
+    ["a limit for an unknown app", "limits[1].tenants.app TENANT_UNKNOWN", (p) => (p.limits[1].tenants.app = "desk")],
+    [
+      "a limit for an unknown environment",
+      "limits[1].tenants.environment TENANT_UNKNOWN",
+      (p) => (p.limits[1].tenants.environment = "stage"),
+    ],
+    ["a NUL in a name", "regions[0].display_name TEXT_CONTROL", (p) => (p.regions[0].displayName = "a\0b")],
+    [
+      "a model that no region can serve",
+      "models[0].routes MODEL_UNREACHABLE",
+      (p) => (p.providers[0].regions = ["asia"]),
+    ],
+  ])("refuses %s", (_, expected, change) => {
+    expect(find(change)).toContain(expected);
+    expect(checkPolicy(samplePolicy(change as (json: Json) => void))[0]?.severity).toBe(Severity.ERROR);
+  });
+
+  it.each<[string, string, (json: Broken) => void]>([
+    ["a model that a region lacks", "models[0].routes MODEL_ABSENT", (p) => (p.providers[0].regions = ["eu"])],
+    ["a region without models", "regions[1] REGION_EMPTY", (p) => (p.providers[0].regions = ["eu"])],
+    [
+      "a provider without targets",
+      "providers[2] PROVIDER_UNUSED",
+      (p) => p.providers.push({ ...p.providers[1], id: "idle" }),
+    ],
+    [
+      "a target that no model leads to",
+      "targets[2] TARGET_UNUSED",
+      (p) => p.targets.push({ ...p.targets[0], id: "idle" }),
+    ],
+    [
+      "a timeout that never runs out",
+      "timeouts.first_token TIMEOUT_UNREACHABLE",
+      (p) => (p.timeouts = { firstToken: "20s", total: "10s" }),
+    ],
+  ])("warns of %s", (_, expected, change) => {
+    const findings = checkPolicy(samplePolicy(change as (json: Json) => void));
+
+    expect(findings.map(({ field, rule }) => `${field} ${rule}`)).toContain(expected);
+    expect(findings.every(({ severity }) => severity === Severity.WARNING)).toBe(true);
+  });
+
+  it("says all that is wrong at once, errors first, then by field in the order of its numbers", () => {
+    const findings = find((p) => {
+      p.organisation = "nobody";
+      p.providers[0].baseUrl = "http://me:pw@169.254.169.254/?a#b";
+      p.models = Array.from({ length: 12 }, (_, index) => ({ id: `m${index}`, routes: [{ target: "x" }] }));
+    });
+
+    expect(findings.slice(0, 12).map((line) => line.split(" ")[0])).toEqual(
+      Array.from({ length: 12 }, (_, index) => `models[${index}].routes[0].target`),
+    );
+    expect(findings.slice(12)).toEqual([
+      "organisation ORGANISATION_UNKNOWN",
+      "providers[0].base_url URL_ADDRESS",
+      "providers[0].base_url URL_QUERY",
+      "providers[0].base_url URL_SCHEME",
+      "providers[0].base_url URL_USER_INFO",
+      "regions[0] REGION_EMPTY",
+      "regions[1] REGION_EMPTY",
+      "targets[0] TARGET_UNUSED",
+      "targets[1] TARGET_UNUSED",
+    ]);
+  });
+
+  it("finds fault with an empty policy instead of failing", () => {
+    expect(checkPolicy(create(PolicySchema)).map(({ field }) => field)).toEqual(
+      expect.arrayContaining(["organisation", "regions", "organisations"]),
+    );
+  });
+
+  it("refuses a field that this version does not know", () => {
+    const policy = samplePolicy();
+    policy.limits[0]!.$unknown = [{ no: 99, wireType: 0, data: new Uint8Array([1]) }];
+
+    expect(checkPolicy(policy)).toMatchObject([{ field: "limits[0]", rule: "FIELD_UNKNOWN" }]);
+  });
+});

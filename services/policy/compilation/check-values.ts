@@ -1,0 +1,61 @@
+import type { Policy, Prices, Timeouts } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import { parseDollars } from "../../shared/money/money.ts";
+import { readBaseUrl } from "./base-url.ts";
+import type { Findings, Report } from "./finding.ts";
+import { toMs } from "./timeouts.ts";
+
+/** Reports values that fit their field's form and still cannot be: addresses, prices, timeouts that never run out. */
+export function checkValues(policy: Policy, findings: Findings): void {
+  policy.providers.forEach((provider, p) => {
+    const reading = readBaseUrl(provider.baseUrl);
+    // An empty one is reported as such already.
+    if ("problems" in reading && provider.baseUrl !== "") {
+      for (const { rule, message } of reading.problems) findings.error(`providers[${p}].base_url`, rule, message);
+    }
+    checkTimeouts(provider.timeouts, `providers[${p}].timeouts`, findings.warn);
+  });
+  checkTimeouts(policy.timeouts, "timeouts", findings.warn);
+  policy.targets.forEach(({ prices }, t) => {
+    if (prices !== undefined) checkPrices(prices, `targets[${t}].prices`, findings.error);
+  });
+}
+
+const PRICE_FIELDS = [
+  ["input", "input"],
+  ["output", "output"],
+  ["cachedInput", "cached_input"],
+  ["cacheWrite", "cache_write"],
+  ["reasoning", "reasoning"],
+] as const;
+
+function checkPrices(prices: Prices, path: string, error: Report): void {
+  for (const [property, field] of PRICE_FIELDS) {
+    const text = prices[property];
+    // What does not fit the pattern in the proto is reported as that.
+    if (!/^[0-9]{1,7}(\.[0-9]{1,9})?$/.test(text)) continue;
+    try {
+      parseDollars(text);
+    } catch {
+      error(
+        `${path}.${field}`,
+        "PRICE_MALFORMED",
+        'Must be dollars for a million tokens without leading zeros, such as "2.50"',
+      );
+    }
+  }
+}
+
+function checkTimeouts(timeouts: Timeouts | undefined, path: string, warn: Report): void {
+  const total = timeouts?.total;
+  if (timeouts === undefined || total === undefined) return;
+  for (const [property, field] of [
+    ["connect", "connect"],
+    ["firstToken", "first_token"],
+    ["idle", "idle"],
+  ] as const) {
+    const timeout = timeouts[property];
+    if (timeout !== undefined && toMs(timeout) > toMs(total)) {
+      warn(`${path}.${field}`, "TIMEOUT_UNREACHABLE", "Is longer than total, which always runs out first");
+    }
+  }
+}

@@ -1,0 +1,203 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { SnapshotSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import type { WatchSnapshotsResponse } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import type { Pool, PoolClient } from "../../shared/database/pool.ts";
+import { type DecisionTables, indexSnapshot } from "../../shared/decision/tables.ts";
+import { WeirError } from "../../shared/errors/weir-error.ts";
+import type { Log } from "../../shared/telemetry/log.ts";
+import type { Metrics } from "../../shared/telemetry/metrics.ts";
+import { advanceKeyring, EMPTY_KEYRING, findChangesSince, type KeyringState } from "../keys/keyring-state.ts";
+import { findLatestKeyring, listEntriesSince, listKeyringHeads } from "../store/keyrings.ts";
+import { findLatestSnapshot, listRegions } from "../store/snapshots.ts";
+import { toChangePiece, toHeadPiece, toKeyringPieces, toSnapshotPieces } from "./pieces.ts";
+
+/** A version that can be sent: encoded once, shared by all who watch. */
+export interface Release {
+  readonly version: bigint;
+  readonly digest: Uint8Array;
+  /** Its pages, then its head. */
+  readonly pieces: readonly WatchSnapshotsResponse[];
+}
+
+/** A region's latest snapshot. */
+export interface SnapshotRelease extends Release {
+  readonly policyVersion: bigint;
+  /** For explanations: as routers index it. */
+  readonly tables: DecisionTables;
+}
+
+/** What a region is to run, as far as this instance knows. */
+export interface RegionRelease {
+  readonly snapshot: SnapshotRelease | undefined;
+  readonly keyring: Release | undefined;
+}
+
+const NOTHING: RegionRelease = { snapshot: undefined, keyring: undefined };
+
+/** What a catalogue needs. */
+export interface CatalogueOptions {
+  readonly pool: Pool;
+  readonly log: Log;
+  readonly metrics?: Pick<Metrics, "weir_policy_published_version">;
+}
+
+/**
+ * What is to be distributed, in memory: read from the database when something changed, handed out without it. When the database
+ * is away, the last that was read stays.
+ */
+export class Catalogue {
+  readonly #options: CatalogueOptions;
+  readonly #regions = new Map<string, RegionRelease>();
+  #keyring: KeyringState = EMPTY_KEYRING;
+  #keyringPieces: readonly WatchSnapshotsResponse[] | undefined;
+  #changePieces = new Map<bigint, WatchSnapshotsResponse | undefined>();
+  #changed = Promise.withResolvers<void>();
+  #refreshing: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+  #isLoaded = false;
+
+  constructor(options: CatalogueOptions) {
+    this.#options = options;
+  }
+
+  /** Whether it has been read once. */
+  get isLoaded(): boolean {
+    return this.#isLoaded;
+  }
+
+  /** The keyring that all regions honour. */
+  get keyring(): KeyringState {
+    return this.#keyring;
+  }
+
+  /** Resolves at the next change of anything. Take it before you look, so that no change is missed. */
+  get changed(): Promise<void> {
+    return this.#changed.promise;
+  }
+
+  /** What a region is to run; nothing of it for a region that is unknown. */
+  getRegion(region: string): RegionRelease {
+    return this.#regions.get(region) ?? NOTHING;
+  }
+
+  /** Every known region, by id. */
+  listRegions(): string[] {
+    return [...this.#regions.keys()].sort();
+  }
+
+  /** What leads from a keyring version that a watcher holds to the latest; nothing when it needs the whole. */
+  findChange(base: bigint): WatchSnapshotsResponse | undefined {
+    // Watchers mostly stand at the same version, so one piece serves them all.
+    if (!this.#changePieces.has(base)) {
+      const changes = findChangesSince(this.#keyring, base);
+      const piece = changes && toChangePiece(base, this.#keyring.version, changes);
+      this.#changePieces.set(base, piece);
+    }
+    return this.#changePieces.get(base);
+  }
+
+  /**
+   * Reads what has changed. Resolves when all that was committed before the call is here; several calls share one reading.
+   * Throws UNAVAILABLE when the database does not answer; then what was here stays.
+   */
+  refresh(): Promise<void> {
+    if (this.#refreshing === undefined) {
+      this.#refreshing = this.#read().finally(() => {
+        this.#refreshing = undefined;
+      });
+      return this.#refreshing;
+    }
+    // The reading under way may have looked before our commit: the next one begins after it.
+    this.#next ??= this.#refreshing
+      .catch(() => {})
+      .then(() => {
+        this.#next = undefined;
+        return this.refresh();
+      });
+    return this.#next;
+  }
+
+  async #read(): Promise<void> {
+    const { pool, log } = this.#options;
+    const keyring = await readKeyring(pool, this.#keyring);
+    let isChanged = keyring.version !== this.#keyring.version;
+    if (isChanged) {
+      this.#keyringPieces = undefined;
+      this.#changePieces = new Map();
+    }
+    this.#keyring = keyring;
+    const regions = await listRegions(pool);
+    const heads = new Map(
+      (await listKeyringHeads(pool, keyring.version)).map(({ region, head }) => [region, head] as const),
+    );
+    for (const { region, snapshotVersion } of regions) {
+      const before = this.getRegion(region);
+      const snapshot =
+        before.snapshot?.version === snapshotVersion
+          ? before.snapshot
+          : await this.#readSnapshot(region, before.snapshot);
+      const head = heads.get(region);
+      const ring =
+        before.keyring?.version === keyring.version || head === undefined ? before.keyring : this.#toRelease(head);
+      if (snapshot === before.snapshot && ring === before.keyring) continue;
+      this.#regions.set(region, { snapshot, keyring: ring });
+      this.#gauge(region, snapshot, ring);
+      log.info(
+        { region, snapshot: String(snapshot?.version ?? 0n), keyring: String(ring?.version ?? 0n) },
+        "Distributing",
+      );
+      isChanged = true;
+    }
+    this.#isLoaded = true;
+    if (!isChanged) return;
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers<void>();
+  }
+
+  async #readSnapshot(region: string, before: SnapshotRelease | undefined): Promise<SnapshotRelease | undefined> {
+    const stored = await findLatestSnapshot(this.#options.pool, region);
+    if (stored === undefined) return before;
+    if (before !== undefined && stored.version < before.version) {
+      // Only a database that was set back can say so. Routers would refuse what it has; so does this instance.
+      this.#options.log.error(
+        { region, version: String(stored.version), before: String(before.version) },
+        "The database has an older snapshot than was distributed; keeping the newer one",
+      );
+      return before;
+    }
+    const { version, policyVersion, digest, content, head } = stored;
+    const pieces = [...toSnapshotPieces(version, content), toHeadPiece("snapshot", head)];
+    return { version, policyVersion, digest, pieces, tables: indexSnapshot(fromBinary(SnapshotSchema, content)) };
+  }
+
+  #toRelease(head: Uint8Array): Release {
+    const { version, tree } = this.#keyring;
+    this.#keyringPieces ??= toKeyringPieces(version, tree.entries());
+    return { version, digest: tree.digest(), pieces: [...this.#keyringPieces, toHeadPiece("keyring", head)] };
+  }
+
+  #gauge(region: string, snapshot: SnapshotRelease | undefined, keyring: Release | undefined): void {
+    const gauge = this.#options.metrics?.weir_policy_published_version;
+    gauge?.set({ region, kind: "snapshot" }, Number(snapshot?.version ?? 0n));
+    gauge?.set({ region, kind: "keyring" }, Number(keyring?.version ?? 0n));
+  }
+}
+
+/**
+ * The latest keyring, read onto one that is known. Throws INTERNAL when the entries do not give the digest that their version
+ * was signed with: somebody changed the table, and no router would take it.
+ */
+export async function readKeyring(client: Pool | PoolClient, known: KeyringState): Promise<KeyringState> {
+  const latest = await findLatestKeyring(client);
+  if (latest === undefined || latest.version <= known.version) return known;
+  const changes = await listEntriesSince(client, known.version);
+  // A commit between the two questions shows entries of a version to come: they are read again then.
+  const keyring = advanceKeyring(
+    known,
+    latest.version,
+    changes.filter(({ version }) => version <= latest.version),
+  );
+  if (Buffer.compare(keyring.tree.digest(), latest.digest) === 0) return keyring;
+  if (changes.some(({ version }) => version > latest.version)) return await readKeyring(client, known);
+  throw new WeirError("INTERNAL", `Cannot read keyring ${latest.version}: its entries have another digest`);
+}

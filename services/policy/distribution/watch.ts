@@ -1,0 +1,98 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type WatchSnapshotsRequest,
+  type WatchSnapshotsResponse,
+  WatchSnapshotsResponseSchema,
+} from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import type { Clock } from "../../shared/clock.ts";
+import type { Catalogue, Release } from "./catalogue.ts";
+
+/** A watcher is told that the watch stands at least this often. */
+export const HEARTBEAT_MS = 5_000;
+
+/** What a watch needs. */
+export interface WatchOptions {
+  readonly catalogue: Catalogue;
+  readonly clock: Clock;
+  /** Fires when the watcher hangs up. */
+  readonly signal: AbortSignal;
+}
+
+/** What a watcher holds. */
+interface Held {
+  readonly version: bigint;
+  readonly digest: Uint8Array;
+}
+
+/**
+ * What one watcher gets, piece by piece: each is made when the one before was taken, so a slow watcher holds nothing up and,
+ * when it comes for more, gets the latest and none between. Keys go before policy: a revocation must not wait behind pages.
+ */
+export async function* watchPieces(
+  request: WatchSnapshotsRequest,
+  { catalogue, clock, signal }: WatchOptions,
+): AsyncGenerator<WatchSnapshotsResponse> {
+  let snapshot: Held = { version: request.snapshotVersion, digest: request.snapshotDigest };
+  let keyring: Held = { version: request.keyringVersion, digest: request.keyringDigest };
+  // The first heartbeat comes as soon as the watcher has all there is, so that it knows that it has.
+  let nextHeartbeatMs = clock.monotonicMs();
+  while (!signal.aborted) {
+    const changed = catalogue.changed;
+    const latest = catalogue.getRegion(request.region);
+    if (isNewer(latest.keyring, keyring)) {
+      const change = findChange(catalogue, keyring.version, latest.keyring);
+      yield* change === undefined
+        ? latest.keyring.pieces
+        : [change, latest.keyring.pieces.at(-1) as WatchSnapshotsResponse];
+      keyring = latest.keyring;
+    } else if (isNewer(latest.snapshot, snapshot)) {
+      yield* latest.snapshot.pieces;
+      snapshot = latest.snapshot;
+    } else if (clock.monotonicMs() >= nextHeartbeatMs) {
+      yield toHeartbeat(latest.snapshot, latest.keyring, clock);
+      nextHeartbeatMs = clock.monotonicMs() + HEARTBEAT_MS;
+    } else {
+      await waitFor(changed, nextHeartbeatMs - clock.monotonicMs(), clock, signal);
+    }
+  }
+}
+
+/** A watcher that says it holds a newer version than we know gets nothing: another instance of policy is ahead of this one. */
+function isNewer(latest: Release | undefined, held: Held): latest is Release {
+  if (latest === undefined || latest.version < held.version) return false;
+  return latest.version > held.version || Buffer.compare(latest.digest, held.digest) !== 0;
+}
+
+function findChange(catalogue: Catalogue, base: bigint, latest: Release): WatchSnapshotsResponse | undefined {
+  // The catalogue may have moved on while pages were sent; a change must lead to the very version whose head follows it.
+  if (base === latest.version || catalogue.keyring.version !== latest.version) return undefined;
+  return catalogue.findChange(base);
+}
+
+function toHeartbeat(
+  snapshot: Release | undefined,
+  keyring: Release | undefined,
+  clock: Clock,
+): WatchSnapshotsResponse {
+  return create(WatchSnapshotsResponseSchema, {
+    piece: {
+      case: "heartbeat",
+      value: {
+        snapshotVersion: snapshot?.version ?? 0n,
+        keyringVersion: keyring?.version ?? 0n,
+        sentAt: timestampFromMs(clock.nowMs()),
+      },
+    },
+  });
+}
+
+async function waitFor(changed: Promise<void>, ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
+  const waiting = new AbortController();
+  try {
+    const slept = clock.sleep(ms, AbortSignal.any([signal, waiting.signal])).catch(() => {});
+    await Promise.race([changed, slept]);
+  } finally {
+    waiting.abort();
+  }
+}

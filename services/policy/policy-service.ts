@@ -1,0 +1,77 @@
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { type Policy, PolicySchema } from "../../gen/weir/policy/v1/policy_pb.ts";
+import {
+  type PolicyService,
+  type PolicyVersion,
+  PolicyVersionSchema,
+} from "../../gen/weir/policy/v1/policy_service_pb.ts";
+import { WeirError } from "../shared/errors/weir-error.ts";
+import { createPageToken, readNumberToken, readPageSize } from "../shared/page.ts";
+import { checkPolicy } from "./compilation/check-policy.ts";
+import { type ChangeParts, publishPolicy, rollBackPolicy } from "./publish.ts";
+import { findPolicy, listVersions, type StoredVersion } from "./store/policy-versions.ts";
+
+const PAGE = { default: 50, max: 200 };
+
+/** Serves weir.policy.v1.PolicyService. Any instance may answer; what is answered is the database's. */
+export function createPolicyService(parts: ChangeParts): ServiceImpl<typeof PolicyService> {
+  return {
+    checkPolicy: ({ policy }) => ({ findings: checkPolicy(orEmpty(policy)) }),
+    async publishPolicy({ requestId, policy, expectedVersion, comment }, { signal }) {
+      const request = { requestId, policy: orEmpty(policy), expectedVersion, comment };
+      const { version, findings } = await publishPolicy(parts, request, signal);
+      return { version: toPolicyVersion(version), findings: [...findings] };
+    },
+    async getPolicy({ version }) {
+      const found = await findPolicy(parts.pool, version);
+      if (found === undefined) {
+        const state = version === 0n ? "none was published yet" : `there is no version ${version}`;
+        throw new WeirError("NOT_FOUND", `Cannot get policy: ${state}`, { facts: { version: String(version) } });
+      }
+      return { policy: fromBinary(PolicySchema, found.content), version: toPolicyVersion(found) };
+    },
+    async listPolicyVersions({ pageSize, pageToken }) {
+      const limit = readPageSize(pageSize, PAGE);
+      // One more than the page has, to know whether there is another.
+      const found = await listVersions(parts.pool, {
+        before: readNumberToken(["versions"], pageToken),
+        limit: limit + 1,
+      });
+      const versions = found.slice(0, limit);
+      const last = found.length > limit ? versions.at(-1) : undefined;
+      return {
+        versions: versions.map(toPolicyVersion),
+        nextPageToken: last === undefined ? "" : createPageToken(["versions"], [String(last.version)]),
+      };
+    },
+    async rollBackPolicy({ requestId, version, expectedVersion, comment }, { signal }) {
+      const made = await rollBackPolicy(parts, { requestId, version, expectedVersion, comment }, signal);
+      return { version: toPolicyVersion(made) };
+    },
+  };
+}
+
+// A request without a policy is one with an empty policy, which has findings enough.
+function orEmpty(policy: Policy | undefined): Policy {
+  return policy ?? create(PolicySchema);
+}
+
+function toPolicyVersion(stored: StoredVersion): PolicyVersion {
+  const { organisation, version, digest, contentOf, comment, publishedAt, snapshots } = stored;
+  return create(PolicyVersionSchema, {
+    organisation,
+    version,
+    digest,
+    contentOf,
+    comment,
+    publishedAt: timestampFromDate(publishedAt),
+    snapshots: snapshots.map(({ region, version: of, digest: sum, sizeBytes }) => ({
+      region,
+      version: of,
+      digest: sum,
+      sizeBytes,
+    })),
+  });
+}

@@ -1,0 +1,102 @@
+import type { DescService } from "@bufbuild/protobuf";
+import type { Client, ConnectRouter } from "@connectrpc/connect";
+import type { IntakeService } from "../../gen/weir/audit/v1/intake_service_pb.ts";
+import { ExplainService } from "../../gen/weir/policy/v1/explain_service_pb.ts";
+import { KeyService } from "../../gen/weir/policy/v1/key_service_pb.ts";
+import { PolicyService } from "../../gen/weir/policy/v1/policy_service_pb.ts";
+import { ReleaseService } from "../../gen/weir/policy/v1/release_service_pb.ts";
+import { SnapshotService } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import type { Bus } from "../shared/bus/bus.ts";
+import type { Clock } from "../shared/clock.ts";
+import type { Pool } from "../shared/database/pool.ts";
+import { createBootId } from "../shared/ids.ts";
+import type { Health } from "../shared/mesh/health.ts";
+import type { NoteSigner } from "../shared/note/note.ts";
+import type { Log } from "../shared/telemetry/log.ts";
+import type { Metrics } from "../shared/telemetry/metrics.ts";
+import { createPublishedRelay, createRecordRelay } from "./distribution/announce.ts";
+import { Attendance } from "./distribution/attendance.ts";
+import { Catalogue } from "./distribution/catalogue.ts";
+import { createExplainService } from "./explain-service.ts";
+import { createKeyService } from "./key-service.ts";
+import { createPolicyService } from "./policy-service.ts";
+import { createReleaseService } from "./release-service.ts";
+import { createSnapshotService } from "./snapshot-service.ts";
+import { listenForChanges } from "./store/listen.ts";
+
+/** What an instance of policy is made of. */
+export interface PolicyOptions {
+  readonly pool: Pool;
+  readonly signer: NoteSigner;
+  readonly bus: Bus;
+  readonly auditBus: Bus;
+  readonly intake: Client<typeof IntakeService>;
+  readonly clock: Clock;
+  readonly health: Health;
+  readonly metrics?: Metrics;
+  readonly log: Log;
+}
+
+/** An instance of policy, ready to be served. */
+export interface PolicyInstance {
+  readonly services: readonly DescService[];
+  readonly routes: (router: ConnectRouter) => void;
+  /** Works until the signal fires: reads what changes, relays the outbox, notes who watches. Needs a migrated database. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** Something may have changed without a word: a notification is not promised to survive everything. */
+const REREAD_MS = 30_000;
+
+/** Puts an instance of policy together. Several may work on one database. */
+export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
+  const { pool, signer, clock, health, log, metrics } = options;
+  const catalogue = new Catalogue({ pool, log, ...(metrics && { metrics }) });
+  const attendance = new Attendance({ pool, clock, log, boot: createBootId(), ...(metrics && { metrics }) });
+  const relays = [createPublishedRelay(options), createRecordRelay(options)];
+  const announce = (): void => {
+    for (const relay of relays) relay.wake();
+  };
+  const changes = { pool, signer, clock, catalogue, log, announce };
+
+  // One failure is told once; what was read last is handed out meanwhile.
+  let isFailing = false;
+  async function refresh(): Promise<void> {
+    try {
+      await catalogue.refresh();
+      isFailing = false;
+      health.setReady("policies are read");
+    } catch (error) {
+      if (!catalogue.isLoaded) health.setNotReady("policies can't be read from the database");
+      if (!isFailing) log.error({ error }, "Cannot read what is to be distributed; trying again");
+      isFailing = true;
+    }
+  }
+
+  return {
+    services: [PolicyService, KeyService, SnapshotService, ReleaseService, ExplainService],
+    routes(router) {
+      router.service(PolicyService, createPolicyService(changes));
+      router.service(KeyService, createKeyService(changes));
+      router.service(SnapshotService, createSnapshotService({ pool, clock, catalogue, attendance }));
+      router.service(ReleaseService, createReleaseService({ pool, clock, catalogue }));
+      router.service(ExplainService, createExplainService({ catalogue, clock }));
+    },
+    async run(signal) {
+      for (const relay of relays) relay.start();
+      const rereading = (async () => {
+        while (!signal.aborted) {
+          await clock.sleep(isFailing ? 1_000 : REREAD_MS, signal).catch(() => {});
+          if (!signal.aborted) await refresh();
+        }
+      })();
+      const onChange = (): void => {
+        // Another instance may have appended to the outbox and died; whoever relays should look.
+        announce();
+        void refresh();
+      };
+      await Promise.all([listenForChanges({ pool, clock, log, signal, onChange }), attendance.run(signal), rereading]);
+      await Promise.all(relays.map((relay) => relay.stop()));
+    },
+  };
+}

@@ -1,0 +1,239 @@
+/**
+ * The life of a policy, from top to bottom: check → compile, one snapshot a region → store and announce in one transaction →
+ * distribute. What routers do with it is in services/shared/snapshot.
+ */
+import { createHash } from "node:crypto";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { type Finding, type Policy, PolicySchema, Severity } from "../../gen/weir/policy/v1/policy_pb.ts";
+import type { Clock } from "../shared/clock.ts";
+import { appendToOutbox } from "../shared/database/outbox.ts";
+import type { Pool, PoolClient } from "../shared/database/pool.ts";
+import { WeirError } from "../shared/errors/weir-error.ts";
+import { createEventId } from "../shared/ids.ts";
+import type { NoteSigner } from "../shared/note/note.ts";
+import type { Log } from "../shared/telemetry/log.ts";
+import { checkPolicy } from "./compilation/check-policy.ts";
+import { type CompiledSnapshot, compileSnapshot } from "./compilation/compile.ts";
+import { hasError } from "./compilation/finding.ts";
+import type { Catalogue } from "./distribution/catalogue.ts";
+import { createPublishedFact, createRecordFact } from "./distribution/facts.ts";
+import { extendKeyring } from "./distribution/mint-keyring.ts";
+import { signHead } from "./keys/sign-head.ts";
+import { change } from "./store/change.ts";
+import { findPolicy, findVersionByRequest, insertVersion, type StoredVersion } from "./store/policy-versions.ts";
+import { insertSnapshot, listRegions } from "./store/snapshots.ts";
+
+/** What changes of policy and keys are made with. */
+export interface ChangeParts {
+  readonly pool: Pool;
+  readonly signer: NoteSigner;
+  readonly clock: Clock;
+  readonly catalogue: Catalogue;
+  readonly log: Log;
+  /** Wakes the relays of the outbox; called after a commit. */
+  readonly announce: () => void;
+}
+
+/** Who did something, as far as the control plane knows: until operators have names. */
+export const ACTOR = "operator";
+
+/** What a publisher wants. */
+export interface PublishRequest {
+  /** UUID. A repeat gets the version that the first call made. */
+  readonly requestId: string;
+  readonly policy: Policy;
+  /** Latest version that the publisher has seen; 0 checks nothing. */
+  readonly expectedVersion: bigint;
+  readonly comment: string;
+}
+
+/** What came of it. */
+export interface Published {
+  readonly version: StoredVersion;
+  /** Warnings. */
+  readonly findings: readonly Finding[];
+}
+
+/**
+ * Makes a policy the next version. Throws POLICY_REFUSED with every finding when it has an error, VERSION_CONFLICT when another
+ * version came between, ALREADY_EXISTS when the request id made another policy.
+ */
+export async function publishPolicy(
+  parts: ChangeParts,
+  request: PublishRequest,
+  signal?: AbortSignal,
+): Promise<Published> {
+  const findings = checkPolicy(request.policy);
+  if (hasError(findings)) throw refusePolicy("publish policy", findings);
+  const content = toBinary(PolicySchema, request.policy);
+  const version = await makeVersion(parts, { ...request, content, contentOf: 0n }, signal);
+  return { version, findings };
+}
+
+/**
+ * Makes a new version with the content of an old one, which is checked again: rules may have become stricter since. The keyring is
+ * not touched. Throws NOT_FOUND for a version that is not there, else as publishPolicy does.
+ */
+export async function rollBackPolicy(
+  parts: ChangeParts,
+  request: Omit<PublishRequest, "policy"> & { readonly version: bigint },
+  signal?: AbortSignal,
+): Promise<StoredVersion> {
+  const old = await findPolicy(parts.pool, request.version);
+  if (old === undefined) {
+    throw new WeirError("NOT_FOUND", `Cannot roll back: there is no version ${request.version}`, {
+      facts: { version: String(request.version) },
+    });
+  }
+  const policy = fromBinary(PolicySchema, old.content);
+  const findings = checkPolicy(policy);
+  if (hasError(findings)) throw refusePolicy("roll back", findings);
+  return await makeVersion(parts, { ...request, policy, content: old.content, contentOf: old.version }, signal);
+}
+
+interface NewContent extends PublishRequest {
+  readonly content: Uint8Array;
+  readonly contentOf: bigint;
+}
+
+async function makeVersion(parts: ChangeParts, request: NewContent, signal?: AbortSignal): Promise<StoredVersion> {
+  const digest = sha256(request.content);
+  const version = await change(
+    parts.pool,
+    async (client) => {
+      const repeated = await findVersionByRequest(client, request.requestId);
+      if (repeated !== undefined) return checkRepeat(repeated, digest, request);
+      const before = await findPolicy(client, 0n);
+      checkExpected(request.expectedVersion, before?.version ?? 0n);
+      return await store(client, parts, request, digest, before);
+    },
+    signal === undefined ? {} : { signal },
+  );
+  await afterCommit(parts);
+  return version;
+}
+
+async function store(
+  client: PoolClient,
+  parts: ChangeParts,
+  request: NewContent,
+  digest: Uint8Array,
+  before: StoredVersion | undefined,
+): Promise<StoredVersion> {
+  const { signer, clock, catalogue } = parts;
+  const { policy, contentOf, comment, requestId, content } = request;
+  const publishedAt = new Date(clock.nowMs());
+  const version = (before?.version ?? 0n) + 1n;
+  const { organisation } = policy;
+  await insertVersion(client, { version, organisation, content, digest, contentOf, comment, requestId, publishedAt });
+
+  const compiled = await compileRegions(client, policy, version);
+  for (const snapshot of compiled) {
+    const head = signHead({ kind: "snapshot", issuedAt: publishedAt, ...snapshot }, signer);
+    await insertSnapshot(client, { ...snapshot, policyVersion: version, head });
+  }
+  const regions = compiled.map(({ region }) => region);
+  await extendKeyring(client, { known: catalogue.keyring, regions, signer, at: publishedAt });
+
+  const snapshots = compiled.map(({ region, version: of, digest: sum }) => ({ region, version: of, digest: sum }));
+  const eventId = createEventId(clock.nowMs());
+  await appendToOutbox(
+    client,
+    createPublishedFact({
+      eventId,
+      organisation,
+      policyVersion: version,
+      contentOf,
+      snapshots,
+      publishedAt: timestampFromDate(publishedAt),
+    }),
+  );
+  const beforeDigest = before?.digest ?? new Uint8Array();
+  await appendToOutbox(
+    client,
+    createRecordFact({
+      recordId: createEventId(clock.nowMs()),
+      at: publishedAt,
+      organisation,
+      act: {
+        case: "policyChange",
+        value: { actor: ACTOR, requestId, version, beforeDigest, afterDigest: digest, contentOf, comment, snapshots },
+      },
+    }),
+  );
+  return {
+    version,
+    organisation,
+    digest,
+    contentOf,
+    comment,
+    publishedAt,
+    snapshots: compiled.map((snapshot) => ({ ...snapshot, sizeBytes: BigInt(snapshot.content.length) })),
+  };
+}
+
+// A region that left the policy gets a snapshot too, one without models: its routers would else run the old one for ever.
+async function compileRegions(client: PoolClient, policy: Policy, policyVersion: bigint): Promise<CompiledSnapshot[]> {
+  const versions = new Map((await listRegions(client)).map(({ region, snapshotVersion }) => [region, snapshotVersion]));
+  for (const { id } of policy.regions) if (!versions.has(id)) versions.set(id, 0n);
+  return [...versions.entries()]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([region, latest]) => compileSnapshot(policy, { region, version: latest + 1n, policyVersion }));
+}
+
+/** What follows every commit: the relays wake, and this instance hands out what it has just stored. */
+export async function afterCommit({ announce, catalogue, log }: ChangeParts): Promise<void> {
+  announce();
+  try {
+    await catalogue.refresh();
+  } catch (error) {
+    // It is committed. The listener reads again as soon as the database answers.
+    log.warn({ error }, "Cannot read what was just published; trying again soon");
+  }
+}
+
+function checkRepeat(repeated: StoredVersion, digest: Uint8Array, { contentOf, requestId }: NewContent): StoredVersion {
+  if (Buffer.compare(repeated.digest, digest) === 0 && repeated.contentOf === contentOf) return repeated;
+  throw new WeirError(
+    "ALREADY_EXISTS",
+    `Cannot publish policy: request id "${requestId}" made version ${repeated.version}`,
+    {
+      facts: { request_id: requestId, version: String(repeated.version) },
+    },
+  );
+}
+
+function checkExpected(expected: bigint, latest: bigint): void {
+  if (expected === 0n || expected === latest) return;
+  throw new WeirError("VERSION_CONFLICT", `Cannot publish policy: the latest version is ${latest}, not ${expected}`, {
+    facts: { latest_version: String(latest), expected_version: String(expected) },
+  });
+}
+
+/** Errors travel in trailers, which peers bound; what does not fit is found by CheckPolicy. */
+const VIOLATIONS_LIMIT = 50;
+const VIOLATIONS_CHARACTERS = 5_000;
+
+function refusePolicy(act: string, findings: readonly Finding[]): WeirError {
+  const errors = findings.filter(({ severity }) => severity === Severity.ERROR);
+  const violations: { field: string; description: string }[] = [];
+  let characters = 0;
+  for (const { field, rule, message } of errors) {
+    const description = `${rule}: ${message}`;
+    characters += field.length + description.length;
+    if (violations.length === VIOLATIONS_LIMIT || characters > VIOLATIONS_CHARACTERS) break;
+    violations.push({ field, description });
+  }
+  const rest = errors.length - violations.length;
+  const count = errors.length === 1 ? "1 error" : `${errors.length} errors`;
+  const more = rest === 0 ? "" : `; the first ${violations.length} are listed, CheckPolicy lists all`;
+  return new WeirError("POLICY_REFUSED", `Cannot ${act}: it has ${count}${more}`, {
+    violations,
+    facts: { errors: String(errors.length) },
+  });
+}
+
+function sha256(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash("sha256").update(bytes).digest());
+}

@@ -1,0 +1,165 @@
+import { type Pool, query } from "../../shared/database/pool.ts";
+
+/** Names one life of a router. */
+export interface InstanceLife {
+  readonly region: string;
+  readonly instance: string;
+  readonly boot: string;
+}
+
+/** What an instance said of a version. */
+export interface InstanceReport extends InstanceLife {
+  readonly build: string;
+  /** weir.policy.v1.SnapshotKind. */
+  readonly kind: number;
+  readonly version: bigint;
+  readonly digest: Uint8Array;
+  /** weir.policy.v1.SnapshotPhase. */
+  readonly phase: number;
+  readonly reasons: readonly string[];
+  readonly runningVersion: bigint;
+  readonly reportedAt: Date;
+}
+
+/** An instance with its last report of each kind. */
+export interface StoredInstance extends InstanceLife {
+  readonly build: string;
+  /** When an instance of policy last saw it watching; absent when it hung up. */
+  readonly watchedAt: Date | undefined;
+  readonly reports: readonly Omit<InstanceReport, keyof InstanceLife | "build" | "digest">[];
+}
+
+/** Stores a report. One of an earlier instant never replaces a later one. */
+export async function storeReport(pool: Pool, report: InstanceReport): Promise<void> {
+  await query(
+    pool,
+    `with known as (
+       insert into instance (region, instance, boot, build) values ($1, $2, $3, $4)
+       on conflict (region, instance) do update set boot = excluded.boot, build = excluded.build returning region
+     )
+     insert into instance_report
+       (region, instance, kind, boot, version, digest, phase, reasons, running_version, reported_at)
+     select $1, $2, $5, $3, $6, $7, $8, $9, $10, $11 from known
+     on conflict (region, instance, kind) do update set boot = excluded.boot, version = excluded.version,
+       digest = excluded.digest, phase = excluded.phase, reasons = excluded.reasons,
+       running_version = excluded.running_version, reported_at = excluded.reported_at
+     where instance_report.reported_at <= excluded.reported_at`,
+    [
+      report.region,
+      report.instance,
+      report.boot,
+      report.build,
+      report.kind,
+      report.version,
+      Buffer.from(report.digest),
+      report.phase,
+      [...report.reasons],
+      report.runningVersion,
+      report.reportedAt,
+    ],
+  );
+}
+
+/** Notes who watches the policy instance of life `watchedBy` at an instant, all in one statement. */
+export async function markWatching(
+  pool: Pool,
+  watchedBy: string,
+  lives: readonly InstanceLife[],
+  at: Date,
+): Promise<void> {
+  if (lives.length === 0) return;
+  // An instance that watches twice is noted once; a statement may not touch a row twice.
+  const byName = new Map(lives.map((life) => [`${life.region}/${life.instance}`, life]));
+  const distinct = [...byName.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, life]) => life);
+  await query(
+    pool,
+    `insert into instance (region, instance, boot, watched_by, watched_at)
+     select region, instance, boot, $4, $5 from unnest($1::text[], $2::text[], $3::text[]) as life (region, instance, boot)
+     on conflict (region, instance) do update set boot = excluded.boot, watched_by = $4, watched_at = $5`,
+    [
+      distinct.map(({ region }) => region),
+      distinct.map(({ instance }) => instance),
+      distinct.map(({ boot }) => boot),
+      watchedBy,
+      at,
+    ],
+  );
+}
+
+/** Notes that an instance hung up, unless it watches another instance of policy by now. */
+export async function markGone(pool: Pool, watchedBy: string, life: InstanceLife): Promise<void> {
+  await query(
+    pool,
+    `update instance set watched_at = null
+      where region = $1 and instance = $2 and boot = $3 and watched_by = $4`,
+    [life.region, life.instance, life.boot, watchedBy],
+  );
+}
+
+/** Forgets instances that neither watched nor reported since an instant. */
+export async function forgetInstances(pool: Pool, before: Date): Promise<void> {
+  await query(
+    pool,
+    `delete from instance i where (watched_at is null or watched_at < $1)
+       and not exists (select 1 from instance_report r
+         where r.region = i.region and r.instance = i.instance and r.reported_at >= $1)`,
+    [before],
+  );
+}
+
+/** At most `limit` instances after a name, by region and name; `region` absent means all. */
+export async function listInstances(
+  pool: Pool,
+  options: {
+    readonly region: string | undefined;
+    readonly after: readonly [region: string, instance: string] | undefined;
+    readonly limit: number;
+  },
+): Promise<StoredInstance[]> {
+  const [afterRegion, afterInstance] = options.after ?? ["", ""];
+  const instances = await query<{
+    region: string;
+    instance: string;
+    boot: string;
+    build: string;
+    watched_at: Date | null;
+  }>(
+    pool,
+    `select region, instance, boot, build, watched_at from instance
+      where ($1::text is null or region = $1) and (region, instance) > ($2, $3) order by region, instance limit $4`,
+    [options.region ?? null, afterRegion, afterInstance, options.limit],
+  );
+  if (instances.length === 0) return [];
+  const reports = await query<{
+    region: string;
+    instance: string;
+    kind: number;
+    version: bigint;
+    phase: number;
+    reasons: string[];
+    running_version: bigint;
+    reported_at: Date;
+  }>(
+    pool,
+    `select r.region, r.instance, r.kind, r.version, r.phase, r.reasons, r.running_version, r.reported_at
+       from instance_report r join unnest($1::text[], $2::text[]) as wanted (region, instance) using (region, instance)`,
+    [instances.map(({ region }) => region), instances.map(({ instance }) => instance)],
+  );
+  return instances.map(({ region, instance, boot, build, watched_at }) => ({
+    region,
+    instance,
+    boot,
+    build,
+    watchedAt: watched_at ?? undefined,
+    reports: reports
+      .filter((report) => report.region === region && report.instance === instance)
+      .map(({ kind, version, phase, reasons, running_version, reported_at }) => ({
+        kind,
+        version,
+        phase,
+        reasons,
+        runningVersion: running_version,
+        reportedAt: reported_at,
+      })),
+  }));
+}

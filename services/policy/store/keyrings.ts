@@ -1,0 +1,96 @@
+import { type Pool, type PoolClient, query } from "../../shared/database/pool.ts";
+
+/** A version of the keyring. */
+export interface StoredKeyring {
+  readonly version: bigint;
+  readonly digest: Uint8Array;
+  readonly createdAt: Date;
+}
+
+/** An entry as a version left it. */
+export interface StoredEntry {
+  readonly id: string;
+  /** The encoded KeyringGrant; absent when the entry is gone. */
+  readonly grant: Uint8Array | undefined;
+  /** Version that changed it last. */
+  readonly version: bigint;
+}
+
+/** A region's signed head of a keyring. */
+export interface StoredKeyringHead {
+  readonly region: string;
+  readonly version: bigint;
+  readonly head: Uint8Array;
+}
+
+/** The latest version of the keyring. */
+export async function findLatestKeyring(client: Pool | PoolClient): Promise<StoredKeyring | undefined> {
+  const rows = await query<{ version: bigint; digest: Buffer; created_at: Date }>(
+    client,
+    "select version, digest, created_at from keyring order by version desc limit 1",
+  );
+  const [row] = rows;
+  return row && { version: row.version, digest: row.digest, createdAt: row.created_at };
+}
+
+/** Entries that changed after a version (0: all), by version. */
+export async function listEntriesSince(client: Pool | PoolClient, version: bigint): Promise<StoredEntry[]> {
+  const rows = await query<{ id: string; grant_bytes: Buffer | null; version: bigint }>(
+    client,
+    "select id, grant_bytes, version from keyring_entry where version > $1 order by version, id",
+    [version],
+  );
+  return rows.map(({ id, grant_bytes, version: changed }) => ({
+    id,
+    grant: grant_bytes ?? undefined,
+    version: changed,
+  }));
+}
+
+/** The signed heads of a version, by region. */
+export async function listKeyringHeads(client: Pool | PoolClient, version: bigint): Promise<StoredKeyringHead[]> {
+  const rows = await query<{ region: string; version: bigint; head: Buffer }>(
+    client,
+    "select region, version, head from keyring_head where version = $1 order by region",
+    [version],
+  );
+  return rows.map(({ region, version: of, head }) => ({ region, version: of, head }));
+}
+
+/** Stores a new version of the keyring with the entries that it changes. */
+export async function insertKeyring(
+  client: PoolClient,
+  keyring: StoredKeyring,
+  changed: readonly { readonly id: string; readonly grant: Uint8Array | undefined }[],
+): Promise<void> {
+  await query(client, "insert into keyring (version, digest, created_at) values ($1, $2, $3)", [
+    keyring.version,
+    Buffer.from(keyring.digest),
+    keyring.createdAt,
+  ]);
+  await query(
+    client,
+    `insert into keyring_entry (id, grant_bytes, version) select id, grant_bytes, $3 from unnest($1::text[], $2::bytea[]) as
+       entry (id, grant_bytes)
+     on conflict (id) do update set grant_bytes = excluded.grant_bytes, version = excluded.version`,
+    [
+      changed.map(({ id }) => id),
+      changed.map(({ grant }) => (grant === undefined ? null : Buffer.from(grant))),
+      keyring.version,
+    ],
+  );
+}
+
+/** Stores signed heads. One that is there already stays. */
+export async function insertKeyringHeads(client: PoolClient, heads: readonly StoredKeyringHead[]): Promise<void> {
+  await query(
+    client,
+    `insert into keyring_head (region, version, head)
+     select * from unnest($1::text[], $2::bigint[], $3::bytea[]) on conflict do nothing`,
+    [
+      heads.map(({ region }) => region),
+      heads.map(({ version }) => version),
+      heads.map(({ head }) => Buffer.from(head)),
+    ],
+  );
+}
