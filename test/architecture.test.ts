@@ -54,7 +54,7 @@ const PURE_MAY_IMPORT = [
  * `*-service.ts` files, `config.ts` and `main.ts` stand at the service's root and see all rooms.
  */
 const ROOMS: Record<string, readonly string[]> = {
-  router: ["admission", "providers", "arrival", "dispatch", "accounting"],
+  router: ["admission", "providers", "routing", "arrival", "dispatch", "accounting"],
   policy: ["compilation", "keys", "store", "distribution"],
   metering: ["rating", "ledger", "store"],
   audit: ["merkle", "verification", "store", "log"],

@@ -1,0 +1,41 @@
+import type { DescService } from "@bufbuild/protobuf";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createMeshTransport } from "../services/shared/mesh/client.ts";
+
+/** How long a command waits for a service, in milliseconds. */
+export const RPC_TIMEOUT_MS = 15_000;
+
+/**
+ * Calls a service over gRPC and closes the connection afterwards. A service that is not there fails the call at once: a person
+ * waits for the answer.
+ */
+export async function withClient<Service extends DescService, Result>(
+  address: string,
+  service: Service,
+  use: (client: Client<Service>) => Promise<Result>,
+): Promise<Result> {
+  const transport = createMeshTransport({ addresses: [address], waitForReady: false });
+  try {
+    return await use(createClient(service, transport));
+  } finally {
+    transport.close();
+  }
+}
+
+/** Options of every call of the command. */
+export const CALL_OPTIONS = { timeoutMs: RPC_TIMEOUT_MS } as const;
+
+/** Reads a paginated list to its end, or to a number of items. */
+export async function readPages<Item>(
+  read: (pageToken: string) => Promise<{ items: readonly Item[]; nextPageToken: string }>,
+  limit = Number.POSITIVE_INFINITY,
+): Promise<Item[]> {
+  const items: Item[] = [];
+  let pageToken = "";
+  do {
+    const page = await read(pageToken);
+    items.push(...page.items);
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "" && items.length < limit);
+  return items.slice(0, limit === Number.POSITIVE_INFINITY ? undefined : limit);
+}

@@ -1,0 +1,77 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { generateNoteKey, parseSignerKey } from "../services/shared/note/note.ts";
+import { writeSecretFile } from "./up/secret-file.ts";
+
+/** Files of a mesh's trust root. The `.key` files are secrets (mode 0600); the trust files hold public keys only. */
+export interface TrustRoot {
+  /** Signer key of policy: heads of snapshots and keyrings. */
+  readonly policyKey: string;
+  /** Signer key of the audit log of a region, or of "control": its checkpoints. */
+  auditKey(region: string): string;
+  /** Verifier keys of policy, one a line: all that a router trusts, so that no audit log can sign a snapshot. */
+  readonly routerTrust: string;
+  /** Verifier keys of policy and of every audit log, one a line: what a verifier of exported records is given. */
+  readonly trust: string;
+  /** Names of the keys that were made by this call; those that were there are kept. */
+  readonly made: readonly string[];
+}
+
+/** Options of {@link generateTrustRoot}. */
+export interface TrustRootOptions {
+  /** Folder of the keys; made (mode 0700) when missing. */
+  readonly directory: string;
+  /** Ids of the regions, each with an audit log of its own. */
+  readonly regions: readonly string[];
+  /** First part of the key names. Default "weir.local". An audit log's key has the name of the log's origin. */
+  readonly domain?: string;
+}
+
+/** The origin line of an audit log, which is also the name of its key. */
+export function createAuditOrigin(region: string, domain = "weir.local"): string {
+  return `${domain}/audit/${region}`;
+}
+
+/**
+ * Makes the signing keys of a mesh, where missing, and writes the trust files. Run it before any service starts: no service makes or
+ * hands out its own trust. Safe to repeat: a key that is there is kept, and so are further verifier keys in the trust files (old
+ * ones during a rotation).
+ */
+export function generateTrustRoot(options: TrustRootOptions): TrustRoot {
+  const { directory, regions, domain = "weir.local" } = options;
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const made: string[] = [];
+  const policyKey = join(directory, "policy.key");
+  const auditKey = (region: string) => join(directory, `audit-${region}.key`);
+  const verifierKeyOf = (path: string, name: string): string => {
+    if (!existsSync(path)) {
+      writeSecretFile(path, `${generateNoteKey(name).signerKey}\n`);
+      made.push(name);
+    }
+    return parseSignerKey(readFileSync(path, "utf8").trim()).verifierKey;
+  };
+
+  const policy = verifierKeyOf(policyKey, `${domain}/policy`);
+  const audits = ["control", ...regions].map((region) =>
+    verifierKeyOf(auditKey(region), createAuditOrigin(region, domain)),
+  );
+  const routerTrust = join(directory, "router-trust.txt");
+  const trust = join(directory, "trust.txt");
+  addTrust(routerTrust, "Verifier keys of policy: what routers trust.", [policy]);
+  addTrust(trust, "Verifier keys of policy and of every audit log: what `weir audit verify` trusts.", [
+    policy,
+    ...audits,
+  ]);
+  return { policyKey, auditKey, routerTrust, trust, made };
+}
+
+function addTrust(path: string, meaning: string, keys: readonly string[]): void {
+  const present = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [`# ${meaning}`];
+  const missing = keys.filter((key) => !present.some((line) => line.trim() === key));
+  if (missing.length === 0) {
+    return;
+  }
+  const lines = [...present.filter((line) => line !== ""), ...missing];
+  writeFileSync(`${path}.new`, `${lines.join("\n")}\n`, { mode: 0o644 });
+  renameSync(`${path}.new`, path);
+}

@@ -1,0 +1,26 @@
+import { describe, expect, it } from "vitest";
+import { formatCost, formatTable } from "./output.ts";
+
+describe("formatTable()", () => {
+  it("makes columns as wide as their widest cell, with numbers to the right", () => {
+    const table = formatTable(
+      ["team", "calls"],
+      [
+        ["search", "7"],
+        ["a", "1234567"],
+      ],
+    );
+
+    expect(table.split("\n")).toEqual(["team    calls", "------  -------", "search        7", "a       1234567"]);
+  });
+
+  it("is a header alone when there is nothing", () => {
+    expect(formatTable(["team"], [])).toBe("team\n----");
+  });
+});
+
+describe("formatCost()", () => {
+  it("shows every digit of a nano-dollar", () => {
+    expect(formatCost(1n)).toBe("$0.000000001");
+  });
+});

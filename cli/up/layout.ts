@@ -1,0 +1,77 @@
+import { join, resolve } from "node:path";
+
+/** The regions of the development mesh, in the order in which they are started and printed. */
+export const REGIONS = ["eu", "us"] as const;
+
+/** A region of the development mesh. */
+export type Region = (typeof REGIONS)[number];
+
+/** Where a mesh keeps what it must find again at its next start. All paths are absolute. */
+export interface Layout {
+  readonly dataDir: string;
+  readonly bin: string;
+  readonly keys: string;
+  readonly postgres: string;
+  readonly nats: string;
+  readonly router: string;
+  readonly run: string;
+  readonly logs: string;
+  readonly credentials: string;
+  readonly demoKey: string;
+  /** Addresses of the mesh that last started here; the `weir` commands read it to find their services. */
+  readonly meshFile: string;
+}
+
+/** Names the folders and files of a data directory. Makes nothing. */
+export function createLayout(dataDir: string): Layout {
+  const root = resolve(dataDir);
+  return {
+    dataDir: root,
+    bin: join(root, "bin"),
+    keys: join(root, "keys"),
+    postgres: join(root, "postgres"),
+    nats: join(root, "nats"),
+    router: join(root, "router"),
+    run: join(root, "run"),
+    logs: join(root, "logs"),
+    credentials: join(root, "credentials"),
+    demoKey: join(root, "demo-key"),
+    meshFile: join(root, "mesh.json"),
+  };
+}
+
+/** The first port of a mesh when `--port` is not given. */
+export const DEFAULT_BASE_PORT = 7400;
+
+/** Each port of the development mesh as an offset from its first one. */
+const OFFSETS = {
+  policy: 0,
+  metering: 1,
+  "audit-control": 2,
+  "router-eu": 10,
+  "router-eu-admin": 11,
+  "audit-eu": 12,
+  "router-us": 20,
+  "router-us-admin": 21,
+  "audit-us": 22,
+  postgres: 30,
+  "nats-hub": 31,
+  "nats-hub-leaf-link": 32,
+  "nats-eu": 33,
+  "nats-us": 34,
+  provider: 40,
+} as const;
+
+/** What listens on a port of the mesh. */
+export type PortName = keyof typeof OFFSETS;
+
+/** The ports of a mesh, by what listens there. */
+export type Ports = Readonly<Record<PortName, number>>;
+
+/** Counts the ports of a mesh from its first one. The last port is 40 above it. */
+export function createPorts(basePort: number): Ports {
+  return Object.fromEntries(Object.entries(OFFSETS).map(([name, offset]) => [name, basePort + offset])) as Ports;
+}
+
+/** Loopback, on which everything of the development mesh listens. */
+export const HOST = "127.0.0.1";

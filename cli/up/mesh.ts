@@ -1,0 +1,249 @@
+import { writeFileSync } from "node:fs";
+import { type Addresses, createMeshAddresses } from "../addresses.ts";
+import { createAuditOrigin, generateTrustRoot, type TrustRoot } from "../keygen.ts";
+import { lockDataDir } from "./data-dir-lock.ts";
+import { findTakenPorts } from "./free-port.ts";
+import { createLayout, createPorts, HOST, type Layout, type Ports, REGIONS, type Region } from "./layout.ts";
+import type { ProcessOptions } from "./managed-process.ts";
+import { type ModelProvider, writeCredentials } from "./model-providers.ts";
+import { type Nats, prepareNats } from "./nats.ts";
+import { obtainNatsServer } from "./nats-binary.ts";
+import { type Owner, type Postgres, preparePostgres } from "./postgres.ts";
+import type { Progress } from "./progress.ts";
+import { answers, createServiceProcess } from "./service-process.ts";
+import { type Supervised, Supervisor } from "./supervisor.ts";
+
+/** Every process of the mesh, by name. */
+export type ProcessName =
+  | "postgres"
+  | "nats-hub"
+  | `nats-${Region}`
+  | "scripted-provider"
+  | "policy"
+  | "metering"
+  | "audit-control"
+  | `audit-${Region}`
+  | `router-${Region}`;
+
+/** Options of {@link startProcesses}. */
+export interface MeshOptions {
+  readonly dataDir: string;
+  readonly basePort: number;
+  readonly progress: Progress;
+  /** Real providers whose credentials the routers get. Default none. */
+  readonly modelProviders?: readonly ModelProvider[];
+  /** Starts again what dies on its own. Default false. */
+  readonly restart?: boolean;
+  /** Level of the services' logs. Default "info". */
+  readonly logLevel?: string;
+  /** Further settings of a process, for tests. */
+  readonly settings?: Partial<Record<ProcessName, Readonly<Record<string, string>>>>;
+}
+
+/** A mesh whose processes all run. It has no policy yet on its first start, and its routers wait for one. */
+export interface RunningProcesses {
+  readonly layout: Layout;
+  readonly ports: Ports;
+  readonly addresses: Addresses;
+  readonly trust: TrustRoot;
+  readonly processes: Readonly<Record<ProcessName, Supervised>>;
+  /** URLs with passwords, for tests that look into the databases and the bus. */
+  databaseUrl(owner: Owner): string;
+  readonly natsUrl: Nats["url"];
+  /** Waits until the router of a region has a snapshot and takes calls. */
+  waitRouterReady(region: Region, signal: AbortSignal): Promise<void>;
+  /** Kills everything at once; a {@link stop} in progress then ends soon. */
+  killAll(): void;
+  /** Stops everything in reverse order. Nothing runs afterwards. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts all processes of the development mesh: PostgreSQL, the NATS hub and a leaf for each region, the scripted provider, the
+ * control plane (audit, policy, metering), and for each region its audit and its router. Each is ready before what needs it starts.
+ * When one does not come up, those that run are stopped and the error is thrown.
+ */
+export async function startProcesses(options: MeshOptions, signal?: AbortSignal): Promise<RunningProcesses> {
+  const layout = createLayout(options.dataDir);
+  const ports = createPorts(options.basePort);
+  const { progress } = options;
+  const lock = await lockDataDir(layout.dataDir);
+  const supervisor = new Supervisor({
+    runDir: layout.run,
+    logDir: layout.logs,
+    progress,
+    restart: options.restart ?? false,
+  });
+  const stop = async () => {
+    await supervisor.stop();
+    await lock.release();
+  };
+  const interrupt = () => void supervisor.stop();
+  signal?.addEventListener("abort", interrupt, { once: true });
+  try {
+    await supervisor.begin();
+    signal?.throwIfAborted();
+    await refuseTakenPorts(ports);
+    const trust = generateTrustRoot({ directory: layout.keys, regions: REGIONS });
+    if (trust.made.length > 0) {
+      progress.done("make signing keys", 0, trust.made.join(", "));
+    }
+    const [postgres, program] = await Promise.all([
+      preparePostgres({ dataDir: layout.dataDir, port: ports.postgres, progress }),
+      obtainNatsServer({ binDir: layout.bin, progress }),
+    ]);
+    const nats = prepareNats({ directory: layout.nats, ports, program });
+    const plan = planServices({ ...options, layout, ports, trust, postgres, nats });
+
+    await Promise.all([
+      supervisor.start(postgres.process).then(() => postgres.createDatabases()),
+      supervisor.start(nats.hub),
+      ...REGIONS.map((region) => supervisor.start(nats.leaves[region])),
+      supervisor.start(plan["scripted-provider"]),
+    ]);
+    await supervisor.start(plan["audit-control"]);
+    // Two at a time: more would not be faster on a small machine.
+    await Promise.all([supervisor.start(plan.policy), supervisor.start(plan.metering)]);
+    await Promise.all(REGIONS.map((region) => supervisor.start(plan[`audit-${region}`])));
+    await Promise.all(REGIONS.map((region) => supervisor.start(plan[`router-${region}`])));
+
+    const addresses = createMeshAddresses(options.dataDir, options.basePort);
+    writeFileSync(layout.meshFile, `${JSON.stringify(addresses, null, 2)}\n`, { mode: 0o600 });
+    return {
+      layout,
+      ports,
+      addresses,
+      trust,
+      processes: Object.fromEntries(supervisor.children.map((child) => [child.name, child])) as Record<
+        ProcessName,
+        Supervised
+      >,
+      databaseUrl: postgres.url,
+      natsUrl: nats.url,
+      waitRouterReady: (region, ready) => waitRouterReady(ports, region, ready),
+      killAll: () => supervisor.killAll(),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw signal?.aborted ? signal.reason : error;
+  } finally {
+    signal?.removeEventListener("abort", interrupt);
+  }
+}
+
+async function refuseTakenPorts(ports: Ports): Promise<void> {
+  const taken = await findTakenPorts(ports);
+  if (taken.length > 0) {
+    const list = taken.map(({ name, port }) => `${port} (${name})`).join(", ");
+    throw new Error(
+      `Cannot start mesh: something else listens on port ${list}; stop it, or choose another first port with --port`,
+    );
+  }
+}
+
+async function waitRouterReady(ports: Ports, region: Region, signal: AbortSignal): Promise<void> {
+  const url = `http://${HOST}:${ports[`router-${region}-admin`]}/readyz`;
+  while (!(await answers(url, signal).catch(() => false))) {
+    if (signal.aborted) {
+      throw new Error(`Cannot use router-${region}: it has no policy yet; its log says why`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+interface PlanInput extends MeshOptions {
+  readonly layout: Layout;
+  readonly ports: Ports;
+  readonly trust: TrustRoot;
+  readonly postgres: Postgres;
+  readonly nats: Nats;
+}
+
+type PlannedName = Exclude<ProcessName, "postgres" | "nats-hub" | `nats-${Region}`>;
+
+/** The processes that are ours, with their settings. */
+function planServices(input: PlanInput): Record<PlannedName, ProcessOptions> {
+  const { layout, ports, trust, postgres, nats } = input;
+  const credentials = writeCredentials(layout.credentials, input.modelProviders ?? []);
+  const address = (name: keyof Ports) => `${HOST}:${ports[name]}`;
+  const common = { WEIR_LOG_LEVEL: input.logLevel ?? "info" };
+  const settings = (name: ProcessName, own: Record<string, string>) => ({
+    ...common,
+    ...own,
+    ...input.settings?.[name],
+  });
+
+  const audit = (region: Region | "control") =>
+    createServiceProcess({
+      name: `audit-${region}`,
+      main: "services/audit/main.ts",
+      port: ports[`audit-${region}`],
+      settings: settings(`audit-${region}`, {
+        WEIR_REGION: region,
+        WEIR_ORIGIN: createAuditOrigin(region),
+        WEIR_SIGNING_KEY: trust.auditKey(region),
+        WEIR_DATABASE_URL: postgres.url(`audit_${region}`),
+        WEIR_NATS_URL: nats.url(region === "control" ? "control-audit" : `audit-${region}`),
+      }),
+    });
+
+  const router = (region: Region) =>
+    createServiceProcess({
+      name: `router-${region}`,
+      main: "services/router/main.ts",
+      port: ports[`router-${region}`],
+      operationsPort: ports[`router-${region}-admin`],
+      readyPath: "/healthz",
+      settings: settings(`router-${region}`, {
+        WEIR_ADMIN_LISTEN: address(`router-${region}-admin`),
+        WEIR_REGION: region,
+        WEIR_ROUTER: `${region}-1`,
+        WEIR_POLICY_ADDRESS: address("policy"),
+        WEIR_METERING_ADDRESS: address("metering"),
+        WEIR_AUDIT_ADDRESS: address(`audit-${region}`),
+        WEIR_NATS_URL: nats.url(`router-${region}`),
+        WEIR_AUDIT_NATS_URL: nats.url(`records-${region}`),
+        WEIR_STATE: `${layout.router}/${region}-1`,
+        WEIR_TRUST: trust.routerTrust,
+        WEIR_CREDENTIALS: credentials[region],
+      }),
+    });
+
+  return {
+    "scripted-provider": createServiceProcess({
+      name: "scripted-provider",
+      main: "cli/up/scripted-provider/main.ts",
+      port: ports.provider,
+      readyPath: "/healthz",
+      settings: {},
+    }),
+    policy: createServiceProcess({
+      name: "policy",
+      main: "services/policy/main.ts",
+      port: ports.policy,
+      settings: settings("policy", {
+        WEIR_DATABASE_URL: postgres.url("policy"),
+        WEIR_NATS_URL: nats.url("policy"),
+        WEIR_AUDIT_NATS_URL: nats.url("control-producer"),
+        WEIR_AUDIT_ADDRESS: address("audit-control"),
+        WEIR_SIGNING_KEY: trust.policyKey,
+      }),
+    }),
+    metering: createServiceProcess({
+      name: "metering",
+      main: "services/metering/main.ts",
+      port: ports.metering,
+      settings: settings("metering", {
+        WEIR_DATABASE_URL: postgres.url("metering"),
+        WEIR_NATS_URL: nats.url("metering"),
+        WEIR_REGIONS: REGIONS.join(","),
+      }),
+    }),
+    "audit-control": audit("control"),
+    "audit-eu": audit("eu"),
+    "audit-us": audit("us"),
+    "router-eu": router("eu"),
+    "router-us": router("us"),
+  };
+}
