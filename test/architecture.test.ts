@@ -109,7 +109,7 @@ const sources: SourceFile[] = ["cli", "services", "test", "proto"].flatMap(listS
   const text = readFileSync(join(ROOT, path), "utf8");
   return { path, text, imports: readImports(path, text) };
 });
-const isTest = (path: string): boolean => path.endsWith(".test.ts") || path.startsWith("test/");
+const isTest = (path: string): boolean => /\.(test|fixture)\.ts$/.test(path) || path.startsWith("test/");
 const product = sources.filter(({ path }) => !isTest(path));
 
 /** Every import of the product files that `forbidden` objects to, as "file → target: why". */
