@@ -67,7 +67,9 @@ export function addPolicyCommands(program: Command): void {
 
   policy
     .command("status")
-    .description("show every router with the versions it runs; exits 1 when one refused or is behind")
+    .description(
+      "show every router with the versions it runs; exits 1 when a connected one is not current, or a region has none",
+    )
     .action((_, command: Command) => status(getContext(command)));
 }
 
@@ -176,9 +178,10 @@ async function status({ addresses, output }: Context): Promise<void> {
       }),
     ),
   );
-  process.exitCode = instances.some((instance) => describeState(instance, latest.get(instance.region)) !== "current")
-    ? 1
-    : 0;
+  const connected = instances.filter((instance) => instance.connected);
+  const isCurrent = connected.every((instance) => describeState(instance, latest.get(instance.region)) === "current");
+  const isServed = [...latest.keys()].every((region) => connected.some((instance) => instance.region === region));
+  process.exitCode = isCurrent && isServed ? 0 : 1;
 }
 
 /** In words whether an instance runs the latest versions. */

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { findProcess, type ProcessIdentity, signalProcess } from "./process-identity.ts";
+import { findChildren, findProcess, type ProcessIdentity, signalProcess } from "./process-identity.ts";
 
 /** What to start, and how to tell that it is ready. */
 export interface ProcessOptions {
@@ -92,10 +92,17 @@ export class ChildRun {
     this.#child.stdin?.end();
   }
 
-  /** Sends a signal; SIGKILL, SIGSTOP and SIGCONT go to the whole group. */
+  /**
+   * Sends a signal. SIGKILL, SIGSTOP and SIGCONT go to the whole group and to the child's own children: those of PostgreSQL have
+   * sessions of their own, and would hold its shared memory for a moment after its death.
+   */
   signal(signal: NodeJS.Signals): void {
     const group = signal === "SIGKILL" || signal === "SIGSTOP" || signal === "SIGCONT";
+    const children = group ? findChildren(this.identity.pid) : [];
     signalProcess(this.identity, signal, { group });
+    for (const child of children) {
+      signalProcess(child, signal);
+    }
   }
 
   /** Asks it to stop, and kills it when its time is over. Returns when it is gone. */

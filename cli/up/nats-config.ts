@@ -159,7 +159,7 @@ port: ${port}
 max_payload: 1MB
 ping_interval: "10s"
 jetstream {
-  store_dir: "${storeDir}"
+  store_dir: ${JSON.stringify(storeDir)}
   domain: "${domain}"
   max_memory_store: 64MB
   max_file_store: 8GB

@@ -25,6 +25,16 @@ export function findProcess(pid: number): ProcessIdentity | undefined {
   return { pid, startTicks, bootId: readBootId() };
 }
 
+/** Lists the living children of a process. Empty when it is gone. */
+export function findChildren(pid: number): ProcessIdentity[] {
+  try {
+    const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+    return pids.map((child) => findProcess(Number(child))).filter((child) => child !== undefined);
+  } catch {
+    return [];
+  }
+}
+
 /** Tells whether the very process that was identified is still alive. */
 export function isAlive(identity: ProcessIdentity): boolean {
   const now = findProcess(identity.pid);

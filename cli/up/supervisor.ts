@@ -15,6 +15,9 @@ export interface SupervisorOptions {
 /** Waits before the first, second, … restart of a child that keeps dying. After the last one it is given up. */
 const RESTART_DELAYS_MS = [200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 15_000, 15_000];
 
+/** How often a restart on request is tried. */
+const RESTART_ATTEMPTS = 5;
+
 /** A child that ran this long counts as well again: its next death starts the back-off anew. */
 const WELL_AGAIN_MS = 60_000;
 
@@ -196,6 +199,19 @@ class Child implements Supervised {
   async restart(): Promise<void> {
     await this.stop();
     await this.#spawn();
+    // After a kill from outside, children of the old run may still hold what the new one needs (PostgreSQL's shared memory): it
+    // ends at once then, and is tried again a little later.
+    for (let attempt = 1; attempt < RESTART_ATTEMPTS; attempt++) {
+      try {
+        return await this.waitReady();
+      } catch (error) {
+        if (!this.#run?.hasEnded || this.#meshStopping.aborted) {
+          throw error;
+        }
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        await this.#spawn();
+      }
+    }
     await this.waitReady();
   }
 

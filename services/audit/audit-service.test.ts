@@ -82,7 +82,7 @@ describe("AuditService", () => {
   it("a page token of another listing is refused", async () => {
     const { nextPageToken } = await client().listRecords({ organisation: "acme", pageSize: 1 });
     const other = client().listRecords({ organisation: "other", pageToken: nextPageToken });
-    expect(await reasonOf(other)).toMatch(/page token/);
+    expect(await reasonOf(other)).toMatch(/page_token/);
   });
 
   it("a record has its index, its bytes and its leaf hash", async () => {

@@ -1,3 +1,4 @@
+import { WeirError } from "../shared/errors/weir-error.ts";
 import { tlsSettings } from "../shared/mesh/tls.ts";
 import { commonSettings, type Declarations, readSettings, type Settings } from "../shared/settings.ts";
 import type { Log } from "../shared/telemetry/log.ts";
@@ -37,7 +38,18 @@ export const DECLARATIONS = {
 /** What metering runs with. */
 export type Config = Settings<typeof DECLARATIONS>;
 
+const REGION = /^[a-z0-9][a-z0-9-]{0,31}$/;
+
 /** Reads the settings from the environment; throws SETTING_INVALID with all that is wrong. */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>, log?: Log): Config {
-  return readSettings(environment, DECLARATIONS, log === undefined ? {} : { log });
+  const config = readSettings(environment, DECLARATIONS, log === undefined ? {} : { log });
+  // A region's id becomes part of subjects on the bus, where a dot or a star would mean something else.
+  const wrong = config.WEIR_REGIONS.filter((region) => !REGION.test(region));
+  if (wrong.length > 0 || config.WEIR_REGIONS.length === 0) {
+    const state = wrong.length > 0 ? `names "${wrong.join('", "')}", which is no id of a region` : "names no region";
+    throw new WeirError("SETTING_INVALID", `Cannot read settings: WEIR_REGIONS ${state}`, {
+      facts: { setting: "WEIR_REGIONS" },
+    });
+  }
+  return { ...config, WEIR_REGIONS: [...new Set(config.WEIR_REGIONS)] };
 }

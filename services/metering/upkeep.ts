@@ -31,9 +31,13 @@ export async function keepUp(options: UpkeepOptions): Promise<void> {
   const { pool, health, clock, log, signal } = options;
   let partitionsAtMs = clock.monotonicMs();
   let well = true;
+  let complete = true;
   while (!signal.aborted) {
     try {
-      await measure(options);
+      const missing = await measure(options);
+      if (complete && missing > 0)
+        log.warn({ missing }, "Usages are missing; their routers are asked for them by the watermark");
+      complete = missing === 0;
       health.setReady();
       if (!well) log.info("The database answers again");
       well = true;
@@ -51,13 +55,11 @@ export async function keepUp(options: UpkeepOptions): Promise<void> {
   }
 }
 
-async function measure({ pool, metrics, clock, log }: UpkeepOptions): Promise<void> {
+// Returns how many usages have been missing for too long.
+async function measure({ pool, metrics, clock }: UpkeepOptions): Promise<number> {
   metrics.weir_metering_parked_events.set(await countParked(pool));
-  const missing = await listMissing(pool, new Date(clock.nowMs() - MISSING_ALARM_MS));
-  metrics.weir_metering_missing_events.set(
-    missing.reduce((sum, { first, last }) => sum + Number(last - first + 1n), 0),
-  );
-  for (const { region, producer, boot, first, last } of missing.slice(0, 3)) {
-    log.debug({ region, producer, boot, first: String(first), last: String(last) }, "Usage events are missing");
-  }
+  const ranges = await listMissing(pool, new Date(clock.nowMs() - MISSING_ALARM_MS));
+  const missing = ranges.reduce((sum, { first, last }) => sum + Number(last - first + 1n), 0);
+  metrics.weir_metering_missing_events.set(missing);
+  return missing;
 }

@@ -17,7 +17,9 @@ export function createExplainService(parts: {
 }): ServiceImpl<typeof ExplainService> {
   const { catalogue, clock } = parts;
   return {
-    explain({ region, keyId, model, eventId }) {
+    async explain({ region, keyId, model, eventId }) {
+      // Another instance may have published a moment ago.
+      await catalogue.refreshIfReachable();
       const { snapshot, keyring } = catalogue.getRegion(region);
       if (snapshot === undefined || keyring === undefined) {
         throw new WeirError("NOT_FOUND", `Cannot explain: region "${region}" has no policy`, { facts: { region } });

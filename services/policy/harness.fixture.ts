@@ -5,7 +5,11 @@ import { ExplainService } from "../../gen/weir/policy/v1/explain_service_pb.ts";
 import { KeyService } from "../../gen/weir/policy/v1/key_service_pb.ts";
 import { PolicyService } from "../../gen/weir/policy/v1/policy_service_pb.ts";
 import { ReleaseService } from "../../gen/weir/policy/v1/release_service_pb.ts";
-import { SnapshotService, type WatchSnapshotsResponse } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import {
+  SnapshotService,
+  type WatchSnapshotsRequest,
+  type WatchSnapshotsResponse,
+} from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { startNats, startPostgres, type TestNats, type TestPostgres } from "../../test/parts.ts";
 import { connectBus } from "../shared/bus/bus.ts";
 import { type Clock, systemClock } from "../shared/clock.ts";
@@ -148,7 +152,15 @@ export class TestWatch {
   readonly #ending = new AbortController();
   readonly #pieces: AsyncIterator<WatchSnapshotsResponse>;
 
-  constructor({ snapshots }: TestInstance, held: Partial<Parameters<typeof snapshots.watchSnapshots>[0]> = {}) {
+  constructor(
+    { snapshots }: TestInstance,
+    held: Partial<
+      Pick<
+        WatchSnapshotsRequest,
+        "region" | "instance" | "boot" | "snapshotVersion" | "snapshotDigest" | "keyringVersion" | "keyringDigest"
+      >
+    > = {},
+  ) {
     this.#pieces = snapshots
       .watchSnapshots(
         { region: "eu", instance: "eu-1", boot: "b1", ...held },

@@ -57,7 +57,7 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
   const announce = (): void => {
     for (const relay of relays) relay.wake();
   };
-  const changes = { pool, signer, clock, catalogue, log, announce };
+  const changes = { pool, signer, clock, catalogue, announce };
 
   // One failure is told once; what was read last is handed out meanwhile.
   let isFailing = false;

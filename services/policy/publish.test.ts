@@ -59,8 +59,8 @@ describe("publishPolicy()", () => {
 
     const { rows } = await harness.pool.query("select region, version from keyring_head order by region");
     expect(rows).toEqual([
-      { region: "eu", version: "1" },
-      { region: "us", version: "1" },
+      { region: "eu", version: 1n },
+      { region: "us", version: 1n },
     ]);
   });
 

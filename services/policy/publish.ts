@@ -12,7 +12,6 @@ import type { Pool, PoolClient } from "../shared/database/pool.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createEventId } from "../shared/ids.ts";
 import type { NoteSigner } from "../shared/note/note.ts";
-import type { Log } from "../shared/telemetry/log.ts";
 import { checkPolicy } from "./compilation/check-policy.ts";
 import { type CompiledSnapshot, compileSnapshot } from "./compilation/compile.ts";
 import { hasError } from "./compilation/finding.ts";
@@ -30,7 +29,6 @@ export interface ChangeParts {
   readonly signer: NoteSigner;
   readonly clock: Clock;
   readonly catalogue: Catalogue;
-  readonly log: Log;
   /** Wakes the relays of the outbox; called after a commit. */
   readonly announce: () => void;
 }
@@ -183,14 +181,10 @@ async function compileRegions(client: PoolClient, policy: Policy, policyVersion:
 }
 
 /** What follows every commit: the relays wake, and this instance hands out what it has just stored. */
-export async function afterCommit({ announce, catalogue, log }: ChangeParts): Promise<void> {
+export async function afterCommit({ announce, catalogue }: ChangeParts): Promise<void> {
   announce();
-  try {
-    await catalogue.refresh();
-  } catch (error) {
-    // It is committed. The listener reads again as soon as the database answers.
-    log.warn({ error }, "Cannot read what was just published; trying again soon");
-  }
+  // If this fails, the listener reads again as soon as the database answers: it is committed.
+  await catalogue.refreshIfReachable();
 }
 
 function checkRepeat(repeated: StoredVersion, digest: Uint8Array, { contentOf, requestId }: NewContent): StoredVersion {

@@ -28,6 +28,7 @@ export interface ReleaseParts {
 export function createReleaseService({ pool, clock, catalogue }: ReleaseParts): ServiceImpl<typeof ReleaseService> {
   return {
     async listInstances({ region, pageSize, pageToken }) {
+      await catalogue.refreshIfReachable();
       const limit = readPageSize(pageSize, PAGE);
       const list = ["instances", region];
       const after = readPageToken(list, pageToken, 2) as [string, string] | undefined;

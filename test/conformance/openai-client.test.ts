@@ -17,7 +17,7 @@ afterAll(() => mesh?.stop());
 
 /** A client that does not try again: each test sees the first answer. */
 function createClient(apiKey: string): OpenAI {
-  return new OpenAI({ apiKey, baseURL: `${mesh.routerUrl("eu")}/v1`, maxRetries: 0, timeout: 30_000 });
+  return new OpenAI({ apiKey, baseURL: `${mesh.routerUrl("eu")}/v1`, maxRetries: 0, timeout: 10_000 });
 }
 
 async function failureOf(call: PromiseLike<unknown>): Promise<unknown> {

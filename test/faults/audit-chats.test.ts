@@ -24,7 +24,12 @@ afterAll(async () => {
 
 /** Chats one after the other; each must be answered, whatever happens behind the router. */
 async function chat(count: number): Promise<void> {
-  const client = new OpenAI({ apiKey: mesh.key, baseURL: `${mesh.routerUrl("eu")}/v1`, maxRetries: 0 });
+  const client = new OpenAI({
+    apiKey: mesh.key,
+    baseURL: `${mesh.routerUrl("eu")}/v1`,
+    maxRetries: 0,
+    timeout: 60_000,
+  });
   for (let number = 0; number < count; number++) {
     const { response } = await client.chat.completions
       .create({ model: "small", messages: [{ role: "user", content: `chat ${number}` }] })

@@ -27,7 +27,12 @@ afterAll(async () => {
 });
 
 async function chat(): Promise<string> {
-  const client = new OpenAI({ apiKey: mesh.key, baseURL: `${mesh.routerUrl("eu")}/v1`, maxRetries: 0 });
+  const client = new OpenAI({
+    apiKey: mesh.key,
+    baseURL: `${mesh.routerUrl("eu")}/v1`,
+    maxRetries: 0,
+    timeout: 60_000,
+  });
   const { response } = await client.chat.completions
     .create({ model: "small", messages: [{ role: "user", content: "Hello" }] })
     .withResponse();

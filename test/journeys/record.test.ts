@@ -35,7 +35,7 @@ afterAll(async () => {
 });
 
 const client = (region: "eu" | "us") =>
-  new OpenAI({ apiKey: mesh.key, baseURL: `${mesh.routerUrl(region)}/v1`, maxRetries: 0 });
+  new OpenAI({ apiKey: mesh.key, baseURL: `${mesh.routerUrl(region)}/v1`, maxRetries: 0, timeout: 60_000 });
 const ask = (model: string) => ({ model, messages: [{ role: "user" as const, content: PROMPT }] });
 
 /** Asks a model and returns the id of the chat. */

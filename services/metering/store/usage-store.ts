@@ -52,7 +52,8 @@ export async function commitIntake(pool: Pool, intake: Intake, signal?: AbortSig
       const ordered = [...first].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, usage]) => usage);
       const fresh = await insertUsages(client, ordered);
       const posted = [...first.values()].filter(({ rated }) => fresh.has(rated.usage.eventId));
-      const repeats = intake.usages.filter((usage) => !posted.includes(usage));
+      const isPosted = new Set(posted);
+      const repeats = intake.usages.filter((usage) => !isPosted.has(usage));
       await insertEntries(
         client,
         posted.flatMap(({ posting }) => posting ?? []),

@@ -10,6 +10,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { OutboxRelay, type RelayedFact } from "../../shared/database/outbox-relay.ts";
 import type { Pool } from "../../shared/database/pool.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
+import type { Metrics } from "../../shared/telemetry/metrics.ts";
 import { AUDIT_SUBJECT, CONTROL_REGION, PRODUCER } from "./facts.ts";
 
 /** What the relays of the outbox need. */
@@ -23,6 +24,7 @@ export interface AnnounceOptions {
   readonly intake: Client<typeof IntakeService>;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics?: Pick<Metrics, "weir_outbox_pending"> | undefined;
 }
 
 /** A batch ends before it would be larger: half of what the bus carries in one message. */
@@ -47,13 +49,14 @@ export function createPublishedRelay({ pool, bus, clock, log }: AnnounceOptions)
 }
 
 /** Brings records to the control plane's audit and keeps each until audit says that it is committed there. */
-export function createRecordRelay({ pool, auditBus, intake, clock, log }: AnnounceOptions): OutboxRelay {
+export function createRecordRelay({ pool, auditBus, intake, clock, log, metrics }: AnnounceOptions): OutboxRelay {
   const ensure = once((signal) => ensureStream(auditBus, "AUDIT", CONTROL_REGION, { signal }));
   return new OutboxRelay({
     pool,
     lane: "audit",
     clock,
     log,
+    onPending: (pending) => metrics?.weir_outbox_pending.set(pending),
     publish: async (facts, signal) => {
       await ensure(signal);
       for (const batch of toBatches(facts)) {

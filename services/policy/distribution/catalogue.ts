@@ -4,6 +4,7 @@ import type { WatchSnapshotsResponse } from "../../../gen/weir/policy/v1/snapsho
 import type { Pool, PoolClient } from "../../shared/database/pool.ts";
 import { type DecisionTables, indexSnapshot } from "../../shared/decision/tables.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
+import { snapshotDigest } from "../../shared/snapshot/digest.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import type { Metrics } from "../../shared/telemetry/metrics.ts";
 import { advanceKeyring, EMPTY_KEYRING, findChangesSince, type KeyringState } from "../keys/keyring-state.ts";
@@ -117,9 +118,16 @@ export class Catalogue {
     return this.#next;
   }
 
+  /** As {@link Catalogue.refresh}, for a reader who takes what is here when the database does not answer. Never throws. */
+  async refreshIfReachable(): Promise<void> {
+    await this.refresh().catch((error: unknown) => {
+      this.#options.log.warn({ error }, "Cannot read what is to be distributed; answering from what was read last");
+    });
+  }
+
   async #read(): Promise<void> {
     const { pool, log } = this.#options;
-    const keyring = await readKeyring(pool, this.#keyring);
+    const keyring = await this.#readKeyring();
     let isChanged = keyring.version !== this.#keyring.version;
     if (isChanged) {
       this.#keyringPieces = undefined;
@@ -154,6 +162,17 @@ export class Catalogue {
     this.#changed = Promise.withResolvers<void>();
   }
 
+  // What was damaged must not keep what is whole from those who wait for it.
+  async #readKeyring(): Promise<KeyringState> {
+    try {
+      return await readKeyring(this.#options.pool, this.#keyring);
+    } catch (error) {
+      if (!(error instanceof WeirError) || error.reason !== "INTERNAL") throw error;
+      this.#options.log.error({ error }, "The keyring in the database was damaged; keeping the one read before");
+      return this.#keyring;
+    }
+  }
+
   async #readSnapshot(region: string, before: SnapshotRelease | undefined): Promise<SnapshotRelease | undefined> {
     const stored = await findLatestSnapshot(this.#options.pool, region);
     if (stored === undefined) return before;
@@ -166,8 +185,23 @@ export class Catalogue {
       return before;
     }
     const { version, policyVersion, digest, content, head } = stored;
-    const pieces = [...toSnapshotPieces(version, content), toHeadPiece("snapshot", head)];
-    return { version, policyVersion, digest, pieces, tables: indexSnapshot(fromBinary(SnapshotSchema, content)) };
+    let tables: DecisionTables;
+    try {
+      if (Buffer.compare(snapshotDigest(content), digest) !== 0)
+        throw new Error("Cannot use it: its digest is another");
+      tables = indexSnapshot(fromBinary(SnapshotSchema, content));
+    } catch (error) {
+      const facts = { error, region, version: String(version) };
+      this.#options.log.error(facts, "A snapshot in the database was damaged; keeping the one read before");
+      return before;
+    }
+    return {
+      version,
+      policyVersion,
+      digest,
+      pieces: [...toSnapshotPieces(version, content), toHeadPiece("snapshot", head)],
+      tables,
+    };
   }
 
   #toRelease(head: Uint8Array): Release {

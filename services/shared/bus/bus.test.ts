@@ -1,9 +1,10 @@
+import { AckPolicy } from "nats";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { startNats, startNatsMesh, type TestNats } from "../../../test/parts.ts";
 import { systemClock } from "../clock.ts";
 import { createLog } from "../telemetry/log.ts";
 import { type Bus, connectBus } from "./bus.ts";
-import { type BusMessage, type ConsumeOptions, consume } from "./consume.ts";
+import { ACK_WAIT_MS, type BusMessage, type ConsumeOptions, consume } from "./consume.ts";
 import { publish } from "./publish.ts";
 import { ensureStream } from "./streams.ts";
 
@@ -342,6 +343,19 @@ describe("consume()", () => {
 
     await consuming.until(has(["after"]));
   }, 60_000);
+
+  it("brings the settings of a consumer that is there up to date", async () => {
+    const bus = await connect();
+    await ensureStream(bus, "USAGE", "eu");
+    const manager = await (await bus.ready()).jetstreamManager();
+    await manager.consumers.add("USAGE", { durable_name: "metering", ack_policy: AckPolicy.Explicit, ack_wait: 9e11 });
+    await send(bus, "one");
+
+    const consuming = new Consuming(bus);
+    await consuming.until(has(["one"]));
+
+    expect((await manager.consumers.info("USAGE", "metering")).config.ack_wait).toBe(ACK_WAIT_MS * 1e6);
+  });
 
   it("finishes and acknowledges what is in hand when it is stopped", async () => {
     const bus = await connect();

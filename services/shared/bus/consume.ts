@@ -40,10 +40,10 @@ export interface ConsumeOptions {
   readonly handle: (messages: readonly BusMessage[], signal: AbortSignal) => Promise<void>;
 }
 
-/** The server delivers a message again when it was not acknowledged for this long. */
-export const ACK_WAIT_MS = 30_000;
+/** The server delivers a message again when it was not acknowledged for this long: how late facts are after a killed consumer. */
+export const ACK_WAIT_MS = 10_000;
 /** A handler that has not finished after this long is told to give up. */
-export const HANDLE_TIMEOUT_MS = 25_000;
+export const HANDLE_TIMEOUT_MS = 8_000;
 /** Longest pause after a failure. */
 export const MAX_BACKOFF_MS = 5_000;
 const MIN_BACKOFF_MS = 100;
@@ -125,19 +125,25 @@ async function ensureConsumer(bus: Bus, connection: NatsConnection, options: Con
     ...(domain === undefined ? {} : { domain }),
   });
   if (region !== undefined) await ensureStream(bus, stream, region, domain === undefined ? {} : { domain });
+  const limits = {
+    ack_wait: nanos(ACK_WAIT_MS),
+    // Enough for several instances that share the consumer, each with a batch in its hands.
+    max_ack_pending: Math.max(1_000, batch * 16),
+  };
   try {
-    await manager.consumers.info(stream, durable);
+    const { config } = await manager.consumers.info(stream, durable);
+    // An older version of us made it.
+    const differs = config.ack_wait !== limits.ack_wait || config.max_ack_pending !== limits.max_ack_pending;
+    if (differs) await manager.consumers.update(stream, durable, limits);
   } catch (error) {
     if (!isConsumerMissing(error)) throw error;
     await manager.consumers.add(stream, {
+      ...limits,
       durable_name: durable,
       ack_policy: AckPolicy.Explicit,
       deliver_policy: DeliverPolicy.All,
       replay_policy: ReplayPolicy.Instant,
-      ack_wait: nanos(ACK_WAIT_MS),
       max_deliver: -1,
-      // Enough for several instances that share the consumer, each with a batch in its hands.
-      max_ack_pending: Math.max(1_000, batch * 16),
     });
   }
 }

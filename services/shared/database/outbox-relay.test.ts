@@ -41,9 +41,11 @@ const append = (...names: string[]): Promise<void> =>
 // Remembers what was told, and resolves `until(n)` once n facts were.
 class Receiver {
   readonly told: { seq: bigint; name: string }[] = [];
+  readonly resends = new Set<number>();
   #waiting: { count: number; resolve: () => void }[] = [];
 
   readonly publish = async (facts: readonly RelayedFact[]): Promise<void> => {
+    for (const { resend } of facts) this.resends.add(resend);
     for (const { seq, payload } of facts) this.told.push({ seq, name: Buffer.from(payload).toString() });
     for (const { count, resolve } of this.#waiting) if (this.told.length >= count) resolve();
   };
@@ -90,7 +92,12 @@ it("keeps a fact until the receiver's watermark has passed it", async () => {
   let watermark = 0n;
   await append("one", "two");
   const receiver = new Receiver();
-  const relay = createRelay({ publish: receiver.publish, getWatermark: async () => watermark });
+  const pending: number[] = [];
+  const relay = createRelay({
+    publish: receiver.publish,
+    getWatermark: async () => watermark,
+    onPending: (count) => void pending.push(count),
+  });
 
   relay.start();
   await receiver.until(2);
@@ -98,9 +105,11 @@ it("keeps a fact until the receiver's watermark has passed it", async () => {
   await waitFor(async () => (await query(pool, "select seq from outbox")).length === 1);
   watermark = 2n;
   await waitFor(isEmpty);
+  await waitFor(async () => pending.at(-1) === 0);
   await relay.stop();
 
   expect(receiver.told).toHaveLength(2);
+  expect([...new Set(pending)]).toEqual([2, 1, 0]);
 });
 
 it("tells a fact again, under its seq, when the watermark has not moved for the time to resend", async () => {
@@ -120,6 +129,7 @@ it("tells a fact again, under its seq, when the watermark has not moved for the 
     { seq: 1n, name: "one" },
     { seq: 1n, name: "one" },
   ]);
+  expect([...receiver.resends]).toEqual([0, 1]);
 });
 
 it("tells facts while the receiver's watermark cannot be had, and forgets none", async () => {

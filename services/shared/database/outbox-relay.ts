@@ -13,6 +13,11 @@ export interface RelayedFact {
   readonly seq: bigint;
   /** Id that stands for this outbox for ever; goes where a producer's boot goes. */
   readonly boot: string;
+  /**
+   * How often the lane was told again because its receiver's watermark stood still; 0 at first. Belongs into the message's id:
+   * the bus drops an id that it has seen, and here it must not.
+   */
+  readonly resend: number;
 }
 
 /** What a relay needs of its owner. */
@@ -30,6 +35,8 @@ export interface OutboxRelayOptions {
    * hints: a fact is deleted as soon as the bus has taken it.
    */
   readonly getWatermark?: (boot: string, signal: AbortSignal) => Promise<bigint>;
+  /** Hears how many facts of the lane wait, at each look; counting ends at 10,000. */
+  readonly onPending?: (pending: number) => void;
   readonly clock: Clock;
   readonly log: Log;
   /** Most facts told at once, from 1. Default 100. */
@@ -57,10 +64,11 @@ export class OutboxRelay {
   #receiverAway = false;
   #watermark = 0n;
   #told = 0n;
+  #resend = 0;
   #toldAtMs = 0;
 
   constructor(options: OutboxRelayOptions) {
-    this.#options = { batch: 100, intervalMs: 1_000, resendAfterMs: 10_000, ...options };
+    this.#options = { batch: 100, intervalMs: 1_000, resendAfterMs: 10_000, onPending: () => {}, ...options };
   }
 
   /** Starts relaying in the background; never throws. The database and the bus may be away and come back. */
@@ -126,9 +134,16 @@ export class OutboxRelay {
     if (getWatermark !== undefined && (await hasNumbered(client, lane))) {
       const watermark = await this.#askWatermark(getWatermark, boot);
       if ((await forget(client, lane, watermark)) > 0) this.#toldAtMs = clock.monotonicMs();
-      if (clock.monotonicMs() - this.#toldAtMs >= resendAfterMs) this.#told = watermark;
+      if (this.#told > watermark && clock.monotonicMs() - this.#toldAtMs >= resendAfterMs) {
+        this.#told = watermark;
+        this.#resend += 1;
+      }
     }
-    const facts = await nextFacts(client, lane, boot, this.#told, batch);
+    const facts = (await nextFacts(client, lane, boot, this.#told, batch)).map((fact) => ({
+      ...fact,
+      resend: this.#resend,
+    }));
+    this.#options.onPending(await countPending(client, lane));
     const last = facts.at(-1);
     if (last === undefined) return false;
     this.#toldAtMs = clock.monotonicMs();
@@ -193,15 +208,28 @@ async function hasNumbered(client: PoolClient, lane: string): Promise<boolean> {
   return rows.length > 0;
 }
 
-async function nextFacts(client: PoolClient, lane: string, boot: string, after: bigint, batch: number) {
+async function nextFacts(
+  client: PoolClient,
+  lane: string,
+  boot: string,
+  after: bigint,
+  batch: number,
+): Promise<Omit<RelayedFact, "resend">[]> {
   const rows = await query<{ subject: string; event_id: string; payload: Buffer; seq: bigint }>(
     client,
     "select subject, event_id, payload, seq from outbox where lane = $1 and seq > $2 order by seq limit $3",
     [lane, after, batch],
   );
-  return rows.map(
-    ({ subject, event_id, payload, seq }): RelayedFact => ({ subject, eventId: event_id, payload, seq, boot }),
+  return rows.map(({ subject, event_id, payload, seq }) => ({ subject, eventId: event_id, payload, seq, boot }));
+}
+
+async function countPending(client: PoolClient, lane: string): Promise<number> {
+  const rows = await query<{ count: bigint }>(
+    client,
+    "select count(*) as count from (select 1 from outbox where lane = $1 limit 10000) as bounded",
+    [lane],
   );
+  return Number(rows[0]?.count ?? 0n);
 }
 
 async function forget(client: PoolClient, lane: string, watermark: bigint): Promise<number> {

@@ -43,7 +43,9 @@ export function createConnectHandler(options: ConnectHandlerOptions): PlainHandl
   return (request, response) => {
     const [path = ""] = (request.url ?? "").split("?", 1);
     const handler = handlers.get(path);
-    if (handler === undefined) return options.fallback(request, response);
+    if (handler === undefined) {
+      return isGrpc(request) ? answerUnimplemented(request, response) : options.fallback(request, response);
+    }
     let universal: UniversalServerRequest;
     try {
       universal = toUniversal(request, response);
@@ -62,6 +64,20 @@ export function createConnectHandler(options: ConnectHandlerOptions): PlainHandl
         response.destroy();
       });
   };
+}
+
+function isGrpc(request: IncomingMessage): boolean {
+  return request.headers["content-type"]?.startsWith("application/grpc") === true;
+}
+
+/** An RPC that is not served, as gRPC says it: in the headers of an answer without a body ("Trailers-Only"). */
+function answerUnimplemented(request: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(200, {
+    "content-type": String(request.headers["content-type"]),
+    "grpc-status": String(Code.Unimplemented),
+    "grpc-message": "Cannot serve request%3A no such method",
+  });
+  response.end();
 }
 
 function toUniversal(request: IncomingMessage, response: ServerResponse): UniversalServerRequest {

@@ -3,7 +3,7 @@ import http2 from "node:http2";
 import net from "node:net";
 import type { Duplex } from "node:stream";
 import tls from "node:tls";
-import type { Address } from "../settings.ts";
+import type { Address, Declarations, Settings } from "../settings.ts";
 import type { PlainHandler } from "./operations.ts";
 import type { Tls } from "./tls.ts";
 
@@ -17,6 +17,27 @@ export interface ListenerLimits {
   readonly headerMaxBytes?: number;
   /** Largest number of connections at a time; more are closed at once. Default 10,000. */
   readonly maxConnections?: number;
+}
+
+/** Settings of the bounds that an operator may want to move. */
+export const listenerSettings = {
+  WEIR_HEADERS_TIMEOUT: {
+    kind: "duration",
+    default: "10s",
+    min: 1,
+    meaning: "How long a peer may take to send the headers of a request, or a TLS handshake.",
+  },
+  WEIR_REQUEST_TIMEOUT: {
+    kind: "duration",
+    default: "60s",
+    min: 1,
+    meaning: "How long a peer may take to send a whole request.",
+  },
+} as const satisfies Declarations;
+
+/** The bounds that the settings name. */
+export function toLimits(settings: Settings<typeof listenerSettings>): ListenerLimits {
+  return { headersTimeoutMs: settings.WEIR_HEADERS_TIMEOUT, requestTimeoutMs: settings.WEIR_REQUEST_TIMEOUT };
 }
 
 /** Serves HTTP/1.1 and HTTP/2 on one port. */
@@ -53,6 +74,9 @@ export async function listen(options: {
   const sockets = new Set<net.Socket>();
   const sessions = new Set<http2.ServerHttp2Session>();
   let draining = false;
+  const closeIdle = () => {
+    if (draining) h1.closeIdleConnections();
+  };
 
   const h1 = http.createServer(
     {
@@ -61,14 +85,18 @@ export async function listen(options: {
       requestTimeout: requestTimeoutMs,
       connectionsCheckingInterval: Math.min(1_000, headersTimeoutMs),
       keepAliveTimeout: 75_000,
+      // Checked below, to answer in words.
+      requireHostHeader: false,
     },
     (request, response) => {
+      if (request.headers.host === undefined) return refuse(response, "NO_HOST");
       if (draining) response.setHeader("connection", "close");
-      response.once("close", () => draining && h1.closeIdleConnections());
+      response.once("close", closeIdle);
       options.handler(request, response);
     },
   );
   h1.on("clientError", answerBrokenRequest);
+  h1.on("checkExpectation", (_request, response) => refuse(response, "UNKNOWN_EXPECTATION"));
   // Node starts its watch over slow requests when a server listens. This one never does: it is fed.
   h1.emit("listening");
 
@@ -185,10 +213,7 @@ function watchSlowBody(
   timeoutMs: number,
 ): void {
   const timer = setTimeout(() => {
-    if (!response.headersSent) {
-      const [status, , body] = describeBroken("ERR_HTTP_REQUEST_TIMEOUT");
-      response.writeHead(status, { "content-type": "application/json" }).end(body);
-    }
+    if (!response.headersSent) refuse(response as unknown as http.ServerResponse, "ERR_HTTP_REQUEST_TIMEOUT");
     request.stream.close(http2.constants.NGHTTP2_CANCEL);
   }, timeoutMs).unref();
   const stop = () => clearTimeout(timer);
@@ -201,6 +226,8 @@ const BROKEN: Readonly<Record<string, readonly [status: number, phrase: string, 
   ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "request_timeout", "it took too long to arrive"],
   HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "headers_too_large", "its headers are too large"],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, "Payload Too Large", "chunk_too_large", "its chunk extensions are too large"],
+  NO_HOST: [400, "Bad Request", "malformed_request", "it names no host"],
+  UNKNOWN_EXPECTATION: [417, "Expectation Failed", "unknown_expectation", "it expects what is not known here"],
 };
 
 /**
@@ -219,9 +246,22 @@ function describeBroken(errorCode: string | undefined): readonly [status: number
   return [status, phrase, JSON.stringify({ error, code: "invalid_argument", message })];
 }
 
+function refuse(response: http.ServerResponse, errorCode: string): void {
+  const [status, , body] = describeBroken(errorCode);
+  if (response.req.httpVersionMajor === 1) response.setHeader("connection", "close");
+  response
+    .writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(body) })
+    .end(body);
+}
+
 function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
   const answering = (socket as { _httpMessage?: http.ServerResponse | null })._httpMessage;
-  if (error.code === "ECONNRESET" || !socket.writable || answering?.headersSent) {
+  if (error.code !== "ECONNRESET" && answering?.req.complete && !answering.writableEnded) {
+    // A whole request came before the broken one (pipelining): its answer goes first, or it would be taken for this.
+    answering.once("finish", () => answerBrokenRequest(error, socket));
+    return;
+  }
+  if (error.code === "ECONNRESET" || !socket.writable || (answering?.headersSent && !answering.writableEnded)) {
     // A second answer in the middle of the first would be taken for part of it.
     socket.destroy();
     return;

@@ -1,6 +1,7 @@
 import { createRegistry, type DescFile, type DescService, type Registry, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Code, type ConnectRouter } from "@connectrpc/connect";
+import { file_google_rpc_error_details } from "../../../gen/google/rpc/error_details_pb.ts";
 import { ServerReflection } from "../../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 
@@ -32,7 +33,8 @@ export function routeReflection(router: ConnectRouter, services: readonly DescSe
 }
 
 function createAnswerer(services: readonly DescService[]) {
-  const files = collectFiles(services.map((service) => service.file));
+  // With the details that our errors carry, so that a client can read those too.
+  const files = collectFiles([...services.map((service) => service.file), file_google_rpc_error_details]);
   const registry = createRegistry(...files.values());
   const listing = { service: services.map((service) => ({ name: service.typeName })) };
 

@@ -11,6 +11,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { BadRequestSchema, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { HealthCheckResponse_ServingStatus, Health as HealthProto } from "../../../gen/grpc/health/v1/health_pb.ts";
 import { IntakeService } from "../../../gen/weir/metering/v1/intake_service_pb.ts";
+import { SpendService } from "../../../gen/weir/metering/v1/spend_service_pb.ts";
 import { SnapshotService } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { WeirError } from "../errors/weir-error.ts";
 import { createLog } from "../telemetry/log.ts";
@@ -109,6 +110,18 @@ describe("one port", () => {
     const fields = error.findDetails(BadRequestSchema).flatMap((detail) => detail.fieldViolations.map((v) => v.field));
     expect(new Set(fields)).toEqual(new Set(["region", "instance"]));
   });
+
+  it.each(Object.entries(TRANSPORTS))(
+    "says UNIMPLEMENTED of a service it lacks over %s",
+    async (_, createTransport) => {
+      const { url } = await start();
+      const client = createClient(SpendService, createTransport(url));
+
+      const error = await failureOf(client.querySpend({ organisation: "demo" }));
+
+      expect(error.code === Code.Unimplemented || error.code === Code.NotFound).toBe(true);
+    },
+  );
 
   it("hides what an exception says", async () => {
     const { url } = await start();
@@ -275,6 +288,16 @@ describe("bad input", () => {
     const alive = await fetch(`${url}/healthz`);
 
     expect([response.statusCode, alive.status]).toEqual([400, 200]);
+  });
+
+  it("answers a good request before the broken one that follows it", async () => {
+    await start();
+    const socket = net.connect(server.address.port, "127.0.0.1");
+    socket.write("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\nnonsense\r\n\r\n");
+
+    const answer = Buffer.concat(await socket.toArray()).toString();
+
+    expect(answer).toMatch(/^HTTP\/1.1 200 .*HTTP\/1.1 400 /s);
   });
 
   it("answers slow headers with 408", async () => {

@@ -104,6 +104,14 @@ export class KeyringTree {
     return this.#buckets[bucketOf(id)]?.grants.get(id);
   }
 
+  /**
+   * The entries of each bucket. A bucket that a change did not touch is the same object in both keyrings, so what was found out
+   * about it can be remembered by it.
+   */
+  *buckets(): IterableIterator<ReadonlyMap<string, Uint8Array>> {
+    for (const { grants } of this.#buckets) yield grants;
+  }
+
   /** Every entry, bucket by bucket. */
   *entries(): IterableIterator<DigestedEntry> {
     for (const { grants } of this.#buckets) yield* toEntries(grants);

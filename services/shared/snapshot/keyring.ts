@@ -20,7 +20,7 @@ export class Keyring {
   constructor(tree: KeyringTree) {
     this.tree = tree;
     const disabled = new Set<string>();
-    for (const { id } of tree.entries()) if (id.startsWith(TENANT_PREFIX)) disabled.add(id.slice(TENANT_PREFIX.length));
+    for (const bucket of tree.buckets()) for (const tenant of listDisabled(bucket)) disabled.add(tenant);
     this.#disabled = disabled;
   }
 
@@ -46,6 +46,20 @@ export class Keyring {
   get hasDisabledTenants(): boolean {
     return this.#disabled.size > 0;
   }
+}
+
+/** The tenants that a bucket disables, looked for once a bucket. */
+const disabledIn = new WeakMap<ReadonlyMap<string, Uint8Array>, readonly string[]>();
+
+function listDisabled(bucket: ReadonlyMap<string, Uint8Array>): readonly string[] {
+  let tenants = disabledIn.get(bucket);
+  if (tenants === undefined) {
+    tenants = [...bucket.keys()]
+      .filter((id) => id.startsWith(TENANT_PREFIX))
+      .map((id) => id.slice(TENANT_PREFIX.length));
+    disabledIn.set(bucket, tenants);
+  }
+  return tenants;
 }
 
 /** Decodes an entry's grant, once for each array of bytes. Throws for bytes that are no message. */

@@ -123,18 +123,28 @@ export function verifyKeyring(
   const refuse = refuseAfter(head.head);
   if (!equalBytes(tree.digest(), head.head.digest)) return refuse("DIGEST", ["its entries have another digest"]);
   const problems: string[] = [];
-  for (const entry of tree.entries()) {
-    if (verifiedGrants.has(entry.grant)) continue;
-    const problem = findEntryProblem(entry);
-    if (problem === undefined) verifiedGrants.add(entry.grant);
-    else if (problems.push(`entry "${entry.id}": ${problem}`) === REASON_LIMIT) break;
+  for (const bucket of tree.buckets()) {
+    if (verifiedBuckets.has(bucket)) continue;
+    const found = findBucketProblems(bucket);
+    if (found.length === 0) verifiedBuckets.add(bucket);
+    problems.push(...found);
+    if (problems.length >= REASON_LIMIT) break;
   }
   if (problems.length > 0) return refuse("DECODE", problems);
   return { verdict: "verified", head: head.head, note, keyring: new Keyring(tree) };
 }
 
-/** Grants that were looked at before: a change among 100,000 keys must not decode them all again. Their bytes never change. */
-const verifiedGrants = new WeakSet<Uint8Array>();
+/** Buckets that were looked at before: a change among 100,000 keys must not decode them all again. They never change. */
+const verifiedBuckets = new WeakSet<ReadonlyMap<string, Uint8Array>>();
+
+function findBucketProblems(bucket: ReadonlyMap<string, Uint8Array>): string[] {
+  const problems: string[] = [];
+  for (const [id, grant] of bucket) {
+    const problem = findEntryProblem({ id, grant });
+    if (problem !== undefined) problems.push(`entry "${id}": ${problem}`);
+  }
+  return problems;
+}
 
 type HeadVerdict = { readonly verdict: "newer"; readonly head: SnapshotHead } | SnapshotUnchanged | SnapshotRefusal;
 

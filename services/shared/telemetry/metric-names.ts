@@ -54,6 +54,12 @@ export const METRICS = {
     buckets: SECONDS,
   },
   weir_audit_checkpoint_size: { type: "gauge", by: "audit", help: "Leaves covered by the newest signed checkpoint." },
+  weir_audit_missing_records: {
+    type: "gauge",
+    by: "audit",
+    help: "Records missing for over a minute while later ones of their producer are there.",
+  },
+  weir_audit_parked_records: { type: "gauge", by: "audit", help: "Records that wait for an operator." },
   weir_audit_records_total: {
     type: "counter",
     by: "audit",
@@ -84,7 +90,11 @@ export const METRICS = {
     help: "Usage events missing for over a minute while later ones of their producer are there.",
   },
   weir_metering_parked_events: { type: "gauge", by: "metering", help: "Usage events that wait for an operator." },
-  weir_outbox_pending: { type: "gauge", by: "all", help: "Facts in the outbox that the bus has not taken yet." },
+  weir_outbox_pending: {
+    type: "gauge",
+    by: "policy",
+    help: "Records in the outbox that audit has not committed yet; counting ends at 10000.",
+  },
   weir_policy_published_version: {
     type: "gauge",
     by: "policy",

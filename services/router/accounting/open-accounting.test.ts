@@ -1,0 +1,254 @@
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fromBinary } from "@bufbuild/protobuf";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { RecordSchema } from "../../../gen/weir/audit/v1/record_pb.ts";
+import { AuditRecordedBatchSchema } from "../../../gen/weir/event/v1/audit_recorded_pb.ts";
+import { type UsageRecorded, UsageRecordedBatchSchema } from "../../../gen/weir/event/v1/usage_recorded_pb.ts";
+import { OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
+import { ManualClock } from "../../shared/clock.ts";
+import { createBootId } from "../../shared/ids.ts";
+import { createLog } from "../../shared/telemetry/log.ts";
+import type { Accounting } from "./accounting.ts";
+import type { ProducerName } from "./facts.ts";
+import { openAccounting, type Roads } from "./open-accounting.ts";
+import { SAMPLE_CALLER, SAMPLE_MS, sampleAttempt, sampleCall, sampleOutcome, sampleTarget } from "./samples.ts";
+import type { FactKind } from "./segment-list.ts";
+
+const log = createLog({ service: "test", level: "silent" });
+const roots: string[] = [];
+const clocks: ManualClock[] = [];
+
+afterEach(() => {
+  for (const root of roots.splice(0)) rmSync(root, { recursive: true, force: true });
+});
+
+function makeRoot(): string {
+  const root = mkdtempSync(join(tmpdir(), "weir-accounting-"));
+  roots.push(root);
+  return root;
+}
+
+/** Metering and audit in one: takes facts in by id, and knows how far it is with each life. */
+class Owners implements Roads {
+  readonly usages = new Map<string, UsageRecorded>();
+  readonly records = new Map<string, Uint8Array>();
+  readonly seqs = new Map<string, Set<bigint>>();
+  readonly messageIds: string[] = [];
+  isBusDown = false;
+  isLosing = false;
+  isAway = false;
+
+  readonly publish: Roads["publish"] = async (kind, _, payload, messageId) => {
+    if (this.isBusDown) throw new Error("down");
+    this.messageIds.push(`${kind} ${messageId}`);
+    if (this.isLosing) return;
+    if (kind === "usage") {
+      for (const usage of fromBinary(UsageRecordedBatchSchema, payload).usages) {
+        this.usages.set(usage.eventId, this.usages.get(usage.eventId) ?? usage);
+        this.#note(kind, usage.producer!, usage.producer!.seq);
+      }
+    } else {
+      for (const { recordId, producer, record } of fromBinary(AuditRecordedBatchSchema, payload).records) {
+        this.records.set(recordId, record);
+        this.#note(kind, producer!, producer!.seq);
+      }
+    }
+  };
+
+  readonly getWatermark: Roads["getWatermark"] = async (kind, producer) => {
+    if (this.isAway) throw new Error("away");
+    const seqs = this.seqs.get(keyOf(kind, producer));
+    let seq = 0n;
+    while (seqs?.has(seq + 1n)) seq += 1n;
+    return seq;
+  };
+
+  #note(kind: FactKind, producer: ProducerName, seq: bigint): void {
+    const key = keyOf(kind, producer);
+    this.seqs.set(key, (this.seqs.get(key) ?? new Set()).add(seq));
+  }
+}
+
+function keyOf(kind: FactKind, { region, instance, boot }: ProducerName): string {
+  return [kind, region, instance, boot].join(" ");
+}
+
+async function open(root: string, roads: Roads, limitBytes = 2 ** 20): Promise<[Accounting, ManualClock]> {
+  const clock = new ManualClock(SAMPLE_MS);
+  clocks.push(clock);
+  const producer = { region: "eu", instance: "eu-1", boot: createBootId() };
+  const accounting = await openAccounting({ producer, directory: root, limitBytes, roads, log, clock });
+  return [accounting, clock];
+}
+
+/** Lets the clock run until something is so; it never is: the test times out. */
+async function until(clock: ManualClock, isSo: () => boolean): Promise<void> {
+  await vi.waitFor(
+    () => {
+      clock.advance(50);
+      if (!isSo()) throw new Error("not yet");
+    },
+    { timeout: 10_000, interval: 1 },
+  );
+}
+
+async function close(accounting: Accounting, clock: ManualClock): Promise<void> {
+  let isClosed = false;
+  const closed = accounting.close(3_600_000).then(() => {
+    isClosed = true;
+  });
+  await until(clock, () => isClosed);
+  await closed;
+}
+
+const livesIn = (root: string) => readdirSync(root).length;
+
+describe("accounting", () => {
+  it("a settled call reaches both owners once, and nothing stays on disk after an orderly end", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    const [accounting, clock] = await open(root, owners);
+    const started = sampleCall();
+    const settled = accounting.begin(started).settle(sampleOutcome());
+    await until(clock, () => owners.usages.size === 1 && owners.records.size === 1);
+    expect(settled.costNanos).toBe(450_000n);
+    expect(owners.usages.get(started.eventId)?.attempts[0]?.lines.map(({ costNanos }) => costNanos)).toEqual([
+      250_000n,
+      200_000n,
+    ]);
+    const record = fromBinary(RecordSchema, owners.records.get(started.eventId)!);
+    expect(record.act).toMatchObject({ case: "call", value: { outcome: OutcomeKind.ANSWERED, model: "small" } });
+    await close(accounting, clock);
+    expect(livesIn(root)).toBe(0);
+  });
+
+  it("a call is settled exactly once: the second time is an error and writes nothing", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    const [accounting, clock] = await open(root, owners);
+    const call = accounting.begin(sampleCall());
+    call.settle(sampleOutcome());
+    expect(() => call.settle(sampleOutcome())).toThrow(expect.objectContaining({ reason: "INTERNAL" }));
+    await close(accounting, clock);
+    expect([...owners.seqs.values()].map((seqs) => seqs.size)).toEqual([1, 1]);
+  });
+
+  it("calls of a killed router are settled by its successor at their bound, with their own ids", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    owners.isBusDown = true;
+    const [killed] = await open(root, owners);
+    const targets = [sampleTarget("first"), sampleTarget("second")];
+    const [answered, open1, open2] = [sampleCall(), sampleCall(), sampleCall({ targets, requestBytes: 36 })];
+    killed.begin(answered).settle(sampleOutcome());
+    killed.begin(open1);
+    const { usage: _, firstContentAtMs: __, ...failed } = sampleAttempt({ target: targets[0]!, providerStatus: 500 });
+    killed
+      .begin(open2)
+      .attemptStarted(targets[1]!, SAMPLE_MS + 9, [
+        { ...failed, outcome: OutcomeKind.FAILED, reason: "PROVIDER_FAILED" },
+      ]);
+    owners.isBusDown = false;
+
+    const [successor, clock] = await open(root, owners);
+    await until(clock, () => owners.usages.size === 3 && owners.records.size === 3);
+
+    expect(owners.usages.get(answered.eventId)?.outcome).toBe(OutcomeKind.ANSWERED);
+    const first = owners.usages.get(open1.eventId)!;
+    expect(first).toMatchObject({ outcome: OutcomeKind.ABANDONED, attempts: [{ source: UsageSource.BOUNDED }] });
+    expect(first.attempts[0]!.lines.map(({ quantity }) => quantity)).toEqual([464n, 1_000n]);
+    const second = owners.usages.get(open2.eventId)!;
+    expect(second.attempts).toMatchObject([
+      { target: "first", outcome: OutcomeKind.FAILED, lines: [] },
+      { target: "second", outcome: OutcomeKind.ABANDONED, source: UsageSource.BOUNDED },
+    ]);
+    expect(second.attempts[1]!.lines.map(({ quantity }) => quantity)).toEqual([100n, 1_000n]);
+    await until(clock, () => livesIn(root) === 1);
+    await close(successor, clock);
+    expect(livesIn(root)).toBe(0);
+  });
+
+  it("a recovery that is itself killed, however often, leaves one usage for each call", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    owners.isBusDown = true;
+    const calls = Array.from({ length: 5 }, () => sampleCall());
+    const [killed] = await open(root, owners);
+    for (const call of calls) killed.begin(call);
+    await open(root, owners);
+    await open(root, owners);
+    owners.isBusDown = false;
+    const [successor, clock] = await open(root, owners);
+    await until(clock, () => owners.usages.size === 5 && livesIn(root) === 1);
+    const sent = [...owners.seqs].filter(([key]) => key.startsWith("usage")).map(([, seqs]) => seqs.size);
+    expect(sent).toEqual([5]);
+    await close(successor, clock);
+  });
+
+  it("facts wait on disk while the bus is away, and go when it is back", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    owners.isBusDown = true;
+    const [accounting, clock] = await open(root, owners);
+    for (let index = 0; index < 20; index++) accounting.begin(sampleCall()).settle(sampleOutcome());
+    await clock.whenSleeping(2);
+    clock.advance(60_000);
+    owners.isBusDown = false;
+    await until(clock, () => owners.usages.size === 20 && owners.records.size === 20);
+    await close(accounting, clock);
+  });
+
+  it("what the bus took and lost is sent again after ten seconds, past the server's memory of repeats", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    owners.isLosing = true;
+    const [accounting, clock] = await open(root, owners);
+    accounting.begin(sampleCall()).settle(sampleOutcome());
+    await until(clock, () => owners.messageIds.length === 2);
+    owners.isLosing = false;
+    const sentMs = clock.monotonicMs();
+    await until(clock, () => owners.usages.size === 1 && owners.records.size === 1);
+    expect(clock.monotonicMs() - sentMs).toBeGreaterThan(9_000);
+    expect(new Set(owners.messageIds).size).toBe(owners.messageIds.length);
+    await close(accounting, clock);
+  });
+
+  it("while an owner is away nothing is sent twice", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    owners.isAway = true;
+    const [accounting, clock] = await open(root, owners);
+    accounting.begin(sampleCall()).settle(sampleOutcome());
+    await until(clock, () => owners.messageIds.length === 2);
+    const startMs = clock.monotonicMs();
+    await until(clock, () => clock.monotonicMs() - startMs > 60_000);
+    expect(owners.messageIds).toHaveLength(2);
+    owners.isAway = false;
+    await close(accounting, clock);
+    expect(livesIn(root)).toBe(0);
+  });
+
+  it("refusals of a known key leave one record a minute, those without a key nothing at all", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    const [accounting, clock] = await open(root, owners);
+    const denial = { kind: "denial", reason: "RATE_LIMITED", message: "", facts: {} } as const;
+    for (let index = 0; index < 1_000; index++) accounting.refused({ ...denial, reason: "KEY_UNKNOWN" }, clock.nowMs());
+    for (let index = 0; index < 30; index++) accounting.refused({ ...denial, caller: SAMPLE_CALLER }, clock.nowMs());
+    clock.advance(61_000);
+    await until(clock, () => owners.records.size === 1);
+    const [bytes] = owners.records.values();
+    expect(fromBinary(RecordSchema, bytes!).act).toMatchObject({ case: "refusal", value: { count: 30n } });
+    await close(accounting, clock);
+    expect(owners.usages.size).toBe(0);
+    expect(owners.records.size).toBe(1);
+  });
+
+  it("a full spool refuses what begins and settles what has begun", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    owners.isBusDown = true;
+    const [accounting, clock] = await open(root, owners, 64 * 1024);
+    const calls: ReturnType<Accounting["begin"]>[] = [];
+    expect(() => {
+      for (;;) calls.push(accounting.begin(sampleCall()));
+    }).toThrow(expect.objectContaining({ reason: "SPOOL_FULL", retryAfterMs: 5_000 }));
+    for (const call of calls) call.settle(sampleOutcome());
+    owners.isBusDown = false;
+    await until(clock, () => owners.usages.size === calls.length);
+    await close(accounting, clock);
+  });
+});

@@ -1,0 +1,295 @@
+import { mkdirSync } from "node:fs";
+import type { Bus } from "../../shared/bus/bus.ts";
+import { publish } from "../../shared/bus/publish.ts";
+import { type Clock, systemClock } from "../../shared/clock.ts";
+import { WeirError } from "../../shared/errors/weir-error.ts";
+import { createEventId } from "../../shared/ids.ts";
+import type { Log } from "../../shared/telemetry/log.ts";
+import type { Metrics } from "../../shared/telemetry/metrics.ts";
+import type { Denial } from "../admission/admission.ts";
+import type { Accounting, OpenCall, SettledCall } from "./accounting.ts";
+import { encodeAttemptNote, findTargetIndex } from "./attempt-note.ts";
+import { sumCostNanos, toAttempt } from "./attempts.ts";
+import { encodeCallRecord, encodeRefusalRecord, encodeUsage, type ProducerName } from "./facts.ts";
+import { type Leftover, readLeftovers, removeLeftover } from "./leftover.ts";
+import type { AttemptOutcome, Outcome } from "./outcome.ts";
+import { recoverCalls } from "./recover.ts";
+import { RefusalCounts } from "./refusals.ts";
+import { FACT_KINDS, type FactKind } from "./segment-list.ts";
+import { type FactSource, Shipper } from "./ship.ts";
+import { Spool } from "./spool.ts";
+import type { BilledTarget, StartedCall } from "./started-call.ts";
+import { encodeStarted } from "./started-frame.ts";
+
+/** What brings facts to their owners. */
+export interface Roads {
+  /** Brings a batch onto the bus. */
+  readonly publish: (
+    kind: FactKind,
+    producer: ProducerName,
+    payload: Uint8Array,
+    messageId: string,
+    signal: AbortSignal,
+  ) => Promise<void>;
+  /** Asks the owner how far it is. */
+  readonly getWatermark: (kind: FactKind, producer: ProducerName, signal: AbortSignal) => Promise<bigint>;
+}
+
+/** What accounting is made of. */
+export interface AccountingOptions {
+  readonly producer: ProducerName;
+  /** Directory of the spool, of this router alone: `WEIR_STATE/spool`. */
+  readonly directory: string;
+  /** Bytes that the spool may have on disk. */
+  readonly limitBytes: number;
+  readonly roads: Roads;
+  readonly log: Log;
+  readonly metrics?: Metrics;
+  /** Default the machine's. */
+  readonly clock?: Clock;
+  /** As in `SpoolOptions`. */
+  readonly segmentBytes?: number;
+}
+
+/** Set aside for what a call comes to: usage and record tell caller and candidates about as long as STARTED does, and … */
+const OUTCOME_BYTES = 1024;
+/** … each attempt in both. */
+const ATTEMPT_BYTES = 1024;
+/** More attempts than these are not set aside for, though each is written. */
+const ATTEMPTS_EXPECTED = 4;
+const REFUSAL_BYTES = 1024;
+const TICK_MS = 1_000;
+const ASK_TIMEOUT_MS = 2_000;
+
+/**
+ * Opens the spool: settles what dead predecessors left open, and begins to ship. Throws UNAVAILABLE when another process still
+ * uses the directory, and what the file system throws.
+ */
+export async function openAccounting(options: AccountingOptions): Promise<Accounting> {
+  const { directory, log, clock = systemClock } = options;
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const leftovers = await readLeftovers(directory, log);
+  const accounting = new SpooledAccounting(options, clock, leftovers);
+  const count = recoverCalls(leftovers, (started, outcome) => accounting.write(started, outcome), clock.nowMs(), log);
+  if (count > 0) log.warn({ count }, "Settled calls that a dead router had begun");
+  accounting.start();
+  return accounting;
+}
+
+/** The roads of a router: its region's bus for both kinds, metering and the region's audit for the watermarks. */
+export function createRoads(options: {
+  /** The leaf's account MESH: usages. */
+  readonly usageBus: Bus;
+  /** The leaf's account REGION: records. */
+  readonly recordBus: Bus;
+  /** Asks metering. */
+  readonly getUsageWatermark: (producer: ProducerName, signal: AbortSignal) => Promise<bigint>;
+  /** Asks the region's audit. */
+  readonly getRecordWatermark: (producer: ProducerName, signal: AbortSignal) => Promise<bigint>;
+}): Roads {
+  return {
+    publish: (kind, { region, instance }, payload, messageId, signal) =>
+      kind === "usage"
+        ? publish(options.usageBus, { subject: `usage.${region}.${instance}`, payload, messageId, signal })
+        : publish(options.recordBus, { subject: `audit.${region}.${instance}`, payload, messageId, signal }),
+    getWatermark: (kind, producer, signal) => {
+      // An owner that is away must not hold up the facts that could travel meanwhile.
+      const asking = AbortSignal.any([signal, AbortSignal.timeout(ASK_TIMEOUT_MS)]);
+      return kind === "usage"
+        ? options.getUsageWatermark(producer, asking)
+        : options.getRecordWatermark(producer, asking);
+    },
+  };
+}
+
+class SpooledAccounting implements Accounting {
+  readonly #options: AccountingOptions;
+  readonly #clock: Clock;
+  readonly #spool: Spool;
+  readonly #refusals = new RefusalCounts();
+  readonly #shippers: readonly Shipper[];
+  readonly #stopping = new AbortController();
+  readonly #own: FactSource;
+  #leftovers: FactSource[];
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(options: AccountingOptions, clock: Clock, leftovers: readonly Leftover[]) {
+    this.#options = options;
+    this.#clock = clock;
+    const { directory, producer, limitBytes, segmentBytes, roads, log } = options;
+    this.#leftovers = leftovers.map((leftover) => this.#toSource(leftover));
+    this.#spool = new Spool({
+      root: directory,
+      producer,
+      limitBytes,
+      otherBytes: () => this.#leftovers.reduce((sum, { list }) => sum + list.bytes, 0),
+      ...(segmentBytes === undefined ? {} : { segmentBytes }),
+    });
+    this.#own = {
+      producer,
+      list: this.#spool.list,
+      isLeftover: false,
+      pass: (kind, seq) => this.#spool.pass(kind, seq),
+    };
+    this.#shippers = FACT_KINDS.map(
+      (kind) =>
+        new Shipper({
+          kind,
+          sources: () => [...this.#leftovers, this.#own],
+          publish: (...batch) => roads.publish(kind, ...batch),
+          getWatermark: (...asked) => roads.getWatermark(kind, ...asked),
+          clock,
+          log,
+        }),
+    );
+  }
+
+  /** Begins to ship. */
+  start(): void {
+    for (const source of this.#leftovers) this.#removeIfDone(source);
+    this.#running = Promise.all([...this.#shippers.map((shipper) => shipper.run(this.#stopping.signal)), this.#tick()]);
+  }
+
+  begin(started: StartedCall): OpenCall {
+    const payload = encodeStarted(started);
+    const attempts = Math.min(started.targets.length, ATTEMPTS_EXPECTED);
+    this.#spool.begin(started.eventId, payload, 2 * payload.length + OUTCOME_BYTES + attempts * ATTEMPT_BYTES);
+    return new SpooledCall(started, this.#spool, (outcome) => this.write(started, outcome));
+  }
+
+  /** Writes what a call came to. */
+  write(started: StartedCall, outcome: Outcome): SettledCall {
+    const { producer } = this.#options;
+    const attempts = outcome.attempts.map((attempt) => toAttempt(started, attempt));
+    this.#spool.settle((usageSeq, recordSeq) => ({
+      eventId: started.eventId,
+      usageSeq,
+      recordSeq,
+      usage: encodeUsage(started, outcome, attempts, producer, usageSeq),
+      record: encodeCallRecord(started, outcome, attempts, producer, recordSeq),
+    }));
+    this.#wake();
+    return { costNanos: sumCostNanos(attempts) };
+  }
+
+  refused(denial: Denial, nowMs: number): void {
+    if (denial.caller !== undefined) this.#refusals.add(denial.caller, denial.reason, nowMs);
+  }
+
+  async close(deadlineMs: number): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+    this.#writeRefusals(Number.POSITIVE_INFINITY);
+    const deadline = new AbortController();
+    const finished = new AbortController();
+    const timer = this.#clock.sleep(deadlineMs, finished.signal).then(
+      () => deadline.abort(),
+      () => {},
+    );
+    await Promise.all(this.#shippers.map((shipper) => shipper.finish(deadline.signal)));
+    finished.abort();
+    await timer;
+    const bytes = [...this.#leftovers, this.#own].reduce(
+      (sum, { list }) => sum + (list.isAllPassed ? 0 : list.bytes),
+      0,
+    );
+    if (bytes > 0) this.#options.log.info({ bytes }, "Facts stay in the spool for the next start");
+    this.#spool.close();
+  }
+
+  // Once a second: what the disk refused, the refusals whose minute is over, and what a scraper reads.
+  async #tick(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await this.#clock.sleep(TICK_MS, signal).catch(() => {});
+      if (this.#spool.retry()) this.#writeRefusals(this.#clock.nowMs());
+      this.#measure();
+    }
+  }
+
+  #writeRefusals(nowMs: number): void {
+    // A full spool waits with counts, which are bounded, so that they take no room from calls.
+    while (this.#spool.hasRoom(REFUSAL_BYTES)) {
+      const refusals = this.#refusals.takeDue(nowMs);
+      if (refusals === undefined) break;
+      const eventId = createEventId(this.#clock.nowMs());
+      this.#spool.record((recordSeq) => ({
+        eventId,
+        usageSeq: 0,
+        recordSeq,
+        usage: new Uint8Array(),
+        record: encodeRefusalRecord(eventId, refusals, this.#options.producer, recordSeq),
+      }));
+      this.#wake();
+    }
+  }
+
+  #wake(): void {
+    for (const shipper of this.#shippers) shipper.wake();
+  }
+
+  #measure(): void {
+    const { metrics } = this.#options;
+    if (metrics === undefined) return;
+    const lists = [...this.#leftovers, this.#own].map(({ list }) => list);
+    metrics.weir_router_spool_bytes.set(lists.reduce((sum, { bytes }) => sum + bytes, 0));
+    metrics.weir_router_chats_open.set(this.#spool.openCalls);
+    for (const kind of FACT_KINDS) {
+      const facts = lists.reduce((sum, { last, watermark }) => sum + last[kind] - watermark[kind], 0);
+      metrics.weir_router_spool_facts.set({ kind }, facts);
+    }
+  }
+
+  #toSource(leftover: Leftover): FactSource {
+    const source: FactSource = {
+      producer: leftover.producer,
+      list: leftover.list,
+      isLeftover: true,
+      pass: (kind, seq) => {
+        leftover.list.pass(kind, seq);
+        this.#removeIfDone(source);
+      },
+    };
+    return source;
+  }
+
+  #removeIfDone(source: FactSource): void {
+    if (!source.list.isAllPassed || !this.#leftovers.includes(source)) return;
+    this.#leftovers = this.#leftovers.filter((other) => other !== source);
+    removeLeftover(source);
+  }
+}
+
+/** States of a call here: begun, then settled. If the process dies in the first, its successor settles it from the spool. */
+class SpooledCall implements OpenCall {
+  readonly #started: StartedCall;
+  readonly #spool: Spool;
+  readonly #write: (outcome: Outcome) => SettledCall;
+  #isSettled = false;
+
+  constructor(started: StartedCall, spool: Spool, write: (outcome: Outcome) => SettledCall) {
+    this.#started = started;
+    this.#spool = spool;
+    this.#write = write;
+  }
+
+  get eventId(): string {
+    return this.#started.eventId;
+  }
+
+  attemptStarted(target: BilledTarget, startedAtMs: number, earlier: readonly AttemptOutcome[]): void {
+    const targetIndex = findTargetIndex(this.#started, target);
+    if (this.#isSettled || (targetIndex <= 0 && earlier.length === 0)) return;
+    this.#spool.note(this.eventId, encodeAttemptNote({ targetIndex, startedAtMs, earlier }, this.#started));
+  }
+
+  settle(outcome: Outcome): SettledCall {
+    if (this.#isSettled) {
+      throw new WeirError("INTERNAL", `Cannot settle call "${this.eventId}": it is settled already`, {
+        facts: { event_id: this.eventId },
+      });
+    }
+    this.#isSettled = true;
+    return this.#write(outcome);
+  }
+}

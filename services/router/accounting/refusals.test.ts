@@ -1,0 +1,32 @@
+import { create } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import { CallerSchema } from "../../../gen/weir/type/v1/caller_pb.ts";
+import { RefusalCounts } from "./refusals.ts";
+import { SAMPLE_CALLER } from "./samples.ts";
+
+describe("refusals", () => {
+  it("a thousand refusals of one key for one reason are one after their minute", () => {
+    const counts = new RefusalCounts();
+    for (let index = 0; index < 1_000; index++) counts.add(SAMPLE_CALLER, "RATE_LIMITED", index);
+    expect(counts.takeDue(59_999)).toBeUndefined();
+    expect(counts.takeDue(60_000)).toMatchObject({ count: 1_000, firstAtMs: 0, lastAtMs: 999 });
+    expect(counts.takeDue(60_000)).toBeUndefined();
+  });
+
+  it("each reason is counted for itself", () => {
+    const counts = new RefusalCounts();
+    counts.add(SAMPLE_CALLER, "RATE_LIMITED", 0);
+    counts.add(SAMPLE_CALLER, "MODEL_UNKNOWN", 0);
+    expect([counts.takeDue(60_000)?.reason, counts.takeDue(60_000)?.reason]).toEqual(["RATE_LIMITED", "MODEL_UNKNOWN"]);
+  });
+
+  it("memory is bounded: beyond ten thousand the longest counted is due at once", () => {
+    const counts = new RefusalCounts();
+    for (let index = 0; index <= 10_000; index++) {
+      const caller = create(CallerSchema, { identity: { case: "keyId", value: String(index) } });
+      counts.add(caller, "RATE_LIMITED", 0);
+    }
+    expect(counts.takeDue(0)?.caller.identity.value).toBe("0");
+    expect(counts.takeDue(0)).toBeUndefined();
+  });
+});

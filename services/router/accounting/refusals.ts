@@ -1,0 +1,51 @@
+import type { Caller } from "../../../gen/weir/type/v1/caller_pb.ts";
+import type { Reason } from "../../shared/errors/reason.ts";
+import type { CountedRefusals } from "./facts.ts";
+
+const MINUTE_MS = 60_000;
+/** Most pairs of key and reason that are counted at a time. Beyond it the longest counted one is written early. */
+const PAIR_LIMIT = 10_000;
+
+interface Counting {
+  readonly caller: Caller;
+  readonly reason: Reason;
+  readonly firstAtMs: number;
+  count: number;
+  lastAtMs: number;
+}
+
+/**
+ * Counts the refusals of known keys, so that a caller who is refused a thousand times a second leaves one record a minute. What
+ * is counted is lost when the process is killed: at most a minute's counts, never a call.
+ */
+export class RefusalCounts {
+  readonly #counting = new Map<string, Counting>();
+
+  /** How many pairs of key and reason are being counted. */
+  get size(): number {
+    return this.#counting.size;
+  }
+
+  /** Counts one. */
+  add(caller: Caller, reason: Reason, nowMs: number): void {
+    const key = `${caller.identity.value}\n${reason}`;
+    const counting = this.#counting.get(key);
+    if (counting === undefined) {
+      this.#counting.set(key, { caller, reason, firstAtMs: nowMs, count: 1, lastAtMs: nowMs });
+      return;
+    }
+    counting.count += 1;
+    counting.lastAtMs = Math.max(counting.lastAtMs, nowMs);
+  }
+
+  /** Takes out the oldest one whose minute is over, or that is one too many. Call it until it returns nothing. */
+  takeDue(nowMs: number): CountedRefusals | undefined {
+    // The map is in the order of the first refusals.
+    for (const [key, counting] of this.#counting) {
+      if (this.#counting.size <= PAIR_LIMIT && nowMs - counting.firstAtMs < MINUTE_MS) return undefined;
+      this.#counting.delete(key);
+      return counting;
+    }
+    return undefined;
+  }
+}

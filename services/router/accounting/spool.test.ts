@@ -1,0 +1,221 @@
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, describe, expect, it } from "vitest";
+import { createEventId } from "../../shared/ids.ts";
+import { createLog } from "../../shared/telemetry/log.ts";
+import { FactReader } from "./fact-reader.ts";
+import type { Facts } from "./facts-frame.ts";
+import { readLeftovers } from "./leftover.ts";
+import { Spool, type SpoolOptions } from "./spool.ts";
+
+const log = createLog({ service: "test", level: "silent" });
+const roots: string[] = [];
+const producer = { region: "eu", instance: "eu-1", boot: "life-1" };
+const full = expect.objectContaining({ reason: "SPOOL_FULL" });
+
+afterEach(() => {
+  for (const root of roots.splice(0)) rmSync(root, { recursive: true, force: true });
+});
+
+function makeRoot(): string {
+  const root = mkdtempSync(join(tmpdir(), "weir-spool-"));
+  roots.push(root);
+  return root;
+}
+
+function openSpool(options: Partial<SpoolOptions> = {}): Spool {
+  return new Spool({ root: makeRoot(), producer, limitBytes: 2 ** 20, otherBytes: () => 0, ...options });
+}
+
+function begin(spool: Spool, started = "started", reserveBytes = 100): string {
+  const eventId = createEventId(0);
+  spool.begin(eventId, Buffer.from(started), reserveBytes);
+  return eventId;
+}
+
+function settle(spool: Spool, eventId: string, size = 10): void {
+  spool.settle((usageSeq, recordSeq): Facts => {
+    const usage = Buffer.alloc(size, usageSeq);
+    return { eventId, usageSeq, recordSeq, usage, record: Buffer.alloc(size, recordSeq) };
+  });
+}
+
+describe("spool", () => {
+  it("a process killed at any byte of its writing loses no whole entry, and a call has its outcome or is open", async () => {
+    const root = makeRoot();
+    const spool = openSpool({ root });
+    const history: { bytes: number; open: string[]; facts: number }[] = [{ bytes: 0, open: [], facts: 0 }];
+    const note = (open: string[], facts: number) => history.push({ bytes: spool.list.bytes, open, facts });
+    const first = begin(spool);
+    note([first], 0);
+    const second = begin(spool);
+    note([first, second], 0);
+    spool.note(first, Buffer.from("on"));
+    note([first, second], 0);
+    settle(spool, second);
+    note([first], 1);
+    settle(spool, first);
+    note([], 2);
+    const written = join(spool.list.directory, "00000001.segment");
+    const identity = join(spool.list.directory, "identity.json");
+
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 0, max: spool.list.bytes }), async (killedAt) => {
+        const copy = mkdtempSync(join(tmpdir(), "weir-spool-"));
+        const directory = join(copy, "life-1");
+        mkdirSync(directory);
+        copyFileSync(written, join(directory, "00000001.segment"));
+        copyFileSync(identity, join(directory, "identity.json"));
+        truncateSync(join(directory, "00000001.segment"), killedAt);
+        const [left] = await readLeftovers(copy, log);
+        rmSync(copy, { recursive: true });
+        const expected = history.findLast(({ bytes }) => bytes <= killedAt)!;
+        expect([...left!.open.keys()]).toEqual(expected.open);
+        expect(left!.list.last).toEqual({ usage: expected.facts, record: expected.facts });
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it("what is read back is what was written, in order, across files and at any batch size", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 0, max: 3_000 }), { minLength: 1, maxLength: 40 }),
+        fc.integer({ min: 1, max: 10 }),
+        fc.integer({ min: 1, max: 4_000 }),
+        async (sizes, count, bytes) => {
+          const spool = openSpool({ segmentBytes: 4_096 });
+          for (const size of sizes) settle(spool, begin(spool), size);
+          const reader = new FactReader(spool.list, "record");
+          const read: [number, number][] = [];
+          for (;;) {
+            const facts = await reader.next(count, bytes);
+            if (facts.length === 0) break;
+            expect(facts.length).toBeLessThanOrEqual(count);
+            for (const fact of facts) read.push([fact.seq, fact.bytes.length]);
+          }
+          expect(read).toEqual(sizes.map((size, index) => [index + 1, size]));
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  it("reading goes on where it was when more is written, and again from where it is told", async () => {
+    const spool = openSpool();
+    const reader = new FactReader(spool.list, "usage");
+    settle(spool, begin(spool));
+    expect((await reader.next(10, 1_000)).map(({ seq }) => seq)).toEqual([1]);
+    expect(await reader.next(10, 1_000)).toEqual([]);
+    settle(spool, begin(spool));
+    settle(spool, begin(spool));
+    expect((await reader.next(10, 1_000)).map(({ seq }) => seq)).toEqual([2, 3]);
+    reader.rewind(2);
+    expect((await reader.next(10, 1_000)).map(({ seq }) => seq)).toEqual([2, 3]);
+  });
+
+  it("a full spool refuses new calls and takes every outcome of those that began", () => {
+    const spool = openSpool({ limitBytes: 4_096 });
+    const open: string[] = [];
+    expect(() => {
+      for (;;) open.push(begin(spool, "x".repeat(100), 300));
+    }).toThrow(full);
+    expect(open.length).toBeGreaterThan(5);
+    for (const eventId of open) settle(spool, eventId, 120);
+    expect(spool.list.last).toEqual({ usage: open.length, record: open.length });
+    expect(spool.usedBytes).toBeLessThanOrEqual(4_096);
+  });
+
+  it("what earlier lives left counts against the limit", () => {
+    expect(() => begin(openSpool({ limitBytes: 4_096, otherBytes: () => 4_000 }))).toThrow(full);
+  });
+
+  it("room comes back when the owners have the facts", () => {
+    const spool = openSpool({ limitBytes: 8_192, segmentBytes: 512 });
+    const fill = () => {
+      let count = 0;
+      try {
+        for (; count < 1_000; count++) settle(spool, begin(spool), 200);
+      } catch (error) {
+        expect(error).toEqual(full);
+      }
+      return count;
+    };
+    const count = fill();
+    spool.pass("usage", count);
+    expect(fill()).toBe(0);
+    spool.pass("record", count);
+    expect(fill()).toBeGreaterThan(5);
+  });
+
+  it("a file stays while one owner lacks one of its facts", () => {
+    const spool = openSpool({ segmentBytes: 512 });
+    for (let index = 0; index < 12; index++) settle(spool, begin(spool), 100);
+    const files = () => readdirSync(spool.list.directory).filter((name) => name.endsWith(".segment")).length;
+    const before = files();
+    spool.pass("usage", 12);
+    expect(files()).toBe(before);
+    spool.pass("record", 12);
+    expect(files()).toBe(1);
+  });
+
+  it("a call that stays open for long does not hold old files, and is still known to a successor", async () => {
+    const root = makeRoot();
+    const spool = openSpool({ root, segmentBytes: 512 });
+    const long = begin(spool, "the long one");
+    spool.note(long, Buffer.from("its second attempt"));
+    for (let index = 0; index < 40; index++) settle(spool, begin(spool), 100);
+    spool.pass("usage", 40);
+    spool.pass("record", 40);
+    expect(spool.list.segments.length).toBeLessThanOrEqual(5);
+    expect(spool.list.segments[0]!.index).toBeGreaterThan(1);
+    const [left] = await readLeftovers(root, log);
+    expect(left!.open.get(long)?.started.toString()).toBe("the long one");
+    expect(left!.open.get(long)?.attempt?.toString()).toBe("its second attempt");
+    expect(left!.open.size).toBe(1);
+  });
+
+  it("a part that is damaged in the middle hides nothing in the files after it", async () => {
+    const root = makeRoot();
+    const spool = openSpool({ root, segmentBytes: 256 });
+    for (let index = 0; index < 6; index++) settle(spool, begin(spool), 60);
+    const first = spool.list.segments[0]!.path;
+    truncateSync(first, readFileSync(first).length - 5);
+    const [left] = await readLeftovers(root, log);
+    expect(left!.list.last).toEqual({ usage: 6, record: 6 });
+  });
+
+  it("an orderly end with everything arrived leaves nothing behind", () => {
+    const spool = openSpool();
+    settle(spool, begin(spool));
+    spool.pass("usage", 1);
+    spool.pass("record", 1);
+    spool.close();
+    expect(() => readdirSync(spool.list.directory)).toThrow(/ENOENT/);
+  });
+
+  it("two processes cannot share a spool: a living owner is refused", async () => {
+    const root = makeRoot();
+    const spool = openSpool({ root });
+    const path = join(spool.list.directory, "identity.json");
+    // The parent of this process lives, and began when /proc says.
+    const stat = readFileSync(`/proc/${process.ppid}/stat`, "latin1");
+    const startTicks = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    writeFileSync(path, JSON.stringify({ ...producer, owner: { pid: process.ppid, startTicks } }));
+    await expect(readLeftovers(root, log)).rejects.toThrow(/still using it/);
+    // A later process with the number of a dead one is not its owner.
+    writeFileSync(path, JSON.stringify({ ...producer, owner: { pid: process.ppid, startTicks: "1" } }));
+    expect(await readLeftovers(root, log)).toHaveLength(1);
+  });
+});

@@ -1,0 +1,70 @@
+import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { findGrantDenial } from "../../shared/decision/check-grant.ts";
+import { decide } from "../../shared/decision/decide.ts";
+import type { Reason } from "../../shared/errors/reason.ts";
+import type { PinnedPolicy } from "../../shared/snapshot/hold.ts";
+import type { Admission, Denial } from "./admission.ts";
+import { findCaller, type ProvenCaller } from "./caller.ts";
+import { toCountedLimits } from "./counted-limits.ts";
+import type { LimitCounters, LimitRefusal } from "./counters.ts";
+import type { CallerHeaders } from "./credentials.ts";
+
+/** What a caller presents and asks for. */
+export interface AskedCall {
+  readonly headers: CallerHeaders;
+  /** Id of the model, as the caller wrote it. */
+  readonly model: string;
+  /** Id of the call, minted before. */
+  readonly eventId: string;
+  /** Milliseconds since 1970. */
+  readonly nowMs: number;
+  /** Why a target can't be used now: its credential is missing. Absent when all can. */
+  readonly findRejection?: (target: SnapshotTarget) => Reason | undefined;
+}
+
+/**
+ * Admits a call or says why not: caller, grant, plan, limits, in this order, so that only a call that could be made uses up a
+ * limit. Synchronous and without a look outside this process.
+ */
+export function admit(pinned: PinnedPolicy, counters: LimitCounters, call: AskedCall): Admission | Denial {
+  const proven = identify(pinned, call);
+  if (proven.kind === "denial") return proven;
+  const { grant, caller } = proven;
+  const plan = decide(pinned.tables, { ...call, grant });
+  if (plan.kind === "denial") return { ...plan, caller };
+  const limits = toCountedLimits(plan.limits, grant);
+  const refusal = counters.count(limits, call.nowMs);
+  if (refusal !== undefined) return { ...toDenial(refusal), caller };
+  return { kind: "admission", caller, plan, limits, pinned };
+}
+
+/**
+ * Says who asks, if the key is good: for what needs no model, such as the list of models. A denial names its caller only if
+ * the secret was right.
+ */
+export function identify(
+  pinned: PinnedPolicy,
+  { headers, nowMs }: Pick<AskedCall, "headers" | "nowMs">,
+): ProvenCaller | Denial {
+  const proven = findCaller(pinned.keyring, headers);
+  if (proven.kind === "denial") return proven;
+  const { keyring } = pinned;
+  const denial = findGrantDenial(
+    proven.grant,
+    nowMs,
+    keyring.hasDisabledTenants ? (tenant) => keyring.isTenantDisabled(tenant) : undefined,
+  );
+  return denial === undefined ? proven : { ...denial, caller: proven.caller };
+}
+
+function toDenial({ limit, retryAfterMs }: LimitRefusal): Denial {
+  const { id, subject, requestsPerMinute } = limit;
+  const whose = id === "key" ? "of the key" : `"${id}" of "${subject}"`;
+  return {
+    kind: "denial",
+    reason: "RATE_LIMITED",
+    message: `Cannot start call: the limit ${whose} of ${requestsPerMinute} requests a minute is used up`,
+    facts: { limit: id, requests_per_minute: String(requestsPerMinute) },
+    retryAfterMs,
+  };
+}

@@ -1,0 +1,81 @@
+import { timingSafeEqual } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import type { KeyGrant } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { type Caller, CallerSchema } from "../../../gen/weir/type/v1/caller_pb.ts";
+import { hashKey, parseKey } from "../../shared/key/key.ts";
+import type { Keyring } from "../../shared/snapshot/keyring.ts";
+import type { Denial } from "./admission.ts";
+import { type CallerHeaders, findKeyText } from "./credentials.ts";
+
+/** Who asks: proven by the secret of a key that the region knows. Whether the key is still good is another question. */
+export interface ProvenCaller {
+  readonly kind: "caller";
+  readonly grant: KeyGrant;
+  readonly caller: Caller;
+}
+
+/** Compared with for an id that nobody has, so that it takes the time of a wrong secret. No text hashes to it that anyone knows. */
+const NO_SECRETS: readonly Uint8Array[] = [new Uint8Array(32)];
+/** One message for an unknown id and for a wrong secret: which of the two it was is nobody's business. */
+const UNKNOWN: Denial = {
+  kind: "denial",
+  reason: "KEY_UNKNOWN",
+  message: "Cannot accept key: it is not known here",
+  facts: {},
+};
+const MALFORMED: Denial = {
+  kind: "denial",
+  reason: "KEY_MALFORMED",
+  message: "Cannot accept key: it does not have the form of a Weir key, or was mistyped",
+  facts: {},
+};
+const MISSING: Denial = {
+  kind: "denial",
+  reason: "KEY_MISSING",
+  message: "Cannot accept call: it has no key; send it as 'Authorization: Bearer <key>'",
+  facts: {},
+};
+
+/**
+ * Finds who asks by the key that is presented. A revoked key has no secret any longer: it is known by its id alone, and the
+ * denial names that, but nobody is proven by it.
+ */
+export function findCaller(keyring: Keyring, headers: CallerHeaders): ProvenCaller | Denial {
+  const text = findKeyText(headers);
+  if (text === undefined) return MISSING;
+  const key = parseKey(text);
+  if (key === undefined) return MALFORMED;
+  const grant = keyring.find(key.keyId);
+  const presented = hashKey(text);
+  const secrets = grant === undefined || grant.secretSha256s.length === 0 ? NO_SECRETS : grant.secretSha256s;
+  // Each is compared, so that the time does not say which one it was.
+  let matches = 0;
+  for (const secret of secrets) matches += timingSafeEqual(presented, secret) ? 1 : 0;
+  if (grant === undefined) return UNKNOWN;
+  if (grant.revokedAt !== undefined) return revoked(grant);
+  return matches === 0 ? UNKNOWN : { kind: "caller", grant, caller: toCaller(grant) };
+}
+
+/** The caller that a grant makes. Made once a grant: it is the same for each call. */
+export function toCaller(grant: KeyGrant): Caller {
+  let caller = callers.get(grant);
+  if (caller === undefined) {
+    const { keyId, organisation, team, app, environment } = grant;
+    caller = create(CallerSchema, { identity: { case: "keyId", value: keyId }, organisation, team, app, environment });
+    callers.set(grant, caller);
+  }
+  return caller;
+}
+
+/** By grant, and gone with it. */
+const callers = new WeakMap<KeyGrant, Caller>();
+
+// The keyring holds no hash of a revoked key, so its secret cannot be checked: without a caller nothing is written for it.
+function revoked({ keyId }: KeyGrant): Denial {
+  return {
+    kind: "denial",
+    reason: "KEY_REVOKED",
+    message: `Cannot accept key "${keyId}": it was revoked`,
+    facts: { key_id: keyId },
+  };
+}

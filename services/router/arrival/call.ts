@@ -1,0 +1,86 @@
+import type { Dialect as DialectId } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import type { ChatInput, Usage } from "../../../gen/weir/router/v1/chat_pb.ts";
+import type { WeirError } from "../../shared/errors/weir-error.ts";
+import type { CallerHeaders } from "../admission/credentials.ts";
+import type { ProviderFailure, RelayedRequest } from "../providers/dialect.ts";
+
+/** A chat as it arrived, complete: what is asked, by whom as far as the caller says, and by which surface. */
+export interface ChatCall {
+  /** Id of the call, minted when it arrived: of its usage, its record, and its answer's `x-request-id`. */
+  readonly eventId: string;
+  /** When its first byte was seen: milliseconds since 1970, and of the monotonic clock. */
+  readonly arrivedAtMs: number;
+  readonly arrivedMonotonicMs: number;
+  /** "openai" or "grpc". */
+  readonly surface: string;
+  readonly headers: CallerHeaders;
+  /** Id of the model, as the caller wrote it. */
+  readonly model: string;
+  readonly streamed: boolean;
+  readonly request: RelayedRequest | TypedRequest;
+  /** Bytes of the request's body. */
+  readonly requestBytes: number;
+  /** The most tokens of one candidate, when the caller says. */
+  readonly maxOutputTokens: bigint | undefined;
+  /** How many candidates are asked for, from 1. */
+  readonly candidates: number;
+  /** Pseudonym of the person at the end; empty when not said. */
+  readonly endUser: string;
+  /** Headers that may go to the provider, name and value by turns. */
+  readonly relayedHeaders: readonly string[];
+  /** When the caller stops waiting, of the monotonic clock. Absent when it did not say. */
+  readonly deadlineMonotonicMs?: number;
+}
+
+/** A request in typed messages, to be written in whatever dialect the target speaks. */
+export interface TypedRequest {
+  readonly dialect: undefined;
+  readonly input: ChatInput;
+}
+
+/** What an answer says about itself in its headers, as far as it is known when it begins. */
+export interface AnswerHead {
+  readonly eventId: string;
+  /** Versions that the call pinned; absent when there were none to pin. */
+  readonly snapshotVersion?: bigint;
+  readonly keyringVersion?: bigint;
+  /** Id of the target that answers; absent when none does. */
+  readonly target?: string;
+  /** Dialect in which the answer's bytes are written. */
+  readonly dialect?: DialectId;
+  /** The provider's headers that may go to the caller. */
+  readonly relayedHeaders?: readonly (readonly [name: string, value: string])[];
+}
+
+/** An error as a caller gets it. */
+export interface AnswerFailure {
+  readonly error: WeirError;
+  /** What the provider said to the caller, when it is the caller who must act. */
+  readonly said?: ProviderFailure["said"];
+  /** Status that the provider gave it; absent when it gave none. */
+  readonly status?: number;
+}
+
+/** Hears of the caller while an answer is on its way. */
+export interface SinkListener {
+  /** The caller has read what was written: more can be. */
+  onDrain(): void;
+  /** The caller is gone. Called at most once, never after the answer's end. */
+  onGone(): void;
+}
+
+/** Where an answer goes. Each surface has its own; `fail` or `end` is called exactly once, last. */
+export interface AnswerSink {
+  listen(listener: SinkListener): void;
+  /** The answer begins: from now on it is this target's. Called at most once. */
+  begin(head: AnswerHead): void;
+  /** Part of the answer, in the dialect of its head. False when the caller reads slower: wait for `onDrain`. */
+  write(bytes: Buffer): boolean;
+  /** The answer is complete. `getUsage` says what it used and cost, for a surface that tells. */
+  end(getUsage: () => Usage): void;
+  /** There is no answer, or no more of it. */
+  fail(head: AnswerHead, failure: AnswerFailure): void;
+}
+
+/** The spine, as surfaces see it: takes a chat and sees to it that its sink is served. Never throws. */
+export type StartChat = (call: ChatCall, sink: AnswerSink) => void;

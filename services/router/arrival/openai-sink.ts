@@ -1,0 +1,127 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { constants, type Http2ServerResponse } from "node:http2";
+import type { AnswerFailure, AnswerHead, AnswerSink, SinkListener } from "./call.ts";
+import { findClientRequestId, toAnswerHeaders } from "./http-headers.ts";
+import { toOpenAiError } from "./openai-error.ts";
+
+/** What a sink is told of its request. */
+export interface OpenAiSinkOptions {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly streamed: boolean;
+  /** Called once, when the answer is over or the caller gone. */
+  readonly onOver: () => void;
+}
+
+/** How long a caller may take to read the error that ends its stream. */
+const FAREWELL_MS = 2_000;
+
+/** Sends an answer over HTTP in the OpenAI dialect: a stream piece by piece, any other in one. */
+export class OpenAiSink implements AnswerSink {
+  readonly #response: ServerResponse;
+  readonly #clientRequestId: string | undefined;
+  readonly #streamed: boolean;
+  readonly #onOver: () => void;
+  #head: AnswerHead | undefined;
+  #whole: Buffer | undefined;
+  #listener: SinkListener | undefined;
+
+  constructor({ request, response, streamed, onOver }: OpenAiSinkOptions) {
+    this.#response = response;
+    this.#clientRequestId = findClientRequestId(request.headers);
+    this.#streamed = streamed;
+    this.#onOver = onOver;
+  }
+
+  listen(listener: SinkListener): void {
+    const response = this.#response;
+    this.#listener = listener;
+    response.on("drain", () => this.#listener?.onDrain());
+    response.once("close", () => {
+      this.#listener?.onGone();
+      this.#close();
+    });
+    if (response.destroyed || response.closed) listener.onGone();
+  }
+
+  begin(head: AnswerHead): void {
+    this.#head = head;
+    if (!this.#streamed) return;
+    this.#response.writeHead(200, {
+      ...toAnswerHeaders(head, this.#clientRequestId),
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-cache",
+      // Nginx, if one stands before, must not gather what is meant to flow.
+      "x-accel-buffering": "no",
+    });
+  }
+
+  write(bytes: Buffer): boolean {
+    if (this.#streamed) return this.#response.write(bytes);
+    this.#whole = bytes;
+    return true;
+  }
+
+  end(): void {
+    this.#listener = undefined;
+    if (this.#streamed) {
+      this.#response.end();
+    } else {
+      const body = this.#whole ?? Buffer.alloc(0);
+      this.#response.writeHead(200, {
+        ...(this.#head && toAnswerHeaders(this.#head, this.#clientRequestId)),
+        "content-type": "application/json",
+        "content-length": body.length,
+      });
+      this.#response.end(body);
+    }
+    this.#close();
+  }
+
+  fail(head: AnswerHead, failure: AnswerFailure): void {
+    this.#listener = undefined;
+    const response = this.#response;
+    if (!response.destroyed && !response.closed) {
+      if (response.headersSent) this.#breakOff(failure);
+      else this.#refuse(head, failure);
+    }
+    this.#close();
+  }
+
+  /**
+   * Ends a stream that began with an error event, which clients raise, and an aborted body: without either, a cut answer
+   * would look like a whole one. `[DONE]` is not sent.
+   */
+  #breakOff(failure: AnswerFailure): void {
+    const { body } = toOpenAiError(failure);
+    const timer = setTimeout(() => abort(this.#response), FAREWELL_MS).unref();
+    this.#response.write(`data: ${JSON.stringify(body)}\n\n`, () => {
+      clearTimeout(timer);
+      abort(this.#response);
+    });
+  }
+
+  #refuse(head: AnswerHead, failure: AnswerFailure): void {
+    const { status, headers, body } = toOpenAiError(failure);
+    const text = JSON.stringify(body);
+    this.#response.writeHead(status, {
+      ...toAnswerHeaders(head, this.#clientRequestId),
+      ...headers,
+      "content-type": "application/json",
+      "content-length": Buffer.byteLength(text),
+    });
+    this.#response.end(text);
+  }
+
+  #close(): void {
+    this.#listener = undefined;
+    this.#onOver();
+  }
+}
+
+/** Ends a body without its end, so that its reader knows. */
+function abort(response: ServerResponse): void {
+  const { stream } = response as unknown as Partial<Http2ServerResponse>;
+  if (stream !== undefined) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  else response.destroy();
+}

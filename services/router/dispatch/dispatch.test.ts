@@ -1,0 +1,377 @@
+import fc from "fast-check";
+import type { Dispatcher } from "undici";
+import { describe, expect, it } from "vitest";
+import { Dialect } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import { Meter, OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
+import { ManualClock } from "../../shared/clock.ts";
+import { WeirError } from "../../shared/errors/weir-error.ts";
+import { BodyMemory } from "../arrival/body-memory.ts";
+import type { AnswerFailure, AnswerHead, AnswerSink, ChatCall, SinkListener } from "../arrival/call.ts";
+import { scanRequest } from "../arrival/scan.ts";
+import { createSnapshot } from "../harness.fixture.ts";
+import { Upstreams } from "../routing/upstreams.ts";
+import { ChatDispatcher, type DispatchResult } from "./dispatch.ts";
+import type { Pools } from "./pools.ts";
+import { DeadlineSweep } from "./sweep.ts";
+
+const TIMEOUTS = { connect: 100, firstToken: 1_000, idle: 500, total: 5_000 };
+
+/** A call to a provider, under the hand of a test. */
+class FakeCall {
+  readonly options: Dispatcher.DispatchOptions;
+  readonly #handler: Dispatcher.DispatchHandler;
+  aborted: Error | undefined;
+  isPaused = false;
+  readonly controller = {
+    abort: (error: Error) => {
+      this.aborted = error;
+      this.#handler.onResponseError?.(this.controller, error);
+    },
+    pause: () => {
+      this.isPaused = true;
+    },
+    resume: () => {
+      this.isPaused = false;
+    },
+  } as unknown as Dispatcher.DispatchController;
+
+  constructor(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) {
+    this.options = options;
+    this.#handler = handler;
+  }
+
+  connect(): void {
+    this.#handler.onRequestStart?.(this.controller, undefined);
+  }
+  head(status = 200, headers: Record<string, string> = { "content-type": "text/event-stream" }): void {
+    this.#handler.onResponseStart?.(this.controller, status, headers);
+  }
+  data(text: string): void {
+    if (this.aborted === undefined) this.#handler.onResponseData?.(this.controller, Buffer.from(text));
+  }
+  end(): void {
+    if (this.aborted === undefined) this.#handler.onResponseEnd?.(this.controller, {});
+  }
+  break(code = "ECONNRESET"): void {
+    this.#handler.onResponseError?.(this.controller, Object.assign(new Error("broken"), { code }));
+  }
+}
+
+class FakeSink implements AnswerSink {
+  listener: SinkListener | undefined;
+  head: AnswerHead | undefined;
+  text = "";
+  isSlow = false;
+  listen(listener: SinkListener): void {
+    this.listener = listener;
+  }
+  begin(head: AnswerHead): void {
+    if (this.head !== undefined) throw new Error("begun twice");
+    this.head = head;
+  }
+  write(bytes: Buffer): boolean {
+    this.text += bytes.toString();
+    return !this.isSlow;
+  }
+  end(): void {}
+  fail(_head: AnswerHead, _failure: AnswerFailure): void {}
+}
+
+function start(options: { readonly streamed?: boolean; readonly targets?: number; readonly deadlineMs?: number } = {}) {
+  const { streamed = true, targets = 2, deadlineMs } = options;
+  const clock = new ManualClock();
+  const sweep = new DeadlineSweep(clock, 0);
+  const calls: FakeCall[] = [];
+  const memory = new BodyMemory(1_000_000);
+  const pools = {
+    get: () => ({
+      dispatch: (sent: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) => {
+        calls.push(new FakeCall(sent, handler));
+        return true;
+      },
+    }),
+  } as unknown as Pools;
+  const snapshot = createSnapshot({
+    providers: Array.from({ length: targets }, (_, index) => `http://127.0.0.1:${index + 1}/v1`),
+    timeoutsMs: TIMEOUTS,
+  });
+  const body = Buffer.from(`{"model":"small","messages":[{}],"stream":${streamed}}`);
+  const { request, ...scanned } = scanRequest(body);
+  const call: ChatCall = {
+    ...scanned,
+    request,
+    eventId: "e",
+    arrivedAtMs: clock.nowMs(),
+    arrivedMonotonicMs: clock.monotonicMs(),
+    surface: "openai",
+    headers: {},
+    streamed,
+    requestBytes: body.length,
+    relayedHeaders: [],
+    ...(deadlineMs !== undefined && { deadlineMonotonicMs: clock.monotonicMs() + deadlineMs }),
+  };
+  const sink = new FakeSink();
+  const results: DispatchResult[] = [];
+  const dispatcher = new ChatDispatcher({ pools, sweep, clock, memory, answerLimitBytes: 100_000 });
+  dispatcher.dispatch({
+    call,
+    sink,
+    targets: snapshot.targets,
+    upstreams: new Upstreams(snapshot, () => undefined),
+    head: { eventId: "e" },
+    onAttempt: () => undefined,
+    onDone: (result) => results.push(result),
+  });
+  const pass = (ms: number) => {
+    clock.advance(ms);
+    sweep.look();
+  };
+  return { clock, sweep, calls, memory, sink, results, dispatcher, pass };
+}
+
+const ROLE = 'data: {"choices":[{"index":0,"delta":{"role":"assistant"},"finish_reason":null}]}\n\n';
+const CONTENT = 'data: {"choices":[{"index":0,"delta":{"content":"abcdefgh"},"finish_reason":null}]}\n\n';
+const END = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n';
+
+describe("ChatDispatcher", () => {
+  it("asks the next target when a connection takes too long, and bills nothing for it", () => {
+    const { calls, pass, results, sink } = start();
+
+    pass(TIMEOUTS.connect - 1);
+    expect(calls).toHaveLength(1);
+    pass(1);
+    expect(calls).toHaveLength(2);
+    calls[1]!.connect();
+    calls[1]!.head();
+    calls[1]!.data(ROLE + CONTENT + END);
+    calls[1]!.end();
+
+    expect(sink.text).toBe(ROLE + CONTENT + END);
+    expect(results).toMatchObject([
+      {
+        kind: OutcomeKind.ANSWERED,
+        attempts: [
+          { reason: "PROVIDER_TIMEOUT", usage: { source: UsageSource.UNSPECIFIED } },
+          { outcome: OutcomeKind.ANSWERED },
+        ],
+      },
+    ]);
+  });
+
+  it("aborts a connection that comes after it was given up", () => {
+    const { calls, pass } = start();
+    pass(TIMEOUTS.connect);
+
+    calls[0]!.connect();
+
+    expect(calls[0]!.aborted).toBeDefined();
+  });
+
+  it("waits for the first content as long as the first token timeout, whatever else comes", () => {
+    const { calls, pass } = start();
+    calls[0]!.connect();
+    calls[0]!.head();
+    for (let waited = 0; waited < TIMEOUTS.firstToken; waited += 100) {
+      expect(calls).toHaveLength(1);
+      calls[0]!.data(`: ping\n\n${ROLE}`);
+      pass(100);
+    }
+
+    expect(calls).toHaveLength(2);
+    expect(calls[0]!.aborted).toMatchObject({ reason: "PROVIDER_TIMEOUT", facts: { timeout: "first_token" } });
+  });
+
+  it("ends an answer that falls silent, and takes comments for silence", () => {
+    const { calls, pass, results } = start();
+    calls[0]!.connect();
+    calls[0]!.head();
+    calls[0]!.data(CONTENT);
+    pass(TIMEOUTS.idle - 1);
+    calls[0]!.data(CONTENT);
+    pass(TIMEOUTS.idle - 1);
+    expect(results).toEqual([]);
+    calls[0]!.data(": ping\n\n");
+    pass(1);
+
+    expect(results).toMatchObject([{ kind: OutcomeKind.CUT, reason: "STREAM_CUT" }]);
+    expect(results[0]?.failure?.error.facts).toMatchObject({ timeout: "idle" });
+    expect(calls).toHaveLength(1);
+  });
+
+  it("cuts through everything when the total time is over", () => {
+    const { calls, pass, results } = start();
+    calls[0]!.connect();
+    calls[0]!.head();
+    for (let waited = 0; waited < TIMEOUTS.total; waited += 250) {
+      calls[0]!.data(CONTENT);
+      pass(250);
+    }
+
+    expect(results).toMatchObject([{ kind: OutcomeKind.CUT, reason: "TIMEOUT" }]);
+  });
+
+  it("tries nobody else once the total time is over", () => {
+    const { calls, pass, results } = start();
+    calls[0]!.connect();
+
+    pass(TIMEOUTS.total);
+
+    expect(calls).toHaveLength(1);
+    expect(results).toMatchObject([{ kind: OutcomeKind.FAILED, reason: "TIMEOUT" }]);
+  });
+
+  it("ends with the caller's own deadline when that is sooner", () => {
+    const { calls, pass, results } = start({ deadlineMs: 200 });
+    calls[0]!.connect();
+
+    pass(200);
+
+    expect(results).toMatchObject([{ kind: OutcomeKind.CANCELLED, reason: "DEADLINE_EXCEEDED" }]);
+    expect(calls[0]!.aborted).toBeDefined();
+  });
+
+  it("pauses the provider while the caller reads slower, without calling it idle", () => {
+    const { calls, pass, results, sink } = start();
+    calls[0]!.connect();
+    calls[0]!.head();
+    sink.isSlow = true;
+    calls[0]!.data(CONTENT);
+    expect(calls[0]!.isPaused).toBe(true);
+    pass(TIMEOUTS.idle * 2);
+    expect(results).toEqual([]);
+
+    sink.isSlow = false;
+    sink.listener?.onDrain();
+    expect(calls[0]!.isPaused).toBe(false);
+    pass(TIMEOUTS.idle);
+
+    expect(results).toMatchObject([{ kind: OutcomeKind.CUT }]);
+  });
+
+  it("aborts the provider at once when the caller is gone", () => {
+    const { calls, results, sink } = start();
+    calls[0]!.connect();
+    calls[0]!.head();
+    calls[0]!.data(CONTENT);
+
+    sink.listener?.onGone();
+
+    expect(calls[0]!.aborted).toMatchObject({ reason: "CALLER_GONE" });
+    expect(results).toMatchObject([
+      { kind: OutcomeKind.CANCELLED, attempts: [{ usage: { source: UsageSource.COUNTED } }] },
+    ]);
+    expect(results[0]?.attempts[0]?.usage?.quantities.get(Meter.OUTPUT_TOKENS)).toBe(2);
+  });
+
+  it("ends every chat when the process must stop", () => {
+    const { calls, results, dispatcher } = start();
+    calls[0]!.connect();
+
+    dispatcher.cutAll(new WeirError("DRAINING", "Cannot go on: stopping"));
+
+    expect(results).toMatchObject([{ kind: OutcomeKind.FAILED, reason: "DRAINING" }]);
+    expect(dispatcher.openChats).toBe(0);
+  });
+
+  it("begins the answer with the target that gives it", () => {
+    const { calls, sink } = start();
+    calls[0]!.connect();
+    calls[0]!.break();
+    calls[1]!.connect();
+    calls[1]!.head();
+    calls[1]!.data(CONTENT);
+
+    expect(sink.head).toMatchObject({ eventId: "e", target: "p1/small", dialect: Dialect.OPENAI });
+  });
+
+  it("leaves exactly one outcome and nothing behind, whatever happens in whatever order", () => {
+    const step = fc.oneof(
+      fc.record({ do: fc.constant("connect" as const), at: fc.nat(2) }),
+      fc.record({
+        do: fc.constant("head" as const),
+        at: fc.nat(2),
+        status: fc.constantFrom(200, 200, 200, 400, 401, 429, 500),
+        type: fc.constantFrom("text/event-stream", "application/json"),
+      }),
+      fc.record({
+        do: fc.constant("data" as const),
+        at: fc.nat(2),
+        text: fc.constantFrom(
+          ROLE,
+          CONTENT,
+          END,
+          "data: {",
+          "\n\n",
+          'data: {"error":{}}\n\n',
+          '{"choices":[{}]}',
+          "{}",
+        ),
+      }),
+      fc.record({ do: fc.constant("end" as const), at: fc.nat(2) }),
+      fc.record({ do: fc.constant("break" as const), at: fc.nat(2) }),
+      fc.record({ do: fc.constant("pass" as const), ms: fc.constantFrom(1, 100, 500, 1_000) }),
+      fc.record({ do: fc.constantFrom("gone" as const, "slow" as const, "drain" as const, "cut" as const) }),
+    );
+    fc.assert(
+      fc.property(
+        fc.boolean(),
+        fc.integer({ min: 1, max: 3 }),
+        fc.array(step, { maxLength: 40 }),
+        (streamed, targets, steps) => {
+          const world = start({ streamed, targets });
+          // A provider's events come in order and only while its call lives, as undici sees to.
+          const states = new Map<FakeCall, "new" | "connected" | "headed" | "over">();
+          for (const next of steps) {
+            const call = "at" in next ? world.calls[next.at] : undefined;
+            if ("at" in next) {
+              if (call === undefined || call.aborted !== undefined) continue;
+              const state = states.get(call) ?? "new";
+              if (next.do === "connect" && state === "new") {
+                states.set(call, "connected");
+                call.connect();
+              } else if (next.do === "head" && state === "connected") {
+                states.set(call, "headed");
+                call.head(next.status, { "content-type": next.type });
+              } else if (next.do === "data" && state === "headed") call.data(next.text);
+              else if (next.do === "end" && state === "headed") {
+                states.set(call, "over");
+                call.end();
+              } else if (next.do === "break" && state !== "over") {
+                states.set(call, "over");
+                call.break();
+              }
+            } else if (next.do === "pass") world.pass(next.ms);
+            else if (next.do === "gone") {
+              if (world.results.length === 0) world.sink.listener?.onGone();
+            } else if (next.do === "slow") world.sink.isSlow = true;
+            else if (next.do === "drain") {
+              world.sink.isSlow = false;
+              world.sink.listener?.onDrain();
+            } else world.dispatcher.cutAll(new WeirError("DRAINING", "Cannot go on: stopping"));
+          }
+          // Time ends every chat, if nothing else does.
+          world.pass(TIMEOUTS.total);
+
+          expect(world.results).toHaveLength(1);
+          const [result] = world.results;
+          expect(result?.kind === OutcomeKind.ANSWERED).toBe(result?.failure === undefined);
+          expect(result?.attempts).toHaveLength(world.calls.length);
+          const answered = result?.attempts.filter(({ outcome }) => outcome === OutcomeKind.ANSWERED) ?? [];
+          expect(answered).toHaveLength(result?.kind === OutcomeKind.ANSWERED ? 1 : 0);
+          // Who had content began the answer, and nobody was tried after it.
+          const withContent = result?.attempts.filter(({ firstContentAtMs }) => firstContentAtMs !== undefined) ?? [];
+          expect(withContent).toHaveLength(world.sink.head === undefined ? 0 : 1);
+          if (withContent.length === 1) expect(result?.attempts.at(-1)).toBe(withContent[0]);
+          for (const { usage } of withContent) {
+            const tokens = [...(usage?.quantities.values() ?? [])].reduce((sum, count) => sum + count, 0);
+            expect(tokens).toBeGreaterThan(0);
+          }
+          expect(world.dispatcher.openChats).toBe(0);
+          expect(world.sweep.size).toBe(0);
+          expect(world.memory.usedBytes).toBe(0);
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+  });
+});

@@ -1,0 +1,215 @@
+import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { OutcomeKind } from "../../../gen/weir/type/v1/usage_pb.ts";
+import type { Clock } from "../../shared/clock.ts";
+import type { Reason } from "../../shared/errors/reason.ts";
+import { WeirError } from "../../shared/errors/weir-error.ts";
+import type { BodyMemory } from "../arrival/body-memory.ts";
+import type { AnswerFailure, AnswerHead, AnswerSink, ChatCall, SinkListener } from "../arrival/call.ts";
+import type { Upstreams } from "../routing/upstreams.ts";
+import { Attempt, type AttemptFailure, type AttemptListener } from "./attempt.ts";
+import type { Pools } from "./pools.ts";
+import type { AttemptResult } from "./result.ts";
+import type { DeadlineSweep } from "./sweep.ts";
+
+/** What all chats of a process share. */
+export interface DispatcherOptions {
+  readonly pools: Pools;
+  readonly sweep: DeadlineSweep;
+  readonly clock: Clock;
+  readonly memory: BodyMemory;
+  /** Largest answer that is taken, in bytes. */
+  readonly answerLimitBytes: number;
+}
+
+/** A chat that has been planned. */
+export interface PlannedChat {
+  readonly call: ChatCall;
+  readonly sink: AnswerSink;
+  /** The targets, in the order of their trial; at least one. None was rejected by `upstreams`. */
+  readonly targets: readonly SnapshotTarget[];
+  readonly upstreams: Upstreams;
+  /** What the answer says about itself, without what the target adds. */
+  readonly head: AnswerHead;
+  /** A target is about to be tried; `earlier` are the attempts that have ended. */
+  onAttempt(target: SnapshotTarget, startedAtMs: number, earlier: readonly AttemptResult[]): void;
+  /** The chat is over. Comes exactly once; the sink still waits for its `end` or `fail`. */
+  onDone(result: DispatchResult): void;
+}
+
+/** All that happened to a chat after it was planned. */
+export interface DispatchResult {
+  readonly kind: OutcomeKind;
+  readonly reason?: Reason;
+  readonly attempts: readonly AttemptResult[];
+  /** For the sink, when it was not answered. */
+  readonly failure?: AnswerFailure;
+  readonly head: AnswerHead;
+}
+
+/** Makes the calls of chats to their targets, one after the other until content came. */
+export class ChatDispatcher {
+  readonly #options: DispatcherOptions;
+  readonly #runs = new Set<Run>();
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+  }
+
+  /** Chats on their way. */
+  get openChats(): number {
+    return this.#runs.size;
+  }
+
+  /** Begins a chat. `onDone` may come before this returns. */
+  dispatch(chat: PlannedChat): void {
+    const run = new Run(this.#options, chat, () => this.#runs.delete(run));
+    this.#runs.add(run);
+    run.start();
+  }
+
+  /** Ends all chats on their way: each gets its error and its outcome. */
+  cutAll(error: WeirError): void {
+    for (const run of [...this.#runs]) run.cut(error);
+  }
+}
+
+/** One chat on its way: tries target after target until content came, then holds on to that one. */
+class Run implements AttemptListener, SinkListener {
+  readonly #options: DispatcherOptions;
+  readonly #chat: PlannedChat;
+  readonly #onOver: () => void;
+  readonly #attempts: AttemptResult[] = [];
+  #head: AnswerHead;
+  #attempt: Attempt | undefined;
+  #next = 0;
+  #began = false;
+  #over = false;
+  #retryAfterMs: number | undefined;
+
+  constructor(options: DispatcherOptions, chat: PlannedChat, onOver: () => void) {
+    this.#options = options;
+    this.#chat = chat;
+    this.#head = chat.head;
+    this.#onOver = onOver;
+  }
+
+  start(): void {
+    this.#chat.sink.listen(this);
+    // A caller who is gone already says so within `listen`.
+    if (!this.#over) this.#tryNext();
+  }
+
+  cut(error: WeirError): void {
+    if (this.#attempt === undefined) this.#finish({ error, elsewhere: false });
+    else this.#attempt.cancel(error);
+  }
+
+  onDrain(): void {
+    this.#attempt?.resume();
+  }
+
+  onGone(): void {
+    this.cut(new WeirError("CALLER_GONE", "Cannot answer: the caller is gone"));
+  }
+
+  onContent(relayedHeaders: readonly (readonly [string, string])[]): void {
+    const { targets, upstreams, sink } = this.#chat;
+    const target = targets[this.#next - 1]!;
+    this.#began = true;
+    this.#head = { ...this.#head, target: target.id, dialect: upstreams.get(target).dialect.id, relayedHeaders };
+    sink.begin(this.#head);
+  }
+
+  onBytes(bytes: Buffer): boolean {
+    return this.#chat.sink.write(bytes);
+  }
+
+  onEnd(result: AttemptResult, failure?: AttemptFailure): void {
+    this.#attempt = undefined;
+    this.#attempts.push(result);
+    const { targets } = this.#chat;
+    if (failure === undefined) {
+      this.#finish();
+      return;
+    }
+    const { retryAfterMs } = failure.error;
+    if (retryAfterMs !== undefined) this.#retryAfterMs = Math.min(this.#retryAfterMs ?? retryAfterMs, retryAfterMs);
+    // Nothing is tried elsewhere once content went out: the caller would get the beginning twice.
+    if (failure.elsewhere && !this.#began && this.#next < targets.length) {
+      this.#tryNext();
+      return;
+    }
+    this.#finish(failure);
+  }
+
+  #tryNext(): void {
+    const { call, targets, upstreams, onAttempt } = this.#chat;
+    const target = targets[this.#next]!;
+    this.#next += 1;
+    const upstream = upstreams.get(target);
+    let body: Buffer;
+    try {
+      body =
+        call.request.dialect === undefined
+          ? upstream.dialect.composeTyped(call.request.input, call.streamed, target.model)
+          : upstream.dialect.composeRelayed(call.request, target.model);
+    } catch (cause) {
+      const error =
+        cause instanceof WeirError
+          ? cause
+          : new WeirError("INTERNAL", "Cannot answer: the request can't be written for the provider", { cause });
+      this.#finish({ error, elsewhere: false });
+      return;
+    }
+    const { pools, clock, sweep, memory, answerLimitBytes } = this.#options;
+    onAttempt.call(this.#chat, target, clock.nowMs(), this.#attempts);
+    this.#attempt = new Attempt({
+      call,
+      target,
+      upstream,
+      pool: pools.get(upstream),
+      body,
+      clock,
+      sweep,
+      memory,
+      answerLimitBytes,
+      listener: this,
+    });
+    this.#attempt.start();
+  }
+
+  #finish(failure?: AttemptFailure): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#onOver();
+    const last = this.#attempts.at(-1);
+    if (failure === undefined) {
+      this.#chat.onDone({ kind: OutcomeKind.ANSWERED, attempts: this.#attempts, head: this.#head });
+      return;
+    }
+    const error = this.#withRetryAfter(failure.error);
+    this.#chat.onDone({
+      kind: toKind(failure.error.reason, this.#began, last),
+      reason: error.reason,
+      attempts: this.#attempts,
+      head: this.#head,
+      failure: {
+        error,
+        ...(failure.said && { said: failure.said }),
+        ...(failure.status !== undefined && { status: failure.status }),
+      },
+    });
+  }
+
+  /** When several targets said when to come back, the soonest counts. */
+  #withRetryAfter(error: WeirError): WeirError {
+    if (this.#began || this.#retryAfterMs === undefined || this.#retryAfterMs === error.retryAfterMs) return error;
+    const { reason, message, facts, violations, cause } = error;
+    return new WeirError(reason, message, { facts, violations, cause, retryAfterMs: this.#retryAfterMs });
+  }
+}
+
+function toKind(reason: Reason, began: boolean, last: AttemptResult | undefined): OutcomeKind {
+  if (reason === "CALLER_GONE" || reason === "DEADLINE_EXCEEDED") return OutcomeKind.CANCELLED;
+  return last !== undefined && began ? OutcomeKind.CUT : OutcomeKind.FAILED;
+}

@@ -1,0 +1,60 @@
+import type { Clock } from "../../shared/clock.ts";
+
+/** Something with a deadline that it may move as it likes. */
+export interface Watched {
+  /** Of the monotonic clock. Infinity for none. */
+  deadlineMs: number;
+  /** The deadline has passed. Called at most once after each {@link DeadlineSweep.add}; it is no longer watched then. */
+  onDeadline(): void;
+}
+
+/**
+ * Watches the deadlines of everything open with one timer: moving a deadline is an assignment, so it can be done for each
+ * piece of a stream. A deadline is noticed up to one interval late.
+ */
+export class DeadlineSweep {
+  readonly #clock: Pick<Clock, "monotonicMs">;
+  readonly #intervalMs: number;
+  readonly #watched = new Set<Watched>();
+  #timer: NodeJS.Timeout | undefined;
+
+  /** `intervalMs` is the time between two looks, default 20 ms; 0 for a test that calls `look` itself. */
+  constructor(clock: Pick<Clock, "monotonicMs">, intervalMs = 20) {
+    this.#clock = clock;
+    this.#intervalMs = intervalMs;
+  }
+
+  /** How many are watched. */
+  get size(): number {
+    return this.#watched.size;
+  }
+
+  add(watched: Watched): void {
+    this.#watched.add(watched);
+    if (this.#timer === undefined && this.#intervalMs > 0) {
+      // What is watched keeps the process alive by its sockets, not by this timer.
+      this.#timer = setInterval(() => this.look(), this.#intervalMs).unref();
+    }
+  }
+
+  remove(watched: Watched): void {
+    this.#watched.delete(watched);
+  }
+
+  /** Looks once at all deadlines. */
+  look(): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const watched of this.#watched) {
+      if (watched.deadlineMs > nowMs) continue;
+      this.#watched.delete(watched);
+      watched.onDeadline();
+    }
+    if (this.#watched.size === 0) this.close();
+  }
+
+  /** Stops the timer until something is added again. */
+  close(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}

@@ -1,0 +1,322 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { Dialect } from "../../gen/weir/policy/v1/policy_pb.ts";
+import { type Snapshot, SnapshotSchema } from "../../gen/weir/policy/v1/snapshot_pb.ts";
+import { ChatService } from "../../gen/weir/router/v1/chat_service_pb.ts";
+import { Meter } from "../../gen/weir/type/v1/usage_pb.ts";
+import { systemClock } from "../shared/clock.ts";
+import { WeirError } from "../shared/errors/weir-error.ts";
+import { createKey } from "../shared/key/key.ts";
+import { Health } from "../shared/mesh/health.ts";
+import { startMeshServer } from "../shared/mesh/server.ts";
+import { type PinnedPolicy, SnapshotHold } from "../shared/snapshot/hold.ts";
+import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleSnapshot } from "../shared/snapshot/samples.ts";
+import { createLog } from "../shared/telemetry/log.ts";
+import type { Accounting } from "./accounting/accounting.ts";
+import type { Outcome } from "./accounting/outcome.ts";
+import type { StartedCall } from "./accounting/started-call.ts";
+import type { Denial } from "./admission/admission.ts";
+import { LimitCounters } from "./admission/counters.ts";
+import { BodyMemory } from "./arrival/body-memory.ts";
+import { countRpcBody } from "./arrival/count-rpc-body.ts";
+import { createOpenAiSurface } from "./arrival/openai-surface.ts";
+import { Chats } from "./chat.ts";
+import { createChatService } from "./chat-service.ts";
+import { ChatDispatcher } from "./dispatch/dispatch.ts";
+import { Pools } from "./dispatch/pools.ts";
+import { DeadlineSweep } from "./dispatch/sweep.ts";
+import { UpstreamBook } from "./routing/upstream-book.ts";
+
+/** A provider of a test: answers as its handler says, and keeps what it was sent. */
+export interface TestProvider {
+  readonly url: string;
+  readonly requests: { readonly headers: IncomingMessage["headers"]; readonly body: string; readonly path: string }[];
+  /** Resolves when a caller has gone away before its answer was whole. */
+  readonly left: Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Answers one request of a router. */
+export type ProviderHandler = (response: ServerResponse, body: Record<string, unknown>) => void;
+
+/** Starts a provider on loopback. */
+export async function startProvider(handler: ProviderHandler): Promise<TestProvider> {
+  const requests: TestProvider["requests"] = [];
+  const left = Promise.withResolvers<void>();
+  const server: Server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
+    response.once("close", () => response.writableFinished || left.resolve());
+    request.once("end", () => {
+      const body = Buffer.concat(chunks).toString();
+      requests.push({ headers: request.headers, body, path: request.url ?? "" });
+      handler(response, JSON.parse(body));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
+    requests,
+    left: left.promise,
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** Accounting in memory, under the contract of the real one. */
+export class MemoryAccounting implements Accounting {
+  readonly started: StartedCall[] = [];
+  readonly outcomes: { readonly started: StartedCall; readonly outcome: Outcome }[] = [];
+  readonly refusals: Denial[] = [];
+  isFull = false;
+  #waiting: { readonly count: number; readonly resolve: () => void }[] = [];
+
+  begin(started: StartedCall) {
+    if (this.isFull) throw new WeirError("SPOOL_FULL", "Cannot start call: the spool is full");
+    this.started.push(started);
+    let isSettled = false;
+    return {
+      eventId: started.eventId,
+      attemptStarted: () => undefined,
+      settle: (outcome: Outcome) => {
+        if (isSettled) throw new Error("settled twice");
+        isSettled = true;
+        this.outcomes.push({ started, outcome });
+        this.#waiting = this.#waiting.filter(({ count, resolve }) => {
+          if (this.outcomes.length < count) return true;
+          resolve();
+          return false;
+        });
+        return { costNanos: 0n };
+      },
+    };
+  }
+
+  refused(denial: Denial): void {
+    this.refusals.push(denial);
+  }
+
+  async close(): Promise<void> {}
+
+  /** Resolves once that many calls are settled. */
+  whenSettled(count = 1): Promise<void> {
+    if (this.outcomes.length >= count) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push({ count, resolve }));
+  }
+}
+
+/** What a router of a test is to be. */
+export interface HarnessOptions {
+  /** Base URLs of the providers, in the order of their priority; each has a target of the model "small". */
+  readonly providers: readonly string[];
+  readonly timeoutsMs?: Partial<Record<"connect" | "firstToken" | "idle" | "total", number>>;
+  readonly bodyLimitBytes?: number;
+  readonly bodyMemoryBytes?: number;
+  readonly answerLimitBytes?: number;
+  readonly requestsPerMinute?: number;
+  readonly models?: string[];
+  /** Without one the router is not ready. Default true. */
+  readonly hasPolicy?: boolean;
+  /** Credentials by name; provider n wants "credential-n" when this is given. */
+  readonly credentials?: ReadonlyMap<string, string>;
+}
+
+/** A router of a test, in this process: everything but the spool and the road of the snapshot is real. */
+export interface Harness {
+  /** With /v1. */
+  readonly url: string;
+  readonly address: string;
+  readonly key: string;
+  readonly keyId: string;
+  readonly accounting: MemoryAccounting;
+  readonly memory: BodyMemory;
+  readonly dispatcher: ChatDispatcher;
+  readonly logLines: string[];
+  close(): Promise<void>;
+}
+
+/** A snapshot whose model "small" has a target at each provider. */
+export function createSnapshot({ providers, timeoutsMs = {}, credentials }: HarnessOptions): Snapshot {
+  const { content } = sampleSnapshot(1n, {
+    providers: providers.map((baseUrl, index) => ({
+      id: `p${index}`,
+      dialect: Dialect.OPENAI,
+      baseUrl,
+      credential: credentials === undefined ? "" : `credential-${index}`,
+      connectTimeout: toDuration(timeoutsMs.connect ?? 5_000),
+      firstTokenTimeout: toDuration(timeoutsMs.firstToken ?? 20_000),
+      idleTimeout: toDuration(timeoutsMs.idle ?? 20_000),
+      totalTimeout: toDuration(timeoutsMs.total ?? 60_000),
+    })),
+    targets: providers.map((_, index) => ({
+      id: `p${index}/small`,
+      provider: `p${index}`,
+      model: `upstream-${index}`,
+      prices: [
+        { meter: Meter.INPUT_TOKENS, nanosPerMillion: 1_000_000_000n },
+        { meter: Meter.OUTPUT_TOKENS, nanosPerMillion: 2_000_000_000n },
+      ],
+      maxOutputTokens: 1_000n,
+    })),
+    models: [
+      { id: "small", routes: providers.map((_, index) => ({ target: `p${index}/small`, priority: index, weight: 1 })) },
+    ],
+  });
+  return fromBinary(SnapshotSchema, content);
+}
+
+/** Pins a snapshot and a keyring with one key. */
+export function pin(
+  snapshot: Snapshot,
+  options: { readonly keyId: string; readonly text: string } & Pick<HarnessOptions, "requestsPerMinute" | "models">,
+): PinnedPolicy {
+  const hold = new SnapshotHold({ trust: SAMPLE_TRUST, region: "eu" });
+  const sample = sampleSnapshot(1n, create(SnapshotSchema, snapshot));
+  hold.offerSnapshot(sample.note, sample.content);
+  const { requestsPerMinute, models } = options;
+  const entry = sampleKeyEntry(options.keyId, options.text, {
+    ...(requestsPerMinute !== undefined && { requestsPerMinute }),
+    ...(models !== undefined && { models }),
+  });
+  const keyring = sampleKeyring(1n, [entry]);
+  hold.offerKeyring(keyring.note, keyring.tree);
+  const pinned = hold.current();
+  if (pinned === undefined) throw new Error("The sample snapshot was refused");
+  return pinned;
+}
+
+/** Starts a router on loopback. */
+export async function startHarness(options: HarnessOptions): Promise<Harness> {
+  const { keyId, text: key } = createKey("production");
+  const pinned =
+    options.hasPolicy === false ? undefined : pin(createSnapshot(options), { ...options, keyId, text: key });
+  const logLines: string[] = [];
+  const log = createLog({
+    service: "router",
+    level: "debug",
+    destination: { write: (line) => void logLines.push(line) },
+  });
+  const health = new Health();
+  if (pinned !== undefined) health.setReady();
+  const clock = systemClock;
+  const memory = new BodyMemory(options.bodyMemoryBytes ?? 64 << 20);
+  const sweep = new DeadlineSweep(clock, 5);
+  const pools = new Pools({ connections: 64 });
+  const accounting = new MemoryAccounting();
+  const dispatcher = new ChatDispatcher({
+    pools,
+    sweep,
+    clock,
+    memory,
+    answerLimitBytes: options.answerLimitBytes ?? 16 << 20,
+  });
+  const chats = new Chats({
+    current: () => pinned,
+    counters: new LimitCounters(),
+    upstreams: new UpstreamBook(() => options.credentials ?? new Map()),
+    accounting,
+    dispatcher,
+    observer: { onRefusal: () => undefined, onOutcome: () => undefined },
+    clock,
+    log,
+  });
+  const surface = createOpenAiSurface({
+    startChat: (call, sink) => chats.start(call, sink),
+    checkCaller: (headers) => chats.checkCaller(headers),
+    listModels: (headers) => chats.listModels(headers),
+    onRefusal: () => undefined,
+    body: { limitBytes: options.bodyLimitBytes ?? 1 << 20, memory, deadlines: sweep, clock },
+    clock,
+    log,
+  });
+  const server = await startMeshServer({
+    listen: { host: "127.0.0.1", port: 0 },
+    routes: (router) => router.service(ChatService, createChatService({ chats, clock })),
+    services: [ChatService],
+    reflection: true,
+    health,
+    first: (request, response) => {
+      if (surface.take(request, response)) return true;
+      countRpcBody(request, response, memory);
+      return false;
+    },
+    fallback: (request, response) => surface.refuseUnknown(request, response),
+    log,
+  });
+  const address = `http://127.0.0.1:${server.address.port}`;
+  return {
+    url: `${address}/v1`,
+    address,
+    key,
+    keyId,
+    accounting,
+    memory,
+    dispatcher,
+    logLines,
+    close: async () => {
+      await server.close();
+      dispatcher.cutAll(new WeirError("DRAINING", "Cannot go on: the test is over"));
+      sweep.close();
+      await pools.close();
+    },
+  };
+}
+
+function toDuration(ms: number) {
+  return { seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 };
+}
+
+/** Answers as OpenAI does, in one piece or as a stream. */
+export const answerWell: ProviderHandler = (response, body) => {
+  const usage = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 };
+  const base = { id: "chatcmpl-1", created: 1, model: body.model, x_unknown: { kept: true } };
+  if (body.stream !== true) {
+    const message = { role: "assistant", content: "Hello world", refusal: null };
+    const choices = [{ index: 0, message, logprobs: null, finish_reason: "stop" }];
+    response.writeHead(200, { "content-type": "application/json", "openai-processing-ms": "5", "set-cookie": "a=b" });
+    response.end(JSON.stringify({ ...base, object: "chat.completion", choices, usage }));
+    return;
+  }
+  const wantsUsage = (body.stream_options as { include_usage?: boolean } | undefined)?.include_usage === true;
+  const event = (choices: unknown[], used: unknown = null) =>
+    `data: ${JSON.stringify({ ...base, object: "chat.completion.chunk", choices, ...(wantsUsage && { usage: used }) })}\n\n`;
+  const delta = (content: object, finish: string | null = null) => [
+    { index: 0, delta: content, finish_reason: finish },
+  ];
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  response.write(event(delta({ role: "assistant", content: "" })));
+  response.write(event(delta({ content: "Hello" })));
+  response.write(event(delta({ content: " world" })));
+  response.write(event(delta({}, "stop")));
+  if (wantsUsage) response.write(event([], usage));
+  response.end("data: [DONE]\n\n");
+};
+
+/** Answers with a status and an error object. */
+export function answerError(status: number, error: object = {}, headers: Record<string, string> = {}): ProviderHandler {
+  return (response) => {
+    response.writeHead(status, { "content-type": "application/json", ...headers });
+    response.end(
+      JSON.stringify({ error: { message: "from the provider", type: "t", param: null, code: null, ...error } }),
+    );
+  };
+}
+
+/** Answers with events and then does what `end` says: finishes cleanly, resets, or stays silent. */
+export function answerEvents(events: readonly string[], end: "finish" | "reset" | "silence"): ProviderHandler {
+  return (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write(events.map((event) => `data: ${event}\n\n`).join(""), () => {
+      if (end === "finish") response.end();
+      else if (end === "reset") response.socket?.resetAndDestroy();
+    });
+  };
+}
+
+/** An event that carries text. */
+export function contentEvent(text: string): string {
+  return JSON.stringify({ id: "c", choices: [{ index: 0, delta: { content: text }, finish_reason: null }] });
+}

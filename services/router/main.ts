@@ -1,0 +1,249 @@
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createClient } from "@connectrpc/connect";
+import { IntakeService as AuditIntake } from "../../gen/weir/audit/v1/intake_service_pb.ts";
+import { IntakeService as MeteringIntake } from "../../gen/weir/metering/v1/intake_service_pb.ts";
+import { ChatService } from "../../gen/weir/router/v1/chat_service_pb.ts";
+import { connectBus } from "../shared/bus/bus.ts";
+import { systemClock } from "../shared/clock.ts";
+import { WeirError } from "../shared/errors/weir-error.ts";
+import { createBootId } from "../shared/ids.ts";
+import { createMeshTransport } from "../shared/mesh/client.ts";
+import { Health } from "../shared/mesh/health.ts";
+import { toLimits } from "../shared/mesh/listener.ts";
+import { answerJson, createOperationsHandler, type PlainHandler } from "../shared/mesh/operations.ts";
+import { startMeshServer } from "../shared/mesh/server.ts";
+import { readTls } from "../shared/mesh/tls.ts";
+import { parseTrust } from "../shared/note/trust.ts";
+import { runService } from "../shared/process.ts";
+import { readSettings } from "../shared/settings.ts";
+import { keepSnapshots } from "../shared/snapshot/keep.ts";
+import { createMetrics } from "../shared/telemetry/metrics.ts";
+import { createRoads, openAccounting } from "./accounting/open-accounting.ts";
+import { LimitCounters } from "./admission/counters.ts";
+import { BodyMemory } from "./arrival/body-memory.ts";
+import { countRpcBody } from "./arrival/count-rpc-body.ts";
+import { createOpenAiSurface } from "./arrival/openai-surface.ts";
+import { Chats } from "./chat.ts";
+import { createChatService } from "./chat-service.ts";
+import { routerSettings } from "./config.ts";
+import { readCredentials } from "./dispatch/credentials.ts";
+import { ChatDispatcher } from "./dispatch/dispatch.ts";
+import { Pools } from "./dispatch/pools.ts";
+import { DeadlineSweep } from "./dispatch/sweep.ts";
+import { createObserver } from "./measure.ts";
+import { UpstreamBook } from "./routing/upstream-book.ts";
+import { toState } from "./state.ts";
+
+/** How long before the end of the drain time the last streams are ended, so that they can say so and are settled. */
+const FAREWELL_MS = 500;
+
+runService("router", async ({ environment, log, signal }) => {
+  const settings = readSettings(environment, routerSettings, { log });
+  const clock = systemClock;
+  const tls = readTls(settings);
+  const region = settings.WEIR_REGION;
+  const instance = settings.WEIR_ROUTER;
+  const boot = createBootId();
+  const build = readBuild();
+  const producer = { region, instance, boot };
+  mkdirSync(settings.WEIR_STATE, { recursive: true, mode: 0o700 });
+  const metrics = createMetrics("router");
+  const health = new Health({ gauge: metrics.weir_ready });
+
+  // Of others, and none has to be there for this router to serve: all of these connect by themselves.
+  const policy = createMeshTransport({ addresses: settings.WEIR_POLICY_ADDRESS, tls, log });
+  const metering = createMeshTransport({ addresses: settings.WEIR_METERING_ADDRESS, tls, log });
+  const audit = createMeshTransport({ addresses: settings.WEIR_AUDIT_ADDRESS, tls, log });
+  const usageBus = await connectBus({ urls: [settings.WEIR_NATS_URL], name: `router ${instance}`, log });
+  const recordBus = await connectBus({ urls: [settings.WEIR_AUDIT_NATS_URL], name: `router ${instance} records`, log });
+  usageBus.onChange((connected) => metrics.weir_bus_connected.set({ bus: "usage" }, connected ? 1 : 0), signal);
+  recordBus.onChange((connected) => metrics.weir_bus_connected.set({ bus: "records" }, connected ? 1 : 0), signal);
+
+  let isPolicyConnected = false;
+  const snapshots = keepSnapshots({
+    name: { ...producer, build },
+    trust: parseTrust(readFileSync(settings.WEIR_TRUST, "utf8")),
+    directory: join(settings.WEIR_STATE, "snapshots"),
+    transport: policy,
+    log,
+    clock,
+    onConnected: (connected) => {
+      isPolicyConnected = connected;
+    },
+  });
+  const meteringIntake = createClient(MeteringIntake, metering);
+  const auditIntake = createClient(AuditIntake, audit);
+  const accounting = await openAccounting({
+    producer,
+    directory: join(settings.WEIR_STATE, "spool"),
+    limitBytes: settings.WEIR_SPOOL_LIMIT,
+    roads: createRoads({
+      usageBus,
+      recordBus,
+      getUsageWatermark: async (asked, asking) =>
+        (await meteringIntake.getWatermark(toAsked(asked), { signal: asking })).seq,
+      getRecordWatermark: async (asked, asking) =>
+        (await auditIntake.getWatermark(toAsked(asked), { signal: asking })).seq,
+    }),
+    log,
+    metrics,
+    clock,
+  });
+
+  const memory = new BodyMemory(settings.WEIR_BODY_MEMORY, (bytes) => metrics.weir_router_body_memory_bytes.set(bytes));
+  const sweep = new DeadlineSweep(clock);
+  const pools = new Pools({ connections: settings.WEIR_PROVIDER_CONNECTIONS });
+  const upstreams = new UpstreamBook(() => readCredentials(settings.WEIR_CREDENTIALS, log));
+  const dispatcher = new ChatDispatcher({
+    pools,
+    sweep,
+    clock,
+    memory,
+    answerLimitBytes: settings.WEIR_ANSWER_LIMIT,
+  });
+  const observer = createObserver(metrics);
+  const current = () => snapshots.current();
+  const chats = new Chats({
+    current,
+    counters: new LimitCounters(),
+    upstreams,
+    accounting,
+    dispatcher,
+    observer,
+    clock,
+    log,
+  });
+
+  let appliedSnapshot: unknown;
+  const onSwap = () => {
+    const pinned = snapshots.current();
+    if (pinned === undefined) return;
+    metrics.weir_router_snapshot_version.set({ kind: "snapshot" }, Number(pinned.snapshotVersion));
+    metrics.weir_router_snapshot_version.set({ kind: "keyring" }, Number(pinned.keyringVersion));
+    health.setReady(`snapshot ${pinned.snapshotVersion}, keyring ${pinned.keyringVersion}`);
+    if (pinned.snapshot === appliedSnapshot) return;
+    appliedSnapshot = pinned.snapshot;
+    const renewed = upstreams.renew(pinned.snapshot);
+    pools.keepOnly(renewed.list());
+    for (const { id, reason, state } of renewed.unusable)
+      log.warn({ provider: id, reason, state }, "A provider can't be used");
+  };
+  snapshots.onChange(onSwap);
+  onSwap();
+  if (snapshots.current() === undefined) health.setNotReady("no snapshot and keyring yet");
+
+  const operations = createOperationsHandler({ health, metrics });
+  const surface = createOpenAiSurface({
+    startChat: (call, sink) => chats.start(call, sink),
+    checkCaller: (headers) => chats.checkCaller(headers),
+    listModels: (headers) => chats.listModels(headers),
+    onRefusal: (reason) => observer.onRefusal(reason),
+    body: { limitBytes: settings.WEIR_BODY_LIMIT, memory, deadlines: sweep, clock },
+    clock,
+    log,
+  });
+  const server = await startMeshServer({
+    listen: settings.WEIR_LISTEN,
+    tls,
+    clients: "anyone",
+    routes: (router) => router.service(ChatService, createChatService({ chats, clock })),
+    services: [ChatService],
+    reflection: settings.WEIR_REFLECTION,
+    health,
+    first: (request, response) => {
+      if (surface.take(request, response)) return true;
+      if (request.url?.startsWith(`/${ChatService.typeName}/`)) countRpcBody(request, response, memory);
+      return false;
+    },
+    fallback: serveHealthOnly(operations, (request, response) => surface.refuseUnknown(request, response)),
+    limits: toLimits(settings),
+    readMaxBytes: settings.WEIR_BODY_LIMIT,
+    metrics,
+    log,
+  });
+  const admin = await startMeshServer({
+    listen: settings.WEIR_ADMIN_LISTEN,
+    tls,
+    routes: () => undefined,
+    services: [ChatService],
+    reflection: settings.WEIR_REFLECTION,
+    health,
+    fallback: (request, response) => {
+      const [path = ""] = (request.url ?? "").split("?", 1);
+      const { busy, free } = pools.count();
+      metrics.weir_router_provider_connections.set({ state: "busy" }, busy);
+      metrics.weir_router_provider_connections.set({ state: "free" }, free);
+      if (path !== "/state" || request.method !== "GET") return operations(request, response);
+      answerJson(
+        response,
+        200,
+        toState({
+          region,
+          router: instance,
+          boot,
+          build,
+          current,
+          findUpstreams: ({ snapshot }) => upstreams.get(snapshot),
+          countChats: () => dispatcher.openChats,
+          countConnections: () => ({ busy, free }),
+          countBodyBytes: () => memory.usedBytes,
+          isPolicyConnected: () => isPolicyConnected,
+          isBusConnected: () => ({ usage: usageBus.connected, records: recordBus.connected }),
+        }),
+      );
+    },
+    metrics,
+    log,
+  });
+  log.info({ address: server.address, admin: admin.address, region, router: instance, boot, build }, "Serving");
+
+  return {
+    stop: async () => {
+      const drainMs = settings.WEIR_DRAIN_TIMEOUT;
+      const farewell = setTimeout(
+        () => dispatcher.cutAll(new WeirError("DRAINING", "Cannot go on answering: this router is stopping")),
+        Math.max(0, drainMs - FAREWELL_MS),
+      );
+      await server.drain(drainMs);
+      clearTimeout(farewell);
+      dispatcher.cutAll(new WeirError("DRAINING", "Cannot go on answering: this router is stopping"));
+      sweep.close();
+      await snapshots.close();
+      await accounting.close(drainMs);
+      await pools.close();
+      await Promise.all([usageBus.close(), recordBus.close()]);
+      for (const transport of [policy, metering, audit]) transport.close();
+      await admin.close();
+    },
+  };
+});
+
+/** The caller port says that it lives and takes work; how it fares is for operators. */
+function serveHealthOnly(operations: PlainHandler, otherwise: PlainHandler): PlainHandler {
+  return (request, response) => {
+    const [path = ""] = (request.url ?? "").split("?", 1);
+    if (path === "/healthz" || path === "/readyz") operations(request, response);
+    else otherwise(request, response);
+  };
+}
+
+function toAsked({
+  region,
+  instance,
+  boot,
+}: {
+  readonly region: string;
+  readonly instance: string;
+  readonly boot: string;
+}) {
+  return { region, instance, boot };
+}
+
+/** Version of the program, for reports. */
+function readBuild(): string {
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8")) as {
+    version: string;
+  };
+  return version;
+}

@@ -1,0 +1,125 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import type { Dialect as DialectId } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import type { Candidate as ChatCandidate, ChatInput } from "../../../gen/weir/router/v1/chat_pb.ts";
+import type { StreamResponse } from "../../../gen/weir/router/v1/chat_service_pb.ts";
+import type { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
+import type { Reason } from "../../shared/errors/reason.ts";
+
+/** The language of a provider: how to ask it and how to understand it. One folder and one line in `registry.ts` each. */
+export interface Dialect {
+  readonly id: DialectId;
+  /** Path of a chat below a provider's base URL. */
+  readonly chatPath: string;
+  /** The headers that present a credential, name and value by turns. */
+  composeCredential(secret: string): string[];
+  /** The body for a target, from a request of this same dialect: its bytes with only what must change spliced in. */
+  composeRelayed(request: RelayedRequest, model: string): Buffer;
+  /** The body for a target, from a typed request. Throws ARGUMENT_INVALID for what the dialect cannot say. */
+  composeTyped(input: ChatInput, streamed: boolean, model: string): Buffer;
+  /** Understands an answer that came with status 200 in one piece. */
+  readAnswer(body: Buffer): AnswerReading;
+  /** Understands an answer that is no 200. */
+  readRefusal(refusal: RefusedAnswer): ProviderFailure;
+  /** Understands a streamed answer, one instance a stream. */
+  createStreamReader(options: StreamReaderOptions): StreamReader;
+  /** Makes typed messages of an answer that `readAnswer` accepted. */
+  toTypedAnswer(body: Buffer): TypedAnswer;
+  /** Makes typed pieces of the bytes that a stream reader let through. */
+  createPieceReader(): PieceReader;
+}
+
+/** A request that a caller wrote in a dialect: the bytes as they came, and where that stands which must change for a target. */
+export interface RelayedRequest {
+  readonly dialect: DialectId;
+  readonly bytes: Buffer;
+  /** Range of the value of `model`. */
+  readonly modelStart: number;
+  readonly modelEnd: number;
+  readonly streamed: boolean;
+  /** Range of the value of `stream_options`; -1 when it is absent. */
+  readonly streamOptionsStart: number;
+  readonly streamOptionsEnd: number;
+  /** Whether the caller itself asked for the usage in the stream. */
+  readonly wantsUsage: boolean;
+}
+
+/** Tokens by meter, disjoint, whole numbers from 0. */
+export type Quantities = ReadonlyMap<Meter, number>;
+
+/** Why a provider's answer is none. */
+export interface ProviderFailure {
+  readonly reason: Reason;
+  /** What happened, for people: the part after `Cannot answer: `. Never quotes what a provider says to the operator. */
+  readonly state: string;
+  /** Whether another target may do better. */
+  readonly elsewhere: boolean;
+  readonly retryAfterMs?: number;
+  /** What the provider said to the caller, when it is the caller who must act. */
+  readonly said?: { readonly message: string; readonly type: string; readonly code: string; readonly param: string };
+}
+
+/** A whole answer as understood. */
+export interface AnswerReading {
+  /** Absent when it is an answer. */
+  readonly failure?: ProviderFailure;
+  /** Absent when the provider did not say, or nothing that makes sense. */
+  readonly quantities?: Quantities;
+  /** Bytes of text in the answer. */
+  readonly textBytes: number;
+}
+
+/** An answer that is no 200. */
+export interface RefusedAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** As much of its body as was read. */
+  readonly body: Buffer;
+  /** Milliseconds since 1970, for `retry-after` as a date. */
+  readonly nowMs: number;
+}
+
+/** How a stream is to be read. */
+export interface StreamReaderOptions {
+  /** Whether the caller asked for the usage, and so gets to see it. */
+  readonly wantsUsage: boolean;
+  /** How many candidates were asked for, from 1. */
+  readonly candidates: number;
+}
+
+/** Reads a streamed answer while it is relayed. What comes before the first content is held back. */
+export interface StreamReader {
+  /** Takes what came (and may change it in place); returns what may go on to the caller now, if anything. */
+  read(chunk: Buffer): Buffer | undefined;
+  /** Takes the end; returns what is left to go on, if anything. */
+  end(): Buffer | undefined;
+  /** Whether content was seen: from here on the answer belongs to the caller. */
+  readonly hasContent: boolean;
+  /** Whether the dialect's mark of a complete answer was seen. */
+  readonly isComplete: boolean;
+  /** Set when the stream broke its own rules or carried an error; nothing after it counts. */
+  readonly failure: ProviderFailure | undefined;
+  /** Events with data so far. */
+  readonly events: number;
+  /** What the provider said it used; undefined when it did not, or nothing that makes sense. */
+  readonly quantities: Quantities | undefined;
+  /** Bytes of text so far. */
+  readonly textBytes: number;
+}
+
+/** A whole answer in typed messages. */
+export interface TypedAnswer {
+  readonly providerModel: string;
+  readonly candidates: ChatCandidate[];
+  readonly extras?: JsonObject;
+}
+
+/** Makes typed pieces of a stream. */
+export interface PieceReader {
+  /** The pieces that the bytes complete: block_started, block_delta, block_stopped, candidate_stopped. */
+  read(bytes: Buffer): StreamResponse["piece"][];
+  /** The pieces that were owed at the end. */
+  end(): StreamResponse["piece"][];
+  /** Name of the model, as the provider gave it; empty until the first event. */
+  readonly providerModel: string;
+  readonly extras: JsonObject | undefined;
+}

@@ -1,0 +1,84 @@
+import type { ProviderFailure, RefusedAnswer } from "../dialect.ts";
+
+/** Longest text of a provider that goes on to a caller, in characters. */
+const LONGEST_TEXT = 4096;
+/** Longest wait that a caller is told. */
+const LONGEST_WAIT_MS = 3_600_000;
+
+/**
+ * Says what a status that is no 200 means (https://platform.openai.com/docs/guides/error-codes). A request that the
+ * provider finds wrong would be wrong elsewhere too, and its words go to the caller. All else is between the provider and
+ * the operator (an account out of money, a refused credential, a model that is not there): another target is tried and the
+ * words stay here, for they may quote the operator's credential.
+ */
+export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): ProviderFailure {
+  const said = findStatement(body);
+  if (status === 429) {
+    if (said?.code === "insufficient_quota" || said?.type === "insufficient_quota") {
+      return { reason: "PROVIDER_FAILED", state: "the provider's quota is used up", elsewhere: true };
+    }
+    const retryAfterMs = readRetryAfter(headers, nowMs);
+    return {
+      reason: "PROVIDER_RATE_LIMITED",
+      state: "the provider's rate limit is reached",
+      elsewhere: true,
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    };
+  }
+  if (status === 408) return { reason: "PROVIDER_TIMEOUT", state: "the provider timed out", elsewhere: true };
+  if (status === 401 || status === 403) {
+    return { reason: "PROVIDER_FAILED", state: "the provider refuses this router's credential", elsewhere: true };
+  }
+  if (status === 404) return { reason: "PROVIDER_FAILED", state: "the provider lacks the model", elsewhere: true };
+  if (status >= 400 && status < 500) {
+    return {
+      reason: "PROVIDER_REFUSED",
+      state: said?.message ?? `the provider refuses the request with status ${status}`,
+      elsewhere: false,
+      ...(said && { said }),
+    };
+  }
+  return { reason: "PROVIDER_FAILED", state: `the provider answered with status ${status}`, elsewhere: true };
+}
+
+/** Says what an error object within an answer of status 200 means, in one piece or as an event of a stream. */
+export function toStatedFailure(error: unknown): ProviderFailure {
+  const { code, type } = toStatement(error);
+  if (code === "rate_limit_exceeded" || type === "rate_limit_error") {
+    return { reason: "PROVIDER_RATE_LIMITED", state: "the provider's rate limit is reached", elsewhere: true };
+  }
+  return { reason: "PROVIDER_FAILED", state: "the provider reported an error", elsewhere: true };
+}
+
+function findStatement(body: Buffer): ProviderFailure["said"] {
+  // The body comes from the provider: it may be anything, at any length that was read.
+  try {
+    const { error } = JSON.parse(body.toString("utf8")) as { error?: unknown };
+    return error === undefined || error === null ? undefined : toStatement(error);
+  } catch {
+    return undefined;
+  }
+}
+
+function toStatement(error: unknown): NonNullable<ProviderFailure["said"]> {
+  if (typeof error !== "object" || error === null) return { message: toText(error), type: "", code: "", param: "" };
+  const { message, type, code, param } = error as Record<string, unknown>;
+  return { message: toText(message), type: toText(type), code: toText(code), param: toText(param) };
+}
+
+function toText(value: unknown): string {
+  return typeof value === "string" || typeof value === "number" ? String(value).slice(0, LONGEST_TEXT) : "";
+}
+
+/** Reads `retry-after-ms`, or `retry-after` as seconds or as a date (RFC 9110, section 10.2.3). */
+function readRetryAfter(headers: RefusedAnswer["headers"], nowMs: number): number | undefined {
+  const milliseconds = toWait(Number(headers["retry-after-ms"]));
+  if (headers["retry-after-ms"] !== undefined && milliseconds !== undefined) return milliseconds;
+  const given = headers["retry-after"];
+  if (typeof given !== "string") return undefined;
+  return /^\d{1,9}(\.\d{1,9})?$/.test(given) ? toWait(Number(given) * 1000) : toWait(Date.parse(given) - nowMs);
+}
+
+function toWait(milliseconds: number): number | undefined {
+  return Number.isFinite(milliseconds) ? Math.min(Math.max(0, Math.ceil(milliseconds)), LONGEST_WAIT_MS) : undefined;
+}

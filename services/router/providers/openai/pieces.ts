@@ -1,0 +1,155 @@
+import { create, type JsonObject } from "@bufbuild/protobuf";
+import { type Block, BlockSchema } from "../../../../gen/weir/router/v1/chat_pb.ts";
+import {
+  BlockDeltaSchema,
+  BlockStartedSchema,
+  BlockStoppedSchema,
+  CandidateStoppedSchema,
+  type StreamResponse,
+} from "../../../../gen/weir/router/v1/chat_service_pb.ts";
+import type { PieceReader } from "../dialect.ts";
+import { toExtras, toList, toObject, toStopReason, toText } from "./codec.ts";
+
+type Piece = StreamResponse["piece"];
+type Kind = "text" | "reasoning" | "refusal";
+
+/** A candidate while it is streamed. */
+interface OpenCandidate {
+  readonly index: number;
+  nextBlock: number;
+  /** The block of text, reasoning or refusal that grows; one at a time. */
+  growing: { readonly kind: Kind; readonly block: number } | undefined;
+  /** Blocks of tool uses by the provider's index; they grow until the candidate ends. */
+  readonly tools: Map<number, number>;
+  isStopped: boolean;
+}
+
+/** Most candidates and tool uses of one answer that are followed. */
+const MOST = 1024;
+
+/**
+ * Makes typed pieces of the events of a streamed chat. OpenAI's chunks have no blocks, so a block begins where another kind of
+ * content does, and ends where the next begins or the candidate ends.
+ */
+export class OpenAiPieceReader implements PieceReader {
+  readonly #candidates = new Map<number, OpenCandidate>();
+  providerModel = "";
+  extras: JsonObject | undefined;
+
+  read(bytes: Buffer): Piece[] {
+    const pieces: Piece[] = [];
+    // What a stream reader lets through are whole events with their data on one line.
+    for (const line of bytes.toString("utf8").split("\n")) {
+      if (!line.startsWith("data:")) continue;
+      const data = line.slice(5).trim();
+      if (data !== "" && data !== "[DONE]") this.#readEvent(toObject(JSON.parse(data)), pieces);
+    }
+    return pieces;
+  }
+
+  end(): Piece[] {
+    const pieces: Piece[] = [];
+    for (const candidate of this.#candidates.values()) {
+      if (!candidate.isStopped) this.#stop(candidate, "", pieces);
+    }
+    return pieces;
+  }
+
+  #readEvent(event: Record<string, unknown>, pieces: Piece[]): void {
+    const { choices, model, usage: _usage, object: _object, ...rest } = event;
+    if (this.providerModel === "") this.providerModel = toText(model);
+    const { extras } = toExtras(rest);
+    if (extras !== undefined) this.extras = { ...this.extras, ...extras };
+    for (const choice of toList(choices)) this.#readChoice(toObject(choice), pieces);
+  }
+
+  #readChoice({ index, delta, finish_reason }: Record<string, unknown>, pieces: Piece[]): void {
+    const candidate = this.#find(typeof index === "number" ? index : 0);
+    if (candidate === undefined || candidate.isStopped) return;
+    const { content, refusal, reasoning_content, reasoning, tool_calls } = toObject(delta);
+    this.#grow(candidate, "reasoning", toText(reasoning_content) || toText(reasoning), pieces);
+    this.#grow(candidate, "text", toText(content), pieces);
+    this.#grow(candidate, "refusal", toText(refusal), pieces);
+    for (const [at, call] of toList(tool_calls).entries()) this.#growTool(candidate, toObject(call), at, pieces);
+    if (typeof finish_reason === "string") this.#stop(candidate, finish_reason, pieces);
+  }
+
+  #find(index: number): OpenCandidate | undefined {
+    let candidate = this.#candidates.get(index);
+    if (
+      candidate === undefined &&
+      this.#candidates.size < MOST &&
+      Number.isInteger(index) &&
+      index >= 0 &&
+      index < MOST
+    ) {
+      candidate = { index, nextBlock: 0, growing: undefined, tools: new Map(), isStopped: false };
+      this.#candidates.set(index, candidate);
+    }
+    return candidate;
+  }
+
+  #grow(candidate: OpenCandidate, kind: Kind, text: string, pieces: Piece[]): void {
+    if (text === "") return;
+    if (candidate.growing?.kind !== kind) {
+      this.#endGrowing(candidate, pieces);
+      const block = this.#begin(candidate, create(BlockSchema, { content: { case: kind, value: {} } }), pieces);
+      candidate.growing = { kind, block };
+    }
+    this.#delta(candidate, candidate.growing.block, { case: "text", value: text }, pieces);
+  }
+
+  #growTool(candidate: OpenCandidate, call: Record<string, unknown>, at: number, pieces: Piece[]): void {
+    const number = typeof call.index === "number" ? call.index : at;
+    const { name, arguments: input } = toObject(call.function);
+    let block = candidate.tools.get(number);
+    if (block === undefined) {
+      if (candidate.tools.size >= MOST) return;
+      this.#endGrowing(candidate, pieces);
+      const value = { id: toText(call.id), name: toText(name) };
+      block = this.#begin(candidate, create(BlockSchema, { content: { case: "toolUse", value } }), pieces);
+      candidate.tools.set(number, block);
+    }
+    const text = toText(input);
+    if (text !== "") this.#delta(candidate, block, { case: "inputJson", value: text }, pieces);
+  }
+
+  #begin(candidate: OpenCandidate, block: Block, pieces: Piece[]): number {
+    const index = candidate.nextBlock;
+    candidate.nextBlock += 1;
+    const value = create(BlockStartedSchema, { candidate: candidate.index, index, block });
+    pieces.push({ case: "blockStarted", value });
+    return index;
+  }
+
+  #delta(
+    { index: candidate }: OpenCandidate,
+    index: number,
+    delta: { readonly case: "text" | "inputJson"; readonly value: string },
+    pieces: Piece[],
+  ): void {
+    pieces.push({ case: "blockDelta", value: create(BlockDeltaSchema, { candidate, index, delta }) });
+  }
+
+  #endGrowing(candidate: OpenCandidate, pieces: Piece[]): void {
+    if (candidate.growing === undefined) return;
+    this.#endBlock(candidate, candidate.growing.block, pieces);
+    candidate.growing = undefined;
+  }
+
+  #endBlock({ index: candidate }: OpenCandidate, index: number, pieces: Piece[]): void {
+    pieces.push({ case: "blockStopped", value: create(BlockStoppedSchema, { candidate, index }) });
+  }
+
+  #stop(candidate: OpenCandidate, reason: string, pieces: Piece[]): void {
+    this.#endGrowing(candidate, pieces);
+    for (const block of candidate.tools.values()) this.#endBlock(candidate, block, pieces);
+    candidate.isStopped = true;
+    const value = create(CandidateStoppedSchema, {
+      candidate: candidate.index,
+      stopReason: toStopReason(reason),
+      providerStopReason: reason,
+    });
+    pieces.push({ case: "candidateStopped", value });
+  }
+}

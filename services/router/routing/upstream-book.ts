@@ -1,0 +1,29 @@
+import type { Snapshot } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { Upstreams } from "./upstreams.ts";
+
+/**
+ * The upstreams of the snapshots that chats run under: made once for each, with the credentials of that time. A chat that
+ * pinned a snapshot finds its upstreams again after a newer one was applied.
+ */
+export class UpstreamBook {
+  readonly #readSecrets: () => ReadonlyMap<string, string>;
+  readonly #bySnapshot = new WeakMap<Snapshot, Upstreams>();
+
+  /** `readSecrets` reads the credentials, by name. */
+  constructor(readSecrets: () => ReadonlyMap<string, string>) {
+    this.#readSecrets = readSecrets;
+  }
+
+  /** The upstreams of a snapshot. */
+  get(snapshot: Snapshot): Upstreams {
+    return this.#bySnapshot.get(snapshot) ?? this.renew(snapshot);
+  }
+
+  /** Reads the credentials anew and makes the upstreams of a snapshot with them. Do it when one is applied. */
+  renew(snapshot: Snapshot): Upstreams {
+    const secrets = this.#readSecrets();
+    const upstreams = new Upstreams(snapshot, (credential) => secrets.get(credential));
+    this.#bySnapshot.set(snapshot, upstreams);
+    return upstreams;
+  }
+}

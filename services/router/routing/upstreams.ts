@@ -1,0 +1,127 @@
+import { isIP } from "node:net";
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import type { Snapshot, SnapshotProvider, SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import type { Reason } from "../../shared/errors/reason.ts";
+import type { Dialect } from "../providers/dialect.ts";
+import { findDialect } from "../providers/registry.ts";
+
+/** A provider as this router reaches it, with all that its calls have in common made once for each snapshot. */
+export interface Upstream {
+  readonly provider: SnapshotProvider;
+  readonly dialect: Dialect;
+  /** Scheme, host and port. The only place to which its credential goes. */
+  readonly origin: string;
+  /** Path of a chat. */
+  readonly chatPath: string;
+  /** Headers of each call, name and value by turns; the credential is among them. */
+  readonly headers: readonly string[];
+  /** The credential itself, for taking it out of what a provider says. Empty when it wants none. */
+  readonly secret: string;
+  readonly connectTimeoutMs: number;
+  readonly firstTokenTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly totalTimeoutMs: number;
+}
+
+/** Why a provider can't be used by this router. */
+export interface UnusableProvider {
+  readonly id: string;
+  readonly reason: Reason;
+  /** For an operator. */
+  readonly state: string;
+}
+
+/** The providers of a snapshot as this router reaches them. Never changes. */
+export class Upstreams {
+  readonly #usable = new Map<string, Upstream>();
+  /** Those that can't be used, for the log and the live state. */
+  readonly unusable: readonly UnusableProvider[];
+
+  /** `findSecret` finds a credential by its name. */
+  constructor(snapshot: Snapshot, findSecret: (credential: string) => string | undefined) {
+    const unusable: UnusableProvider[] = [];
+    for (const provider of snapshot.providers) {
+      const upstream = createUpstream(provider, findSecret);
+      if ("state" in upstream) unusable.push(upstream);
+      else this.#usable.set(provider.id, upstream);
+    }
+    this.unusable = unusable;
+  }
+
+  /** The upstream of a target that was not rejected. */
+  get(target: SnapshotTarget): Upstream {
+    const upstream = this.#usable.get(target.provider);
+    if (upstream === undefined) throw new Error(`Cannot reach provider "${target.provider}": it was rejected`);
+    return upstream;
+  }
+
+  /** Why a target can't be used here; undefined when it can. To be handed to the decision as it stands. */
+  readonly findRejection = (target: SnapshotTarget): Reason | undefined => {
+    if (this.#usable.has(target.provider)) return undefined;
+    return this.unusable.find(({ id }) => id === target.provider)?.reason ?? "NO_TARGET";
+  };
+
+  /** All that can be used. */
+  list(): Upstream[] {
+    return [...this.#usable.values()];
+  }
+}
+
+function createUpstream(
+  provider: SnapshotProvider,
+  findSecret: (credential: string) => string | undefined,
+): Upstream | UnusableProvider {
+  const { id } = provider;
+  const dialect = findDialect(provider.dialect);
+  if (dialect === undefined) return { id, reason: "NOT_SERVED", state: "this router does not speak its dialect" };
+  const base = URL.parse(provider.baseUrl);
+  if (base === null || !isAllowed(base)) {
+    return { id, reason: "SETTING_INVALID", state: "its base URL must be https, or http on a loopback address" };
+  }
+  let secret = "";
+  if (provider.credential !== "") {
+    const found = findSecret(provider.credential);
+    if (found === undefined) {
+      return {
+        id,
+        reason: "CREDENTIAL_MISSING",
+        state: `its credential "${provider.credential}" is not in this router`,
+      };
+    }
+    secret = found;
+  }
+  return {
+    provider,
+    dialect,
+    origin: base.origin,
+    chatPath: `${base.pathname.replace(/\/+$/, "")}${dialect.chatPath}`,
+    headers: [
+      "content-type",
+      "application/json",
+      "accept-encoding",
+      "identity",
+      "user-agent",
+      "weir",
+      ...(secret === "" ? [] : dialect.composeCredential(secret)),
+    ],
+    secret,
+    connectTimeoutMs: toMilliseconds(provider.connectTimeout, 5_000),
+    firstTokenTimeoutMs: toMilliseconds(provider.firstTokenTimeout, 60_000),
+    idleTimeoutMs: toMilliseconds(provider.idleTimeout, 60_000),
+    totalTimeoutMs: toMilliseconds(provider.totalTimeout, 600_000),
+  };
+}
+
+/** Checked by policy too; here it is the last door before a credential leaves. */
+function isAllowed({ protocol, hostname, username, password, search, hash }: URL): boolean {
+  if (username !== "" || password !== "" || search !== "" || hash !== "") return false;
+  if (protocol === "https:") return true;
+  const host = hostname.replace(/^\[|\]$/g, "");
+  const isLoopback = host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+  return protocol === "http:" && isLoopback;
+}
+
+function toMilliseconds(duration: Duration | undefined, otherwise: number): number {
+  if (duration === undefined) return otherwise;
+  return Number(duration.seconds) * 1000 + Math.ceil(duration.nanos / 1_000_000);
+}

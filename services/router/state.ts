@@ -1,0 +1,46 @@
+import type { PinnedPolicy } from "../shared/snapshot/hold.ts";
+import type { Upstreams } from "./routing/upstreams.ts";
+
+/** What the live state is made of. */
+export interface StateSources {
+  readonly region: string;
+  readonly router: string;
+  readonly boot: string;
+  readonly build: string;
+  readonly current: () => PinnedPolicy | undefined;
+  readonly findUpstreams: (pinned: PinnedPolicy) => Upstreams;
+  readonly countChats: () => number;
+  readonly countConnections: () => { readonly busy: number; readonly free: number };
+  readonly countBodyBytes: () => number;
+  readonly isPolicyConnected: () => boolean;
+  readonly isBusConnected: () => { readonly usage: boolean; readonly records: boolean };
+}
+
+/** The live state of a router, for operators, as JSON. No secret, caller or prompt is in it. */
+export function toState(sources: StateSources): object {
+  const pinned = sources.current();
+  const upstreams = pinned === undefined ? undefined : sources.findUpstreams(pinned);
+  return {
+    region: sources.region,
+    router: sources.router,
+    boot: sources.boot,
+    build: sources.build,
+    snapshot: pinned && {
+      version: String(pinned.snapshotVersion),
+      policyVersion: String(pinned.snapshot.policyVersion),
+      digest: Buffer.from(pinned.snapshotDigest).toString("hex"),
+      models: pinned.snapshot.models.length,
+      targets: pinned.snapshot.targets.length,
+    },
+    keyring: pinned && { version: String(pinned.keyringVersion), entries: pinned.keyring.size },
+    providers: upstreams && [
+      ...upstreams.list().map(({ provider }) => ({ id: provider.id, usable: true })),
+      ...upstreams.unusable.map(({ id, reason, state }) => ({ id, usable: false, reason, state })),
+    ],
+    policyConnected: sources.isPolicyConnected(),
+    busConnected: sources.isBusConnected(),
+    openChats: sources.countChats(),
+    providerConnections: sources.countConnections(),
+    bodyBytes: sources.countBodyBytes(),
+  };
+}

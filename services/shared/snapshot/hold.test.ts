@@ -1,0 +1,73 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { SnapshotHold } from "./hold.ts";
+import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleSnapshot } from "./samples.ts";
+
+const options = { trust: SAMPLE_TRUST, region: "eu" };
+
+describe("hold", () => {
+  it("there is nothing to run under until both a snapshot and a keyring have verified", () => {
+    const hold = new SnapshotHold(options);
+    const { note, content } = sampleSnapshot(1n);
+    hold.offerSnapshot(note, content);
+    expect(hold.current()).toBeUndefined();
+    const keyring = sampleKeyring(4n);
+    hold.offerKeyring(keyring.note, keyring.tree);
+    expect(hold.current()).toMatchObject({ snapshotVersion: 1n, keyringVersion: 4n });
+    expect(hold.current()?.keyring.find("abcdefghijkl")?.team).toBe("search");
+  });
+
+  it("in whatever order versions come, it holds the highest so far and never goes back", () => {
+    const snapshots = [1n, 2n, 3n, 4n].map((version) => sampleSnapshot(version));
+    const keyrings = [1n, 2n, 3n, 4n].map((version) => sampleKeyring(version));
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(3)), { maxLength: 20 }), (offers) => {
+        const hold = new SnapshotHold(options);
+        const highest = { snapshot: 0n, keyring: 0n };
+        for (const [isSnapshot, index] of offers) {
+          const kind = isSnapshot ? "snapshot" : "keyring";
+          const version = BigInt(index + 1);
+          const { note, content } = snapshots[index]!;
+          const keyring = keyrings[index]!;
+          const { verdict } = isSnapshot
+            ? hold.offerSnapshot(note, content)
+            : hold.offerKeyring(keyring.note, keyring.tree);
+          const expected = version > highest[kind] ? "applied" : version === highest[kind] ? "unchanged" : "refused";
+          expect(verdict).toBe(expected);
+          if (version > highest[kind]) highest[kind] = version;
+          expect(hold.heldSnapshot()?.head.version ?? 0n).toBe(highest.snapshot);
+          expect(hold.heldKeyring()?.head.version ?? 0n).toBe(highest.keyring);
+        }
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("what was pinned stays as it was while another version is swapped in", () => {
+    const hold = new SnapshotHold(options);
+    const { note, content } = sampleSnapshot(1n);
+    hold.offerSnapshot(note, content);
+    const first = sampleKeyring(1n);
+    hold.offerKeyring(first.note, first.tree);
+    const pinned = hold.current()!;
+    const second = sampleKeyring(2n, [sampleKeyEntry("zzzzzzzzzzzz")]);
+    hold.offerKeyring(second.note, second.tree);
+    expect(pinned.keyringVersion).toBe(1n);
+    expect(pinned.keyring.find("abcdefghijkl")).toBeDefined();
+    expect(hold.current()?.keyring.find("abcdefghijkl")).toBeUndefined();
+  });
+
+  it("a listener hears of each swap and of nothing that was refused", () => {
+    const hold = new SnapshotHold(options);
+    const heard: string[] = [];
+    const stop = hold.onChange((kind) => heard.push(kind));
+    const { note, content } = sampleSnapshot(2n);
+    hold.offerSnapshot(note, content);
+    hold.offerSnapshot(note, content);
+    hold.offerSnapshot(note, content.slice(1));
+    stop();
+    const later = sampleSnapshot(3n);
+    hold.offerSnapshot(later.note, later.content);
+    expect(heard).toEqual(["snapshot"]);
+  });
+});
