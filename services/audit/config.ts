@@ -1,8 +1,9 @@
 import { tlsSettings } from "../shared/mesh/tls.ts";
-import { commonSettings, type Declarations } from "../shared/settings.ts";
+import { commonSettings, type Declarations, readSettings, type Settings } from "../shared/settings.ts";
+import type { Log } from "../shared/telemetry/log.ts";
 
-/** The settings of an audit service. */
-export const auditSettings = {
+/** The settings of an audit service, each documented once; the table in the README is printed from here. */
+export const DECLARATIONS = {
   ...commonSettings,
   ...tlsSettings,
   WEIR_LISTEN: {
@@ -36,3 +37,11 @@ export const auditSettings = {
     meaning: "Least time between two checkpoints: about the longest that a record waits for its proof.",
   },
 } as const satisfies Declarations;
+
+/** What an audit service runs with. */
+export type Config = Settings<typeof DECLARATIONS>;
+
+/** Reads the settings from the environment; throws SETTING_INVALID with all that is wrong. */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>, log?: Log): Config {
+  return readSettings(environment, DECLARATIONS, log === undefined ? {} : { log });
+}

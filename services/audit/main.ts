@@ -9,17 +9,16 @@ import { createOperationsHandler } from "../shared/mesh/operations.ts";
 import { startMeshServer } from "../shared/mesh/server.ts";
 import { readTls } from "../shared/mesh/tls.ts";
 import { runService } from "../shared/process.ts";
-import { readSettings } from "../shared/settings.ts";
 import { createMetrics } from "../shared/telemetry/metrics.ts";
 import { createAuditService } from "./audit-service.ts";
-import { auditSettings } from "./config.ts";
+import { readConfig } from "./config.ts";
 import { createIntakeService } from "./intake-service.ts";
 import { readLogKeys } from "./log/keys.ts";
 import { keepRecords } from "./record.ts";
 import { migrateStore } from "./store/migrate-store.ts";
 
 runService("audit", async ({ environment, log, signal }) => {
-  const settings = readSettings(environment, auditSettings, { log });
+  const settings = readConfig(environment, log);
   const retired = settings.WEIR_RETIRED_KEYS;
   const { signer, identity } = readLogKeys({
     origin: settings.WEIR_ORIGIN,

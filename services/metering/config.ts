@@ -11,7 +11,7 @@ export const DECLARATIONS = {
     meaning: "Where it serves its RPCs, health, readiness and metrics.",
   },
   WEIR_DATABASE_URL: {
-    kind: "url",
+    kind: "secret",
     meaning: "Its own PostgreSQL database, with the role that owns it: postgres://user:password@host:port/database.",
   },
   WEIR_DATABASE_CONNECTIONS: {
@@ -23,7 +23,7 @@ export const DECLARATIONS = {
     meaning: "Most connections to the database; one for each region's intake, the rest for questions.",
   },
   WEIR_NATS_URL: {
-    kind: "url",
+    kind: "secret",
     meaning: "The hub's NATS server, with the user of the account MESH: nats://user:password@host:port.",
   },
   WEIR_REGIONS: {

@@ -65,9 +65,7 @@ async function start({ environment, log, signal }: ServiceContext): Promise<Stop
 
   return {
     async stop() {
-      health.drain();
-      await working;
-      await server.drain(config.WEIR_DRAIN_TIMEOUT);
+      await Promise.all([server.drain(config.WEIR_DRAIN_TIMEOUT), working]);
       watching.abort();
       await bus.close();
       await pool.end();

@@ -129,14 +129,13 @@ describe("a wrong content type", () => {
 
 describe("broken HTTP", () => {
   const head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+  const authorised = () => `${head}authorization: Bearer ${mesh.key}\r\n`;
 
   it.each([
     ["both a length and chunks", `${head}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`],
     ["two lengths", `${head}content-length: 5\r\ncontent-length: 6\r\n\r\nhello`],
     ["a length that is no number", `${head}content-length: five\r\n\r\nhello`],
     ["a negative length", `${head}content-length: -1\r\n\r\n`],
-    ["an unknown transfer encoding", `${head}transfer-encoding: xchunked\r\n\r\n0\r\n\r\n`],
-    ["a chunk that is too large to count", `${head}transfer-encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n`],
     ["NUL in a header", `${head}x-a: a\0b\r\n\r\n`],
     ["no host", "POST /v1/chat/completions HTTP/1.1\r\n\r\n"],
     ["a method that is none", "FETCH / HTTP/1.1\r\nhost: x\r\n\r\n"],
@@ -147,6 +146,18 @@ describe("broken HTTP", () => {
 
     expect(answer.status).toBe(400);
     expect(answer.text).toMatch(/"error":\{"message":/);
+  });
+
+  it.each([
+    ["an unknown transfer encoding", "transfer-encoding: xchunked\r\n\r\n0\r\n\r\n"],
+    ["a chunk that is too large to count", "transfer-encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n"],
+    ["a chunk whose length is no number", "transfer-encoding: chunked\r\n\r\nfive\r\nhello\r\n0\r\n\r\n"],
+  ])("in the body, with %s, is 400 for who has a key and 401 for who has none", async (_, rest) => {
+    const [known, unknown] = [await sendRaw(url, authorised() + rest), await sendRaw(url, head + rest)];
+
+    expect([known.status, unknown.status]).toEqual([400, 401]);
+    expect(known.text).toMatch(/"error":\{"message":/);
+    expect(unknown.text).toMatch(/"error":\{"message":/);
   });
 
   it("after a good request is answered after it", async () => {
@@ -200,6 +211,28 @@ describe("a flood of headers", () => {
     session.destroy();
 
     expect(headers?.[":status"]).not.toBe(200);
+  });
+});
+
+describe("a flood of streams", () => {
+  // CVE-2023-44487: streams that are reset as soon as they are opened.
+  it("that are reset at once ends the connection and nothing else", async () => {
+    const session = http2.connect(url);
+    session.on("error", () => undefined);
+    const ended = new Promise((resolve) => session.once("close", resolve));
+    const flood = () => {
+      for (let index = 0; index < 500 && !session.destroyed && !session.closed; index += 1) {
+        const stream = session.request({ ":path": "/v1/models" });
+        stream.on("error", () => undefined);
+        stream.close(http2.constants.NGHTTP2_CANCEL);
+      }
+      if (!session.destroyed) setImmediate(flood);
+    };
+    flood();
+
+    await ended;
+
+    expect((await chat()).status).toBe(200);
   });
 });
 

@@ -84,14 +84,15 @@ describe("a log whose database was changed", () => {
     const size = (await readLog(mesh, "eu")).length;
     await query(database, `delete from record where log_index >= ${size - 2}`);
     await query(database, `update log_state set sequenced = ${size - 2}, integrated = ${size - 2}`);
-    await mesh.processes["audit-eu"].stop();
-    const restarting = mesh.processes["audit-eu"].restart().catch(() => {});
+    // It never gets ready, so nobody waits for that; the mesh's end ends it.
+    void mesh.processes["audit-eu"].restart().catch(() => {});
 
     const readiness = await waitFor(
-      async () => (await fetch(`http://${mesh.addresses.audit.eu}/readyz`)).json() as Promise<{ reason: string }>,
-      ({ reason }) => reason !== "starting",
+      async () =>
+        (await fetch(`http://${mesh.addresses.audit.eu}/readyz`)).json() as Promise<{ ready: boolean; reason: string }>,
+      ({ reason }) => reason.includes("Cannot trust stored log"),
     );
-    expect(readiness).toMatchObject({ ready: false, reason: expect.stringContaining("Cannot trust stored log") });
+    expect(readiness.ready).toBe(false);
     const before = await query<{ count: bigint }>(database, "select count(*) from checkpoint");
     await chat();
     await chat();
@@ -101,7 +102,5 @@ describe("a log whose database was changed", () => {
     );
     expect(after[0]?.count).toBe(before[0]?.count);
     expect(after[0]?.records).toBe(BigInt(size - 2));
-    await mesh.processes["audit-eu"].kill("SIGKILL");
-    await restarting;
   });
 });

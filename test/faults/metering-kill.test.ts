@@ -50,11 +50,11 @@ afterEach(async () => {
   await Promise.all(runs.map((run) => run.ended));
 });
 
-const metering = (): ProcessOptions =>
+const metering = (instance = 0): ProcessOptions =>
   createServiceProcess({
-    name: "metering",
+    name: `metering-${instance}`,
     main: "services/metering/main.ts",
-    port,
+    port: port + instance,
     settings: {
       WEIR_DATABASE_URL: postgres.url("metering"),
       WEIR_NATS_URL: nats.url("metering"),
@@ -62,8 +62,9 @@ const metering = (): ProcessOptions =>
     },
   });
 
-async function startMetering(): Promise<ChildRun> {
-  const options = metering();
+/** Starts an instance and waits until it is ready; `instance` is 0 or 1. */
+async function startMetering(instance = 0): Promise<ChildRun> {
+  const options = metering(instance);
   const run = await ChildRun.start(options, join(folder, "logs"));
   runs.push(run);
   await until(() => options.ready(AbortSignal.timeout(5_000)), Boolean);
@@ -268,6 +269,32 @@ describe("a part is killed while usages come", () => {
 });
 
 describe("metering", () => {
+  it("may run as two instances that start at once on an empty bus, and one may be killed: they share the work", async () => {
+    const [, second] = await Promise.all([startMetering(0), startMetering(1)]);
+    const posted = async (instance: number): Promise<number> => {
+      const page = await (await fetch(`http://${HOST}:${port + instance}/metrics`)).text();
+      return Number(/^weir_metering_events_total\{result="posted"\} (\d+)$/m.exec(page)?.[1]);
+    };
+    const producers: Producer[] = [];
+    while (Math.min(await posted(0), await posted(1)) === 0) {
+      const producer = new Producer(`two-${producers.length}`, 20);
+      producers.push(producer);
+      await producer.sendAll();
+    }
+
+    const killed = new Producer("two-killed", 300);
+    producers.push(killed);
+    const sending = killed.sendAll();
+    await until(
+      () => killed.inLedger(),
+      ({ usages }) => (usages ?? 0n) > 0n,
+    );
+    second.signal("SIGKILL");
+    await sending;
+
+    for (const producer of producers) await producer.expectExactlyOnce();
+  });
+
   it("starts before its database and its bus, says that it is not ready, and works when they are up", async () => {
     await Promise.all([postgres.kill(), nats.hub.kill()]);
     const run = await ChildRun.start(metering(), join(folder, "logs"));

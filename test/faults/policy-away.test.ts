@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fromConnectError } from "../../services/shared/errors/wire.ts";
 import { type Mesh, startMesh } from "../mesh.ts";
 import { askRouter, changePolicy, publishPolicy, readStatus, revokeKey } from "../policies.ts";
-import { readLog, waitFor } from "../records.ts";
+import { type ReadRecord, readLog, waitFor } from "../records.ts";
 
 let mesh: Mesh;
 
@@ -89,7 +89,13 @@ describe("while PostgreSQL is down", () => {
 
 describe("while the bus and audit are down", () => {
   it("a change waits in the outbox and is on record once, in order, when they are back", async () => {
-    const count = (await readLog(mesh, "control")).length;
+    const changes = (all: readonly ReadRecord[]) =>
+      all.filter(({ record }) => record.act.case === "policyChange").length;
+    const published = (await readStatus(mesh)).latest[0]?.policyVersion;
+    const count = await waitFor(
+      () => readLog(mesh, "control"),
+      (all) => BigInt(changes(all)) === published,
+    ).then((all) => all.length);
     await mesh.processes["nats-hub"].kill();
     await mesh.processes["audit-control"].kill();
     const first = await publishPolicy(mesh, changePolicy(mesh), "one");

@@ -100,7 +100,13 @@ class NatsBus implements Bus {
       try {
         const connection = await this.#open();
         if (signal.aborted) return await connection.close();
-        checkServer(connection);
+        try {
+          checkServer(connection);
+        } catch (error) {
+          // It may be replaced by a newer one.
+          await connection.close();
+          throw error;
+        }
         this.#connection = connection;
         this.#reported = false;
         this.#setConnected(true);

@@ -67,18 +67,19 @@ export function createDrainInterceptor(health: Health): Interceptor {
 }
 
 async function* untilDrained<T>(messages: AsyncIterable<T>, draining: AbortSignal): AsyncGenerator<T> {
-  const { promise: drained, resolve } = Promise.withResolvers<"drained">();
-  const onDrain = () => resolve("drained");
-  if (draining.aborted) onDrain();
-  draining.addEventListener("abort", onDrain, { once: true });
   const iterator = messages[Symbol.asyncIterator]();
+  let interrupt = () => {};
+  const onDrain = () => interrupt();
+  draining.addEventListener("abort", onDrain);
+  // No `Promise.race` with one promise of the drain: it would keep a reaction for each message of a watch of months.
+  const next = () =>
+    new Promise<IteratorResult<T>>((resolve, reject) => {
+      interrupt = () => reject(new WeirError("DRAINING", "Cannot go on watching: the instance is draining"));
+      if (draining.aborted) interrupt();
+      iterator.next().then(resolve, reject);
+    });
   try {
-    while (true) {
-      const result = await Promise.race([iterator.next(), drained]);
-      if (result === "drained") throw new WeirError("DRAINING", "Cannot go on watching: the instance is draining");
-      if (result.done) return;
-      yield result.value;
-    }
+    for (let result = await next(); !result.done; result = await next()) yield result.value;
   } finally {
     draining.removeEventListener("abort", onDrain);
     // Not awaited: an iterator that waits for its next value ends only after that.

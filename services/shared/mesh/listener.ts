@@ -254,19 +254,26 @@ function refuse(response: http.ServerResponse, errorCode: string): void {
     .end(body);
 }
 
-function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
-  const answering = (socket as { _httpMessage?: http.ServerResponse | null })._httpMessage;
-  if (error.code !== "ECONNRESET" && answering?.req.complete && !answering.writableEnded) {
-    // A whole request came before the broken one (pipelining): its answer goes first, or it would be taken for this.
-    answering.once("finish", () => answerBrokenRequest(error, socket));
+function answerBrokenRequest(error: NodeJS.ErrnoException, stream: Duplex): void {
+  const socket = stream as net.Socket & { readonly _httpMessage?: http.ServerResponse | null };
+  const answering = socket._httpMessage;
+  if (error.code === "ECONNRESET") {
+    socket.destroy();
     return;
   }
-  if (error.code === "ECONNRESET" || !socket.writable || (answering?.headersSent && !answering.writableEnded)) {
+  if (answering && (answering.writableEnded || answering.req.complete)) {
+    // The answer on its way goes first: to a whole request before the broken one (pipelining), or to the head of this
+    // one, if that was enough to refuse it.
+    const isAnswered = !answering.req.complete;
+    answering.once("finish", () => (isAnswered ? socket.destroySoon() : answerBrokenRequest(error, socket)));
+    return;
+  }
+  if (!socket.writable || answering?.headersSent) {
     // A second answer in the middle of the first would be taken for part of it.
-    socket.destroy();
+    socket.destroySoon();
     return;
   }
   const [status, phrase, body] = describeBroken(error.code);
   const head = `HTTP/1.1 ${status} ${phrase}\r\nconnection: close\r\ncontent-type: application/json\r\n`;
-  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, () => socket.destroy());
+  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, () => socket.destroySoon());
 }

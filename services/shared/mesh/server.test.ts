@@ -300,6 +300,21 @@ describe("bad input", () => {
     expect(answer).toMatch(/^HTTP\/1.1 200 .*HTTP\/1.1 400 /s);
   });
 
+  it("lets the answer to a request's head arrive when its body turns out broken", async () => {
+    await start({
+      first(_, response) {
+        response.writeHead(401, { connection: "close" }).end("no key");
+        return true;
+      },
+    });
+    const socket = net.connect(server.address.port, "127.0.0.1");
+    socket.write("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n");
+
+    const answer = Buffer.concat(await socket.toArray()).toString();
+
+    expect(answer).toMatch(/^HTTP\/1.1 401 .*no key/s);
+  });
+
   it("answers slow headers with 408", async () => {
     await start({ limits: { headersTimeoutMs: 200 } });
     const socket = net.connect(server.address.port, "127.0.0.1");

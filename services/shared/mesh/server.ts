@@ -12,6 +12,7 @@ import { createHealthService } from "./health-service.ts";
 import { createDrainInterceptor, createErrorInterceptor } from "./interceptors.ts";
 import { type ListenerLimits, listen } from "./listener.ts";
 import { answerJson, type PlainHandler } from "./operations.ts";
+import { checkPermissions } from "./permission.ts";
 import { routeReflection } from "./reflection-service.ts";
 import { checkListen, type Tls } from "./tls.ts";
 import { createValidation } from "./validate.ts";
@@ -71,6 +72,7 @@ const FAREWELL_MS = 250;
 export async function startMeshServer(options: MeshServerOptions): Promise<MeshServer> {
   const { health, log, clients = "certified", clock = systemClock } = options;
   checkListen(options.listen, options.tls, clients);
+  checkPermissions(options.services);
   const shutdown = new AbortController();
   const connect = createConnectHandler({
     routes(router) {

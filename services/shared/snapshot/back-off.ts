@@ -1,12 +1,12 @@
 import { randomInt } from "node:crypto";
 
 /** Longest pause between two tries. */
-export const BACK_OFF_LIMIT_MS = 30_000;
+export const BACK_OFF_LIMIT_MS = 10_000;
 const FIRST_MS = 200;
 
 /**
  * How long to wait before the next try, after `failures` in a row (from 1): anything from 0 to 200 ms × 2^failures, at most
- * 30 s. Full jitter keeps a hundred routers that lost the same server from coming back all at once
+ * 10 s. Full jitter keeps a hundred routers that lost the same server from coming back all at once
  * (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
  */
 export function backOffMs(failures: number): number {

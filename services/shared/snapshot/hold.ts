@@ -47,6 +47,8 @@ export interface HoldOptions {
   readonly trust: readonly NoteVerifier[];
   /** Id of the region. */
   readonly region: string;
+  /** Whether a snapshot has crashed this process too often. Default: none has. */
+  readonly isBarred?: (head: SnapshotHead) => boolean;
 }
 
 /**
@@ -84,6 +86,9 @@ export class SnapshotHold {
     const verified = verifySnapshot(note, content, this.#context(this.#snapshot));
     if (verified.verdict !== "verified") return verified;
     const { head, snapshot } = verified;
+    if (this.#options.isBarred?.(head)) {
+      return { verdict: "refused", stage: "CRASHED", reasons: ["it has crashed this process before"], head };
+    }
     let tables: DecisionTables;
     try {
       tables = indexSnapshot(snapshot);

@@ -3,6 +3,8 @@ import { SnapshotPhase, SnapshotService } from "../../../gen/weir/policy/v1/snap
 import { type Clock, systemClock } from "../clock.ts";
 import type { NoteVerifier } from "../note/note.ts";
 import type { Log } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { CrashGuard } from "./crash-guard.ts";
 import { SnapshotDisk } from "./disk.ts";
 import type { HeadKind } from "./head.ts";
 import { type PinnedPolicy, SnapshotHold } from "./hold.ts";
@@ -21,6 +23,8 @@ export interface KeepSnapshotsOptions {
   readonly log: Log;
   /** Default the machine's. */
   readonly clock?: Clock;
+  /** Counts refusals by kind, when given. */
+  readonly metrics?: Pick<Metrics, "weir_router_snapshot_refusals_total">;
   /** Called when the watch of policy stands, and when it is lost. */
   readonly onConnected?: (connected: boolean) => void;
 }
@@ -47,12 +51,15 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
   const { signal } = stopping;
   const client: Client<typeof SnapshotService> = createClient(SnapshotService, options.transport);
   const reporter = new SnapshotReporter({ client, name, clock, log, signal });
-  const hold = new SnapshotHold({ trust, region: name.region });
+  const guard = new CrashGuard({ directory: options.directory, clock, log });
+  const hold = new SnapshotHold({ trust, region: name.region, isBarred: (head) => guard.isBarred(head) });
   const ready = Promise.withResolvers<void>();
+  const countRefusal = (kind: HeadKind) => options.metrics?.weir_router_snapshot_refusals_total.inc({ kind });
   const disk = new SnapshotDisk({
     directory: options.directory,
     log,
-    onRefused: (kind, refusal) =>
+    onRefused: (kind, refusal) => {
+      countRefusal(kind);
       reporter.report({
         kind,
         version: refusal.head?.version ?? 0n,
@@ -60,10 +67,13 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
         phase: SnapshotPhase.REFUSED,
         reasons: refusal.reasons.map((reason) => `${refusal.stage}: on disk: ${reason}`),
         runningVersion: versionOf(kind, hold),
-      }),
+      });
+    },
   });
   hold.onChange((kind) => {
     if (hold.current() !== undefined) ready.resolve();
+    const head = hold.heldSnapshot()?.head;
+    if (kind === "snapshot" && head !== undefined) guard.watch(head);
     void disk.save(kind, hold);
   });
 
@@ -78,6 +88,7 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
     clock,
     log,
     signal,
+    onRefused: countRefusal,
     ...(options.onConnected === undefined ? {} : { onConnected: options.onConnected }),
   });
   return {
@@ -88,6 +99,7 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
       stopping.abort();
       await Promise.all([loaded, watched]);
       await disk.flush();
+      guard.close();
     },
   };
 }

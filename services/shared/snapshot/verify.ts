@@ -24,6 +24,7 @@ export type RefusalStage =
   | "CONSTRAINT"
   | "REFERENCE"
   | "RESIDENCY"
+  | "CRASHED"
   | "TABLES";
 
 /** Why it was refused. What ran before stays. */

@@ -29,6 +29,8 @@ export interface WatchOptions {
   readonly log: Log;
   /** Ends the watch. */
   readonly signal: AbortSignal;
+  /** Called for each snapshot or keyring that was refused. */
+  readonly onRefused?: (kind: HeadKind) => void;
   /** Called when a watch stands (something came) and when it is lost. For metrics and status. */
   readonly onConnected?: (connected: boolean) => void;
 }
@@ -175,6 +177,7 @@ class Watch {
         runningVersion,
       });
     if (verdict.verdict === "refused") {
+      this.#options.onRefused?.(kind);
       log.error(
         { kind, stage: verdict.stage, reasons: verdict.reasons },
         "Refused what policy sent; what is held stays",

@@ -1,0 +1,80 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ManualClock } from "../clock.ts";
+import { createLog } from "../telemetry/log.ts";
+import { CrashGuard, TRIAL_MS } from "./crash-guard.ts";
+import type { SnapshotHead } from "./head.ts";
+import { SnapshotHold } from "./hold.ts";
+import { SAMPLE_TRUST, sampleSnapshot } from "./samples.ts";
+
+const log = createLog({ service: "test", level: "silent" });
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "weir-guard-"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const head = (version: bigint): SnapshotHead => ({
+  kind: "snapshot",
+  region: "eu",
+  version,
+  digest: new Uint8Array(32).fill(Number(version)),
+  features: [],
+  issuedAt: new Date(0),
+});
+
+/** One life: runs a snapshot for a while and then goes on or meets an exception that nobody catches. */
+function live(version: bigint, end: "orderly" | "crash", forMs = 1_000): void {
+  const clock = new ManualClock();
+  const guard = new CrashGuard({ directory, clock, log });
+  const [onCrash] = process.listeners("uncaughtExceptionMonitor");
+  guard.watch(head(version));
+  clock.advance(forMs);
+  if (end === "crash") onCrash?.(new Error("crash"), "uncaughtException");
+  guard.close();
+}
+
+function isBarred(version: bigint): boolean {
+  const guard = new CrashGuard({ directory, clock: new ManualClock(), log });
+  guard.close();
+  return guard.isBarred(head(version));
+}
+
+describe("crash guard", () => {
+  it("a snapshot that crashed two lives in a row is barred, one crash may be chance, and others are not touched", () => {
+    live(5n, "crash");
+    expect(isBarred(5n)).toBe(false);
+    live(5n, "crash");
+    expect(isBarred(5n)).toBe(true);
+    expect(isBarred(4n)).toBe(false);
+    expect(isBarred(6n)).toBe(false);
+  });
+
+  it("an orderly end, and a crash long after the swap, say nothing about the snapshot", () => {
+    for (let count = 0; count < 3; count++) {
+      live(5n, "orderly");
+      live(5n, "crash", TRIAL_MS + 1);
+    }
+    expect(isBarred(5n)).toBe(false);
+    expect(existsSync(join(directory, "crashes.json"))).toBe(false);
+  });
+
+  it("a broken memory is none", () => {
+    for (const text of ["", "{}", "null", '{"version":5,"digest":1,"count":9}']) {
+      writeFileSync(join(directory, "crashes.json"), text);
+      expect(isBarred(5n)).toBe(false);
+    }
+  });
+
+  it("a barred snapshot is refused by the hold, and a newer one is taken", () => {
+    const hold = new SnapshotHold({ trust: SAMPLE_TRUST, region: "eu", isBarred: ({ version }) => version === 2n });
+    const [older, barred, newer] = [1n, 2n, 3n].map((version) => sampleSnapshot(version));
+    hold.offerSnapshot(older!.note, older!.content);
+    expect(hold.offerSnapshot(barred!.note, barred!.content)).toMatchObject({ verdict: "refused", stage: "CRASHED" });
+    expect(hold.heldSnapshot()?.head.version).toBe(1n);
+    expect(hold.offerSnapshot(newer!.note, newer!.content).verdict).toBe("applied");
+  });
+});

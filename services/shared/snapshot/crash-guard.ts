@@ -1,0 +1,99 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "../clock.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { SnapshotHead } from "./head.ts";
+
+/** A snapshot that a process has not survived for so long is on trial. */
+export const TRIAL_MS = 30_000;
+/** After so many crashes on trial it is no longer run. One may have been chance. */
+export const CRASHES_ALLOWED = 1;
+
+const FILE = "crashes.json";
+
+interface Crashes {
+  readonly version: string;
+  readonly digest: string;
+  readonly count: number;
+}
+
+/** What a guard needs. */
+export interface CrashGuardOptions {
+  /** Directory of the last good snapshots. */
+  readonly directory: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Remembers on disk which snapshot crashed this process, so that a start does not run into the same again: an older one is run
+ * until a newer one comes. A crash is an exception that nobody caught, soon after the swap; a process that was killed from outside,
+ * or that ran out of memory, says nothing about the snapshot. An operator takes the memory back by deleting the file.
+ */
+export class CrashGuard {
+  readonly #options: CrashGuardOptions;
+  readonly #crashes: Crashes | undefined;
+  readonly #onCrash = (): void => this.#noteCrash();
+  #trial: { readonly head: SnapshotHead; readonly sinceMs: number } | undefined;
+
+  /** Reads what is remembered. A file that cannot be read is none. */
+  constructor(options: CrashGuardOptions) {
+    this.#options = options;
+    this.#crashes = readCrashes(join(options.directory, FILE));
+    // Before those who end the process. An end with an error code is not enough: a port that is taken is no snapshot's fault.
+    process.prependListener("uncaughtExceptionMonitor", this.#onCrash);
+    process.prependListener("unhandledRejection", this.#onCrash);
+  }
+
+  /** Whether this snapshot has crashed the process too often. */
+  isBarred(head: SnapshotHead): boolean {
+    return this.#countOf(head) > CRASHES_ALLOWED;
+  }
+
+  /** Puts a snapshot that was just swapped in on trial. */
+  watch(head: SnapshotHead): void {
+    this.#trial = { head, sinceMs: this.#options.clock.monotonicMs() };
+  }
+
+  /** Ends the watch; an orderly end is no crash. */
+  close(): void {
+    this.#trial = undefined;
+    process.off("uncaughtExceptionMonitor", this.#onCrash);
+    process.off("unhandledRejection", this.#onCrash);
+  }
+
+  #countOf({ version, digest }: SnapshotHead): number {
+    const known = this.#crashes;
+    return known?.version === String(version) && known.digest === toHex(digest) ? known.count : 0;
+  }
+
+  #noteCrash(): void {
+    const trial = this.#trial;
+    const { clock, directory, log } = this.#options;
+    this.#trial = undefined;
+    if (trial === undefined || clock.monotonicMs() - trial.sinceMs > TRIAL_MS) return;
+    const { version, digest } = trial.head;
+    const crashes: Crashes = { version: String(version), digest: toHex(digest), count: this.#countOf(trial.head) + 1 };
+    try {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      writeFileSync(join(directory, FILE), JSON.stringify(crashes), { mode: 0o600 });
+    } catch (error) {
+      log.error({ error }, "Cannot note that a snapshot crashed this process");
+    }
+  }
+}
+
+function readCrashes(path: string): Crashes | undefined {
+  try {
+    const { version, digest, count } = JSON.parse(readFileSync(path, "utf8")) as Crashes;
+    return typeof version === "string" && typeof digest === "string" && Number.isSafeInteger(count)
+      ? { version, digest, count }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}
