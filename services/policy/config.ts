@@ -10,7 +10,7 @@ export const DECLARATIONS = {
     meaning: "Where it serves its RPCs, health, readiness and metrics.",
   },
   WEIR_DATABASE_URL: {
-    kind: "url",
+    kind: "secret",
     meaning: "Its own PostgreSQL database, with the role that owns it: postgres://user:password@host:port/database.",
   },
   WEIR_DATABASE_CONNECTIONS: {
@@ -22,11 +22,11 @@ export const DECLARATIONS = {
     meaning: "Most connections to the database; one listens, two relay the outbox, the rest answer.",
   },
   WEIR_NATS_URL: {
-    kind: "url",
+    kind: "secret",
     meaning: "The hub's NATS server, with the user of the account MESH: nats://user:password@host:port.",
   },
   WEIR_AUDIT_NATS_URL: {
-    kind: "url",
+    kind: "secret",
     meaning: "The same server, with the user of the account CONTROL that sends records.",
   },
   WEIR_AUDIT_ADDRESS: {

@@ -17,17 +17,17 @@ import { createPool, type Pool } from "../shared/database/pool.ts";
 import { createMeshTransport } from "../shared/mesh/client.ts";
 import { Health } from "../shared/mesh/health.ts";
 import { startMeshServer } from "../shared/mesh/server.ts";
-import { createSigner, type NoteVerifier, parseVerifierKey } from "../shared/note/note.ts";
+import { createSigner, type NoteSigner, type NoteVerifier, parseVerifierKey } from "../shared/note/note.ts";
 import { createLog } from "../shared/telemetry/log.ts";
 import { samplePolicy, type samplePolicyJson } from "./compilation/policy.fixture.ts";
 import { createPolicyInstance } from "./policy.ts";
 import { migrateStore } from "./store/migrate-store.ts";
 
 const log = createLog({ service: "policy", level: process.env.TEST_LOG ?? "fatal" });
-const signer = createSigner("weir.test/policy", new Uint8Array(32).fill(7));
+const defaultSigner = createSigner("weir.test/policy", new Uint8Array(32).fill(7));
 
 /** Whom tests trust. */
-export const verifier: NoteVerifier = parseVerifierKey(signer.verifierKey);
+export const verifier: NoteVerifier = parseVerifierKey(defaultSigner.verifierKey);
 
 /** A PostgreSQL and a NATS for the tests of a file. */
 export interface PolicyHarness {
@@ -37,7 +37,11 @@ export interface PolicyHarness {
   /** Empties the database. */
   reset(): Promise<void>;
   /** Starts an instance of policy on them. It is stopped by `reset` and `stop`. */
-  start(options?: { readonly clock?: Clock; readonly watermark?: () => bigint }): Promise<TestInstance>;
+  start(options?: {
+    readonly clock?: Clock;
+    readonly watermark?: () => bigint;
+    readonly signer?: NoteSigner;
+  }): Promise<TestInstance>;
   stop(): Promise<void>;
 }
 
@@ -82,8 +86,9 @@ async function startInstance(options: {
   readonly natsUrl: string;
   readonly clock?: Clock;
   readonly watermark?: () => bigint;
+  readonly signer?: NoteSigner;
 }) {
-  const { clock = systemClock, watermark = () => 0n } = options;
+  const { clock = systemClock, watermark = () => 0n, signer = defaultSigner } = options;
   const stopping = new AbortController();
   const health = new Health();
   const pool = createPool({ url: options.url, log });

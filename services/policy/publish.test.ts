@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { PolicySchema, Severity } from "../../gen/weir/policy/v1/policy_pb.ts";
 import { SnapshotSchema } from "../../gen/weir/policy/v1/snapshot_pb.ts";
 import { fromConnectError } from "../shared/errors/wire.ts";
-import { openNote } from "../shared/note/note.ts";
+import { createSigner, openNote, parseVerifierKey } from "../shared/note/note.ts";
 import { parseHead } from "../shared/snapshot/head.ts";
 import { samplePolicy } from "./compilation/policy.fixture.ts";
 import { type PolicyHarness, publishSample, startHarness, type TestInstance, verifier } from "./harness.fixture.ts";
@@ -64,6 +64,20 @@ describe("publishPolicy()", () => {
     ]);
   });
 
+  it("signs everything anew with another key, when it was given one, in versions that go on", async () => {
+    await publishSample(first);
+    const signer = createSigner("weir.test/next", new Uint8Array(32).fill(9));
+    const rotated = await harness.start({ signer });
+
+    await publishSample(rotated);
+
+    const { rows } = await harness.pool.query(
+      "select head from keyring_head where version = 2 union all select head from snapshot where version = 2",
+    );
+    expect(rows).toHaveLength(4);
+    for (const { head } of rows) openNote(head, [parseVerifierKey(signer.verifierKey)]);
+  });
+
   it("refuses a policy with errors, names each of them, and stores nothing", async () => {
     const error = await refusal(
       publishSample(first, (json) => {
@@ -92,7 +106,7 @@ describe("publishPolicy()", () => {
     );
 
     expect(error.reason).toBe("POLICY_REFUSED");
-    expect(error.facts.errors).toBe("2000");
+    expect(error.facts.errors).toBe("1001");
     expect(error.violations.length).toBeGreaterThan(10);
   });
 

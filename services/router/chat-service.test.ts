@@ -119,6 +119,19 @@ describe("ChatService", () => {
     expect(router.accounting.started).toEqual([]);
   });
 
+  it("counts its bodies against the memory for bodies, and recovers", async () => {
+    const { router } = await start(answerWell, { bodyMemoryBytes: 50_000 });
+    const large = { ...INPUT, extras: { padding: "x".repeat(60_000) } };
+
+    await expect(clientOf(router).complete({ input: large }, keyOf(router))).rejects.toMatchObject({
+      code: Code.Unavailable,
+    });
+    await clientOf(router).complete({ input: INPUT }, keyOf(router));
+
+    expect(router.accounting.started).toHaveLength(1);
+    expect(router.memory.usedBytes).toBe(0);
+  });
+
   it("ends a stream that breaks with an error, after what came", async () => {
     const { router } = await start(answerEvents([contentEvent("Hel")], "reset"));
     const pieces: string[] = [];

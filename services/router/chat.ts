@@ -169,8 +169,15 @@ export class Chats {
       log.error({ err: error, event_id: call.eventId }, "Cannot settle chat");
     }
     observer.onOutcome(call, result, endedAtMs);
-    if (failure === undefined) sink.end(() => sumUsage(attempts.map((attempt) => toAttempt(started, attempt))));
-    else sink.fail(head, failure);
+    try {
+      if (failure !== undefined) sink.fail(head, failure);
+      else sink.end(() => sumUsage(attempts.map((attempt) => toAttempt(started, attempt))));
+    } catch (cause) {
+      // A mistake of ours at the very end: the caller must not wait for ever.
+      const error = new WeirError("INTERNAL", "Cannot answer: internal error", { cause });
+      log.error({ err: error, event_id: call.eventId }, "Cannot hand over an answer");
+      sink.fail(head, { error });
+    }
   }
 
   #refuse(denial: Denial, nowMs: number): WeirError {

@@ -3,7 +3,7 @@ import { tlsSettings } from "../shared/mesh/tls.ts";
 import { commonSettings, type Declarations } from "../shared/settings.ts";
 
 /** The settings of a router. */
-export const routerSettings = {
+export const DECLARATIONS = {
   ...commonSettings,
   ...tlsSettings,
   ...listenerSettings,

@@ -11,7 +11,7 @@ import { createKey } from "../shared/key/key.ts";
 import { Health } from "../shared/mesh/health.ts";
 import { startMeshServer } from "../shared/mesh/server.ts";
 import { type PinnedPolicy, SnapshotHold } from "../shared/snapshot/hold.ts";
-import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleSnapshot } from "../shared/snapshot/samples.ts";
+import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleSnapshot } from "../shared/snapshot/snapshots.fixture.ts";
 import { createLog } from "../shared/telemetry/log.ts";
 import type { Accounting } from "./accounting/accounting.ts";
 import type { Outcome } from "./accounting/outcome.ts";

@@ -26,11 +26,12 @@ import { countRpcBody } from "./arrival/count-rpc-body.ts";
 import { createOpenAiSurface } from "./arrival/openai-surface.ts";
 import { Chats } from "./chat.ts";
 import { createChatService } from "./chat-service.ts";
-import { routerSettings } from "./config.ts";
+import { DECLARATIONS } from "./config.ts";
 import { readCredentials } from "./dispatch/credentials.ts";
 import { ChatDispatcher } from "./dispatch/dispatch.ts";
 import { Pools } from "./dispatch/pools.ts";
 import { DeadlineSweep } from "./dispatch/sweep.ts";
+import { FailureLog } from "./failure-log.ts";
 import { createObserver } from "./measure.ts";
 import { UpstreamBook } from "./routing/upstream-book.ts";
 import { toState } from "./state.ts";
@@ -39,7 +40,7 @@ import { toState } from "./state.ts";
 const FAREWELL_MS = 500;
 
 runService("router", async ({ environment, log, signal }) => {
-  const settings = readSettings(environment, routerSettings, { log });
+  const settings = readSettings(environment, DECLARATIONS, { log });
   const clock = systemClock;
   const tls = readTls(settings);
   const region = settings.WEIR_REGION;
@@ -68,6 +69,7 @@ runService("router", async ({ environment, log, signal }) => {
     transport: policy,
     log,
     clock,
+    metrics,
     onConnected: (connected) => {
       isPolicyConnected = connected;
     },
@@ -102,7 +104,7 @@ runService("router", async ({ environment, log, signal }) => {
     memory,
     answerLimitBytes: settings.WEIR_ANSWER_LIMIT,
   });
-  const observer = createObserver(metrics);
+  const observer = createObserver(metrics, new FailureLog(log, clock));
   const current = () => snapshots.current();
   const chats = new Chats({
     current,

@@ -1,6 +1,7 @@
 import { OutcomeKind } from "../../gen/weir/type/v1/usage_pb.ts";
 import type { Metrics } from "../shared/telemetry/metrics.ts";
 import type { ChatObserver } from "./chat.ts";
+import type { FailureLog } from "./failure-log.ts";
 
 /** Outcomes as label values. */
 const OUTCOMES: Readonly<Record<number, string>> = {
@@ -12,11 +13,12 @@ const OUTCOMES: Readonly<Record<number, string>> = {
   [OutcomeKind.ABANDONED]: "abandoned",
 };
 
-/** Measures chats. What a caller wrote is no label: only models and targets of the policy are. */
-export function createObserver(metrics: Metrics): ChatObserver {
+/** Measures chats, and notes what failed. What a caller wrote is no label: only models and targets of the policy are. */
+export function createObserver(metrics: Metrics, failures: FailureLog): ChatObserver {
   return {
     onRefusal: (reason) => metrics.weir_router_refusals_total.inc({ reason }),
     onOutcome: (call, { kind, reason, attempts }, endedAtMs) => {
+      failures.note(call.eventId, attempts);
       metrics.weir_router_chats_total.inc({ outcome: nameOf(kind) });
       const last = attempts.at(-1);
       const labels = {

@@ -152,10 +152,12 @@ describe("broken HTTP", () => {
     ["an unknown transfer encoding", "transfer-encoding: xchunked\r\n\r\n0\r\n\r\n"],
     ["a chunk that is too large to count", "transfer-encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n"],
     ["a chunk whose length is no number", "transfer-encoding: chunked\r\n\r\nfive\r\nhello\r\n0\r\n\r\n"],
-  ])("in the body, with %s, is 400 for who has a key and 401 for who has none", async (_, rest) => {
+  ])("in the body, with %s, is refused, with a key and without", async (_, rest) => {
     const [known, unknown] = [await sendRaw(url, authorised() + rest), await sendRaw(url, head + rest)];
 
-    expect([known.status, unknown.status]).toEqual([400, 401]);
+    expect(known.status).toBe(400);
+    // Refused by its head or by its body, whichever is read first.
+    expect([400, 401]).toContain(unknown.status);
     expect(known.text).toMatch(/"error":\{"message":/);
     expect(unknown.text).toMatch(/"error":\{"message":/);
   });

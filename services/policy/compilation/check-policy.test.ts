@@ -142,6 +142,11 @@ describe("checkPolicy()", () => {
       (p) => p.targets.push({ ...p.targets[0], id: "idle" }),
     ],
     [
+      "a credential that goes to two hosts",
+      "providers[2].credential CREDENTIAL_SHARED",
+      (p) => p.providers.push({ ...p.providers[0], id: "copy", baseUrl: "https://api.example.org/v1" }),
+    ],
+    [
       "a timeout that never runs out",
       "timeouts.first_token TIMEOUT_UNREACHABLE",
       (p) => (p.timeouts = { firstToken: "20s", total: "10s" }),
@@ -176,10 +181,33 @@ describe("checkPolicy()", () => {
     ]);
   });
 
+  it("lists no more findings than anyone can read, and says how many it left out", () => {
+    const findings = checkPolicy(
+      samplePolicy((json) => {
+        json.models = Array.from({ length: 1_500 }, (_, index) => ({ id: `m${index}`, routes: [{ target: "x" }] }));
+      }),
+    );
+
+    expect(findings).toHaveLength(1_001);
+    expect(findings.at(-1)).toMatchObject({ rule: "FINDINGS_CUT", severity: Severity.ERROR });
+    expect(findings.at(-1)?.message).toMatch(/^50[0-9] more/);
+  });
+
   it("finds fault with an empty policy instead of failing", () => {
     expect(checkPolicy(create(PolicySchema)).map(({ field }) => field)).toEqual(
       expect.arrayContaining(["organisation", "regions", "organisations"]),
     );
+  });
+
+  it("lets a credential be named twice for one host", () => {
+    const findings = find((p) => {
+      p.providers[0].regions = ["us"];
+      p.providers.push({ ...p.providers[0], id: "global-eu", baseUrl: "https://api.example.com/v2", regions: ["eu"] });
+      p.targets.push({ ...p.targets[0], id: "eu/large", provider: "global-eu" });
+      p.models[0].routes.push({ target: "eu/large" });
+    });
+
+    expect(findings).toEqual([]);
   });
 
   it("refuses a field that this version does not know", () => {

@@ -6,11 +6,20 @@ import { toMs } from "./timeouts.ts";
 
 /** Reports values that fit their field's form and still cannot be: addresses, prices, timeouts that never run out. */
 export function checkValues(policy: Policy, findings: Findings): void {
+  const hosts = new Map<string, string>();
   policy.providers.forEach((provider, p) => {
     const reading = readBaseUrl(provider.baseUrl);
     // An empty one is reported as such already.
     if ("problems" in reading && provider.baseUrl !== "") {
       for (const { rule, message } of reading.problems) findings.error(`providers[${p}].base_url`, rule, message);
+    }
+    if ("url" in reading && provider.credential !== "") {
+      const { origin } = new URL(reading.url);
+      const other = hosts.get(provider.credential) ?? origin;
+      hosts.set(provider.credential, other);
+      // A secret that one host may see is shown to another: seldom meant, and how a stolen pen gets at a secret.
+      const message = `Credential "${provider.credential}" also goes to ${other}; give each host a credential of its own`;
+      if (other !== origin) findings.warn(`providers[${p}].credential`, "CREDENTIAL_SHARED", message);
     }
     checkTimeouts(provider.timeouts, `providers[${p}].timeouts`, findings.warn);
   });

@@ -12,9 +12,12 @@ export interface Findings {
   readonly warn: Report;
   /** Whether an error was reported. */
   hasError(): boolean;
-  /** All that was reported, errors first, then by field. */
+  /** All that was reported, errors first, then by field; beyond {@link FINDINGS_LIMIT} a last one says how many more there are. */
   list(): Finding[];
 }
+
+/** Most findings that are listed: more than anyone mends at once, and little enough for an answer. */
+export const FINDINGS_LIMIT = 1_000;
 
 /** Makes an empty list of findings. The same finding reported twice is listed once. */
 export function createFindings(): Findings {
@@ -28,13 +31,21 @@ export function createFindings(): Findings {
     error: reportAs(Severity.ERROR),
     warn: reportAs(Severity.WARNING),
     hasError: () => hasError([...found.values()]),
-    list: () => [...found.values()].sort(compare),
+    list: () => cut([...found.values()].sort(compare)),
   };
 }
 
 /** Whether a finding stops a publish. */
 export function hasError(findings: readonly Finding[]): boolean {
   return findings.some(({ severity }) => severity === Severity.ERROR);
+}
+
+function cut(findings: Finding[]): Finding[] {
+  const rest = findings.length - FINDINGS_LIMIT;
+  if (rest <= 0) return findings;
+  const message = `${rest} more findings are not listed; mend these first`;
+  const severity = findings[FINDINGS_LIMIT]?.severity ?? Severity.ERROR;
+  return [...findings.slice(0, FINDINGS_LIMIT), create(FindingSchema, { rule: "FINDINGS_CUT", message, severity })];
 }
 
 const order = new Intl.Collator("en", { numeric: true });

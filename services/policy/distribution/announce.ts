@@ -7,7 +7,7 @@ import type { Bus } from "../../shared/bus/bus.ts";
 import { publish } from "../../shared/bus/publish.ts";
 import { ensureStream } from "../../shared/bus/streams.ts";
 import type { Clock } from "../../shared/clock.ts";
-import { OutboxRelay, type RelayedFact } from "../../shared/database/outbox-relay.ts";
+import { OutboxRelay, type OutboxRelayOptions, type RelayedFact } from "../../shared/database/outbox-relay.ts";
 import type { Pool } from "../../shared/database/pool.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import type { Metrics } from "../../shared/telemetry/metrics.ts";
@@ -33,32 +33,30 @@ const WATERMARK_TIMEOUT_MS = 5_000;
 
 /** Tells that versions were published: hints, forgotten once the bus has them, since routers do not depend on them. */
 export function createPublishedRelay({ pool, bus, clock, log }: AnnounceOptions): OutboxRelay {
-  const ensure = once((signal) => ensureStream(bus, "POLICY", CONTROL_REGION, { signal }));
+  const withStream = onStream((signal) => ensureStream(bus, "POLICY", CONTROL_REGION, { signal }));
   return new OutboxRelay({
     pool,
     lane: "policy",
     clock,
     log,
-    publish: async (facts, signal) => {
-      await ensure(signal);
+    publish: withStream(async (facts, signal) => {
       for (const { subject, payload, eventId } of facts) {
         await publish(bus, { subject, payload, messageId: eventId, signal });
       }
-    },
+    }),
   });
 }
 
 /** Brings records to the control plane's audit and keeps each until audit says that it is committed there. */
 export function createRecordRelay({ pool, auditBus, intake, clock, log, metrics }: AnnounceOptions): OutboxRelay {
-  const ensure = once((signal) => ensureStream(auditBus, "AUDIT", CONTROL_REGION, { signal }));
+  const withStream = onStream((signal) => ensureStream(auditBus, "AUDIT", CONTROL_REGION, { signal }));
   return new OutboxRelay({
     pool,
     lane: "audit",
     clock,
     log,
     onPending: (pending) => metrics?.weir_outbox_pending.set(pending),
-    publish: async (facts, signal) => {
-      await ensure(signal);
+    publish: withStream(async (facts, signal) => {
       for (const batch of toBatches(facts)) {
         const first = batch[0] as RelayedFact;
         const { seq: last } = batch.at(-1) as RelayedFact;
@@ -70,7 +68,7 @@ export function createRecordRelay({ pool, auditBus, intake, clock, log, metrics 
           signal,
         });
       }
-    },
+    }),
     getWatermark: async (boot, signal) => {
       const name = { region: CONTROL_REGION, instance: PRODUCER, boot };
       const { seq } = await intake.getWatermark(name, { signal, timeoutMs: WATERMARK_TIMEOUT_MS });
@@ -105,12 +103,15 @@ function* toBatches(facts: readonly RelayedFact[]): Generator<RelayedFact[]> {
   if (batch.length > 0) yield batch;
 }
 
-// Runs an act until it has succeeded once.
-function once(act: (signal: AbortSignal) => Promise<void>): (signal: AbortSignal) => Promise<void> {
-  let isDone = false;
-  return async (signal) => {
-    if (isDone) return;
-    await act(signal);
-    isDone = true;
+type Publish = OutboxRelayOptions["publish"];
+
+// Makes sure of the stream before the first publish and after each that failed: the server may have come back without it.
+function onStream(ensure: (signal: AbortSignal) => Promise<void>): (tell: Publish) => Publish {
+  let isSure = false;
+  return (tell) => async (facts, signal) => {
+    if (!isSure) await ensure(signal);
+    isSure = false;
+    await tell(facts, signal);
+    isSure = true;
   };
 }

@@ -21,59 +21,96 @@ export interface AttendanceOptions {
   readonly metrics?: Pick<Metrics, "weir_policy_watchers">;
 }
 
-/** Who watches this instance of policy, written to the database now and then, so that any instance can say who is connected. */
+/**
+ * Who watches this instance of policy, written to the database, so that any instance can say who is connected. One writer: however
+ * many routers come at once, what came while it wrote is written together.
+ */
 export class Attendance {
   readonly #options: AttendanceOptions;
-  readonly #present = new Map<object, InstanceLife>();
+  /** Watches by the life that holds them; one that connects anew has two for a moment. */
+  readonly #present = new Map<string, { readonly life: InstanceLife; watches: number }>();
+  readonly #counts = new Map<string, number>();
+  #entered = new Map<string, InstanceLife>();
+  #left = new Map<string, InstanceLife>();
+  #wake: (() => void) | undefined;
 
   constructor(options: AttendanceOptions) {
     this.#options = options;
   }
 
-  /** Notes that an instance watches, until the function that it returns is called. Returns at once. */
+  /** Notes that an instance watches, until the function that it returns is called. Returns at once; the database hears of it soon. */
   enter(life: InstanceLife): () => void {
-    const token = {};
-    this.#present.set(token, life);
-    this.#count(life.region);
-    this.#tell(markWatching(this.#options.pool, this.#options.boot, [life], this.#now()));
+    const key = JSON.stringify([life.region, life.instance, life.boot]);
+    const known = this.#present.get(key) ?? { life, watches: 0 };
+    known.watches += 1;
+    this.#present.set(key, known);
+    this.#count(life.region, 1);
+    this.#left.delete(key);
+    this.#entered.set(key, life);
+    this.#wake?.();
+    let isHere = true;
     return () => {
-      if (!this.#present.delete(token)) return;
-      this.#count(life.region);
-      const isBack = [...this.#present.values()].some(
-        ({ region, instance, boot }) => region === life.region && instance === life.instance && boot === life.boot,
-      );
-      if (!isBack) this.#tell(markGone(this.#options.pool, this.#options.boot, life));
+      if (!isHere) return;
+      isHere = false;
+      this.#count(life.region, -1);
+      known.watches -= 1;
+      if (known.watches > 0) return;
+      this.#present.delete(key);
+      this.#entered.delete(key);
+      this.#left.set(key, life);
+      this.#wake?.();
     };
   }
 
-  /** Tells the database again and again who watches, and forgets who is long gone. Resolves when the signal fires; never throws. */
+  /** Tells the database who comes, who goes, and again and again who is there. Resolves when the signal fires; never throws. */
   async run(signal: AbortSignal): Promise<void> {
-    const { pool, clock, log, boot } = this.#options;
+    const { clock, log } = this.#options;
     let isReported = false;
+    let nextMs = clock.monotonicMs();
     while (!signal.aborted) {
       try {
-        await markWatching(pool, boot, [...this.#present.values()], this.#now());
-        await forgetInstances(pool, new Date(clock.nowMs() - REMEMBER_MS));
+        if (clock.monotonicMs() >= nextMs) {
+          nextMs = clock.monotonicMs() + ATTENDANCE_MS;
+          await this.#tellAll();
+        }
+        await this.#tellChanges();
         isReported = false;
       } catch (error) {
+        // Changes that were lost with it are told with all the others within 5 s, and who is gone shows by not being told.
         if (!isReported) log.warn({ error }, "Cannot note who watches; trying again");
         isReported = true;
       }
-      await clock.sleep(ATTENDANCE_MS, signal).catch(() => {});
+      await this.#rest(nextMs - clock.monotonicMs(), signal);
     }
   }
 
-  #now(): Date {
-    return new Date(this.#options.clock.nowMs());
+  async #tellAll(): Promise<void> {
+    const { pool, boot, clock } = this.#options;
+    const lives = [...this.#present.values()].map(({ life }) => life);
+    await markWatching(pool, boot, lives, new Date(clock.nowMs()));
+    await forgetInstances(pool, new Date(clock.nowMs() - REMEMBER_MS));
   }
 
-  #count(region: string): void {
-    const count = [...this.#present.values()].filter((life) => life.region === region).length;
+  async #tellChanges(): Promise<void> {
+    const { pool, boot, clock } = this.#options;
+    const [entered, left] = [[...this.#entered.values()], [...this.#left.values()]];
+    this.#entered = new Map();
+    this.#left = new Map();
+    await markWatching(pool, boot, entered, new Date(clock.nowMs()));
+    await markGone(pool, boot, left);
+  }
+
+  async #rest(ms: number, signal: AbortSignal): Promise<void> {
+    if (this.#entered.size > 0 || this.#left.size > 0) return;
+    const waking = new AbortController();
+    this.#wake = () => waking.abort();
+    await this.#options.clock.sleep(ms, AbortSignal.any([signal, waking.signal])).catch(() => {});
+    this.#wake = undefined;
+  }
+
+  #count(region: string, change: number): void {
+    const count = (this.#counts.get(region) ?? 0) + change;
+    this.#counts.set(region, count);
     this.#options.metrics?.weir_policy_watchers.set({ region }, count);
-  }
-
-  // Says early what run() would say within 5 s; a watch must not wait for the database, nor fail with it.
-  #tell(told: Promise<void>): void {
-    told.catch((error: unknown) => this.#options.log.debug({ error }, "Cannot note who watches; trying again soon"));
   }
 }

@@ -16,8 +16,10 @@ import { toChangePiece, toHeadPiece, toKeyringPieces, toSnapshotPieces } from ".
 export interface Release {
   readonly version: bigint;
   readonly digest: Uint8Array;
-  /** Its pages, then its head. */
-  readonly pieces: readonly WatchSnapshotsResponse[];
+  /** Its pages, then its head. Made when they are first asked for: of most keyrings nobody wants more than the change. */
+  readonly pieces: () => readonly WatchSnapshotsResponse[];
+  /** Its head alone, to end a change. */
+  readonly head: WatchSnapshotsResponse;
 }
 
 /** A region's latest snapshot. */
@@ -50,7 +52,7 @@ export class Catalogue {
   readonly #options: CatalogueOptions;
   readonly #regions = new Map<string, RegionRelease>();
   #keyring: KeyringState = EMPTY_KEYRING;
-  #keyringPieces: readonly WatchSnapshotsResponse[] | undefined;
+  #keyringPages: () => readonly WatchSnapshotsResponse[] = () => [];
   #changePieces = new Map<bigint, WatchSnapshotsResponse | undefined>();
   #changed = Promise.withResolvers<void>();
   #refreshing: Promise<void> | undefined;
@@ -130,8 +132,8 @@ export class Catalogue {
     const keyring = await this.#readKeyring();
     let isChanged = keyring.version !== this.#keyring.version;
     if (isChanged) {
-      this.#keyringPieces = undefined;
       this.#changePieces = new Map();
+      this.#keyringPages = once(() => toKeyringPieces(keyring.version, keyring.tree.entries()));
     }
     this.#keyring = keyring;
     const regions = await listRegions(pool);
@@ -195,19 +197,16 @@ export class Catalogue {
       this.#options.log.error(facts, "A snapshot in the database was damaged; keeping the one read before");
       return before;
     }
-    return {
-      version,
-      policyVersion,
-      digest,
-      pieces: [...toSnapshotPieces(version, content), toHeadPiece("snapshot", head)],
-      tables,
-    };
+    const end = toHeadPiece("snapshot", head);
+    const pieces = once(() => [...toSnapshotPieces(version, content), end]);
+    return { version, policyVersion, digest, pieces, head: end, tables };
   }
 
-  #toRelease(head: Uint8Array): Release {
+  #toRelease(note: Uint8Array): Release {
     const { version, tree } = this.#keyring;
-    this.#keyringPieces ??= toKeyringPieces(version, tree.entries());
-    return { version, digest: tree.digest(), pieces: [...this.#keyringPieces, toHeadPiece("keyring", head)] };
+    const pages = this.#keyringPages;
+    const head = toHeadPiece("keyring", note);
+    return { version, digest: tree.digest(), pieces: () => [...pages(), head], head };
   }
 
   #gauge(region: string, snapshot: SnapshotRelease | undefined, keyring: Release | undefined): void {
@@ -234,4 +233,12 @@ export async function readKeyring(client: Pool | PoolClient, known: KeyringState
   if (Buffer.compare(keyring.tree.digest(), latest.digest) === 0) return keyring;
   if (changes.some(({ version }) => version > latest.version)) return await readKeyring(client, known);
   throw new WeirError("INTERNAL", `Cannot read keyring ${latest.version}: its entries have another digest`);
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }

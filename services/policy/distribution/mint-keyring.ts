@@ -1,8 +1,9 @@
 import type { PoolClient } from "../../shared/database/pool.ts";
-import type { NoteSigner } from "../../shared/note/note.ts";
+import { WeirError } from "../../shared/errors/weir-error.ts";
+import { type NoteSigner, openNote, parseVerifierKey } from "../../shared/note/note.ts";
 import { advanceKeyring, type KeyringState } from "../keys/keyring-state.ts";
 import { signHead } from "../keys/sign-head.ts";
-import { findLatestKeyring, insertKeyring, insertKeyringHeads } from "../store/keyrings.ts";
+import { findLatestKeyring, insertKeyring, insertKeyringHeads, listKeyringHeads } from "../store/keyrings.ts";
 import { readKeyring } from "./catalogue.ts";
 
 /** What a new version of the keyring is made of. */
@@ -42,11 +43,29 @@ export async function mintKeyring(client: PoolClient, options: MintOptions): Pro
   return { version, digest };
 }
 
-/** Makes sure that each region has a head of the latest keyring; makes an empty first keyring when there is none. */
+/**
+ * Makes sure that each region has a head of the latest keyring by our own key: makes an empty first keyring when there is none,
+ * and a next version with the same entries when another key signed the latest, so that keys can be rotated.
+ */
 export async function extendKeyring(client: PoolClient, options: Omit<MintOptions, "changes">): Promise<void> {
+  const { regions, signer } = options;
   const latest = await findLatestKeyring(client);
-  if (latest === undefined) await mintKeyring(client, { ...options, changes: [] });
-  else await signKeyring(client, { ...latest, at: latest.createdAt }, options.regions, options.signer);
+  const heads = latest === undefined ? [] : await listKeyringHeads(client, latest.version);
+  if (latest === undefined || heads.some(({ head }) => !isSignedBy(head, signer))) {
+    await mintKeyring(client, { ...options, changes: [] });
+  } else {
+    await signKeyring(client, { ...latest, at: latest.createdAt }, regions, signer);
+  }
+}
+
+function isSignedBy(head: Uint8Array, signer: NoteSigner): boolean {
+  try {
+    openNote(head, [parseVerifierKey(signer.verifierKey)]);
+    return true;
+  } catch (error) {
+    if (error instanceof WeirError && error.reason === "PROOF_REFUSED") return false;
+    throw error;
+  }
 }
 
 async function signKeyring(

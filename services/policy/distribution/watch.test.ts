@@ -27,20 +27,18 @@ class Shelf {
     return changes && toChangePiece(base, this.keyring.version, changes);
   }
   putSnapshot(version: bigint, content = new Uint8Array(1)) {
-    const pieces = [...toSnapshotPieces(version, content), toHeadPiece("snapshot", new Uint8Array(1))];
-    const snapshot = {
-      version,
-      digest: new Uint8Array([Number(version)]),
-      pieces,
-    } as unknown as RegionRelease["snapshot"];
-    this.#put({ ...this.#region, snapshot });
+    const head = toHeadPiece("snapshot", new Uint8Array(1));
+    const pieces = () => [...toSnapshotPieces(version, content), head];
+    const release: Release = { version, digest: new Uint8Array([Number(version)]), pieces, head };
+    this.#put({ ...this.#region, snapshot: release as RegionRelease["snapshot"] });
   }
   putKey(id: string) {
     const version = this.keyring.version + 1n;
     this.keyring = advanceKeyring(this.keyring, version, [{ id, grant: new Uint8Array([1]), version }]);
     const { tree } = this.keyring;
-    const pieces = [...toKeyringPieces(version, tree.entries()), toHeadPiece("keyring", new Uint8Array(1))];
-    const keyring: Release = { version, digest: tree.digest(), pieces };
+    const head = toHeadPiece("keyring", new Uint8Array(1));
+    const pieces = () => [...toKeyringPieces(version, tree.entries()), head];
+    const keyring: Release = { version, digest: tree.digest(), pieces, head };
     this.#put({ ...this.#region, keyring });
   }
   #put(region: RegionRelease) {

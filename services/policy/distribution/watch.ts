@@ -42,12 +42,10 @@ export async function* watchPieces(
     const latest = catalogue.getRegion(request.region);
     if (isNewer(latest.keyring, keyring)) {
       const change = findChange(catalogue, keyring.version, latest.keyring);
-      yield* change === undefined
-        ? latest.keyring.pieces
-        : [change, latest.keyring.pieces.at(-1) as WatchSnapshotsResponse];
+      yield* change === undefined ? latest.keyring.pieces() : [change, latest.keyring.head];
       keyring = latest.keyring;
     } else if (isNewer(latest.snapshot, snapshot)) {
-      yield* latest.snapshot.pieces;
+      yield* latest.snapshot.pieces();
       snapshot = latest.snapshot;
     } else if (clock.monotonicMs() >= nextHeartbeatMs) {
       yield toHeartbeat(latest.snapshot, latest.keyring, clock);

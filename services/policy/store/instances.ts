@@ -29,7 +29,10 @@ export interface StoredInstance extends InstanceLife {
   readonly reports: readonly Omit<InstanceReport, keyof InstanceLife | "build" | "digest">[];
 }
 
-/** Stores a report. One of an earlier instant never replaces a later one. */
+/**
+ * Stores a report. One of an earlier instant never replaces a later one. Of one life the newest version spoken of stays: a router
+ * that starts from disk may say that it applied an old version after it refused a new one, and the refusal must stay to be seen.
+ */
 export async function storeReport(pool: Pool, report: InstanceReport): Promise<void> {
   await query(
     pool,
@@ -37,13 +40,19 @@ export async function storeReport(pool: Pool, report: InstanceReport): Promise<v
        insert into instance (region, instance, boot, build) values ($1, $2, $3, $4)
        on conflict (region, instance) do update set boot = excluded.boot, build = excluded.build returning region
      )
-     insert into instance_report
+     insert into instance_report as old
        (region, instance, kind, boot, version, digest, phase, reasons, running_version, reported_at)
      select $1, $2, $5, $3, $6, $7, $8, $9, $10, $11 from known
-     on conflict (region, instance, kind) do update set boot = excluded.boot, version = excluded.version,
-       digest = excluded.digest, phase = excluded.phase, reasons = excluded.reasons,
-       running_version = excluded.running_version, reported_at = excluded.reported_at
-     where instance_report.reported_at <= excluded.reported_at`,
+     on conflict (region, instance, kind) do update set
+       (boot, version, digest, phase, reasons, running_version, reported_at) =
+       (select excluded.boot,
+               case when is_older then old.version else excluded.version end,
+               case when is_older then old.digest else excluded.digest end,
+               case when is_older then old.phase else excluded.phase end,
+               case when is_older then old.reasons else excluded.reasons end,
+               excluded.running_version, excluded.reported_at
+          from (select old.boot = excluded.boot and excluded.version < old.version as is_older) as compared)
+     where old.reported_at <= excluded.reported_at`,
     [
       report.region,
       report.instance,
@@ -86,13 +95,20 @@ export async function markWatching(
   );
 }
 
-/** Notes that an instance hung up, unless it watches another instance of policy by now. */
-export async function markGone(pool: Pool, watchedBy: string, life: InstanceLife): Promise<void> {
+/** Notes that instances hung up, except those that watch another instance of policy by now. */
+export async function markGone(pool: Pool, watchedBy: string, lives: readonly InstanceLife[]): Promise<void> {
+  if (lives.length === 0) return;
   await query(
     pool,
-    `update instance set watched_at = null
-      where region = $1 and instance = $2 and boot = $3 and watched_by = $4`,
-    [life.region, life.instance, life.boot, watchedBy],
+    `update instance i set watched_at = null
+       from unnest($1::text[], $2::text[], $3::text[]) as gone (region, instance, boot)
+      where i.region = gone.region and i.instance = gone.instance and i.boot = gone.boot and i.watched_by = $4`,
+    [
+      lives.map(({ region }) => region),
+      lives.map(({ instance }) => instance),
+      lives.map(({ boot }) => boot),
+      watchedBy,
+    ],
   );
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Meter, OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { sumCostNanos, toAttempt } from "./attempts.ts";
-import { sampleAttempt, sampleCall, sampleTarget } from "./samples.ts";
+import { sampleAttempt, sampleCall, sampleTarget } from "./calls.fixture.ts";
 
 const unknown = { usage: undefined as never };
 

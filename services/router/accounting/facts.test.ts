@@ -6,8 +6,8 @@ import { AuditRecordedSchema } from "../../../gen/weir/event/v1/audit_recorded_p
 import { UsageRecordedSchema } from "../../../gen/weir/event/v1/usage_recorded_pb.ts";
 import { OutcomeKind } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { toAttempt } from "./attempts.ts";
+import { SAMPLE_CALLER, SAMPLE_MS, sampleAttempt, sampleCall, sampleOutcome, sampleTarget } from "./calls.fixture.ts";
 import { encodeCallRecord, encodeRefusalRecord, encodeUsage } from "./facts.ts";
-import { SAMPLE_CALLER, SAMPLE_MS, sampleAttempt, sampleCall, sampleOutcome, sampleTarget } from "./samples.ts";
 
 const validator = createValidator();
 const producer = { region: "eu", instance: "eu-1", boot: "life-1" };

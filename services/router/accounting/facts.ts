@@ -124,18 +124,13 @@ export function encodeRefusalRecord(
 function encodeRecorded(
   recordId: string,
   record: Uint8Array,
-  caller: Caller,
+  { organisation }: Caller,
   producer: ProducerName,
   seq: number,
 ): Uint8Array {
   return toBinary(
     AuditRecordedSchema,
-    create(AuditRecordedSchema, {
-      recordId,
-      producer: toProducer(producer, seq),
-      organisation: caller.organisation,
-      record,
-    }),
+    create(AuditRecordedSchema, { recordId, producer: toProducer(producer, seq), organisation, record }),
   );
 }
 

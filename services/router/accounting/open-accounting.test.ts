@@ -11,9 +11,9 @@ import { ManualClock } from "../../shared/clock.ts";
 import { createBootId } from "../../shared/ids.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
 import type { Accounting } from "./accounting.ts";
+import { SAMPLE_CALLER, SAMPLE_MS, sampleAttempt, sampleCall, sampleOutcome, sampleTarget } from "./calls.fixture.ts";
 import type { ProducerName } from "./facts.ts";
 import { openAccounting, type Roads } from "./open-accounting.ts";
-import { SAMPLE_CALLER, SAMPLE_MS, sampleAttempt, sampleCall, sampleOutcome, sampleTarget } from "./samples.ts";
 import type { FactKind } from "./segment-list.ts";
 
 const log = createLog({ service: "test", level: "silent" });

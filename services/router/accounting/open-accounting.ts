@@ -59,6 +59,7 @@ const ATTEMPT_BYTES = 1024;
 const ATTEMPTS_EXPECTED = 4;
 const REFUSAL_BYTES = 1024;
 const TICK_MS = 1_000;
+const SLOW_WRITE_MS = 100;
 const ASK_TIMEOUT_MS = 2_000;
 
 /**
@@ -116,7 +117,7 @@ class SpooledAccounting implements Accounting {
   constructor(options: AccountingOptions, clock: Clock, leftovers: readonly Leftover[]) {
     this.#options = options;
     this.#clock = clock;
-    const { directory, producer, limitBytes, segmentBytes, roads, log } = options;
+    const { directory, producer, limitBytes, segmentBytes, roads, log, metrics } = options;
     this.#leftovers = leftovers.map((leftover) => this.#toSource(leftover));
     this.#spool = new Spool({
       root: directory,
@@ -124,6 +125,11 @@ class SpooledAccounting implements Accounting {
       limitBytes,
       otherBytes: () => this.#leftovers.reduce((sum, { list }) => sum + list.bytes, 0),
       ...(segmentBytes === undefined ? {} : { segmentBytes }),
+      onWritten: (durationMs) => {
+        metrics?.weir_router_spool_write_seconds.observe(durationMs / 1000);
+        // It holds up every call of this process.
+        if (durationMs > SLOW_WRITE_MS) log.warn({ durationMs }, "A write into the spool was slow");
+      },
     });
     this.#own = {
       producer,

@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { CallerSchema } from "../../../gen/weir/type/v1/caller_pb.ts";
+import { SAMPLE_CALLER } from "./calls.fixture.ts";
 import { RefusalCounts } from "./refusals.ts";
-import { SAMPLE_CALLER } from "./samples.ts";
 
 describe("refusals", () => {
   it("a thousand refusals of one key for one reason are one after their minute", () => {

@@ -4,6 +4,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   truncateSync,
   writeFileSync,
@@ -135,6 +136,22 @@ describe("spool", () => {
     for (const eventId of open) settle(spool, eventId, 120);
     expect(spool.list.last).toEqual({ usage: open.length, record: open.length });
     expect(spool.usedBytes).toBeLessThanOrEqual(4_096);
+  });
+
+  it("while the disk fails outcomes wait in memory and new calls are refused; then all of it is written in order", async () => {
+    const spool = openSpool({ segmentBytes: 256 });
+    const open = Array.from({ length: 6 }, () => begin(spool));
+    const { directory } = spool.list;
+    renameSync(directory, `${directory}-gone`);
+    for (const eventId of open) settle(spool, eventId);
+    expect(() => begin(spool)).toThrow(full);
+    expect(spool.retry()).toBe(false);
+    renameSync(`${directory}-gone`, directory);
+    expect(spool.retry()).toBe(true);
+    expect((await new FactReader(spool.list, "usage").next(10, 10_000)).map(({ seq }) => seq)).toEqual([
+      1, 2, 3, 4, 5, 6,
+    ]);
+    expect(() => begin(spool)).not.toThrow();
   });
 
   it("what earlier lives left counts against the limit", () => {

@@ -18,6 +18,8 @@ export interface SpoolOptions {
   readonly otherBytes: () => number;
   /** Bytes after which a new file is begun. Default 8 MiB, and at most an eighth of the limit. */
   readonly segmentBytes?: number;
+  /** Called after each write with how long it took. */
+  readonly onWritten?: (durationMs: number) => void;
 }
 
 interface OpenEntry {
@@ -191,10 +193,12 @@ export class Spool {
 
   /** Writes a whole entry, or nothing of it: then it returns nothing. */
   #write(frame: Buffer): Segment | undefined {
+    const startMs = performance.now();
     try {
       if (this.#segment.bytes >= this.#segmentBytes) this.#roll();
       let written = 0;
       while (written < frame.length) written += writeSync(this.#file, frame, written);
+      this.#options.onWritten?.(performance.now() - startMs);
     } catch {
       this.#cut();
       return undefined;

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { CallerSchema } from "../../../gen/weir/type/v1/caller_pb.ts";
-import { sampleCall, sampleTarget } from "./samples.ts";
+import { sampleCall, sampleTarget } from "./calls.fixture.ts";
 import { decodeStarted, encodeStarted } from "./started-frame.ts";
 
 describe("started call on disk", () => {

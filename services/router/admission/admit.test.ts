@@ -9,7 +9,7 @@ import {
   sampleKeyring,
   sampleSnapshot,
   sampleTenantEntry,
-} from "../../shared/snapshot/samples.ts";
+} from "../../shared/snapshot/snapshots.fixture.ts";
 import { type AskedCall, admit } from "./admit.ts";
 import { LimitCounters } from "./counters.ts";
 

@@ -27,22 +27,32 @@ export interface OpenAiErrorAnswer {
  * caller that is still sending resets the connection, and it would see that in place of the answer. So what it sends is thrown
  * away for a while (RFC 9112, section 9.6).
  */
-export function sendOpenAiError({ request, response, head, failure, deadlines, clock }: OpenAiErrorAnswer): void {
+export function sendOpenAiError(answer: OpenAiErrorAnswer): void {
+  const { request, response } = answer;
+  if (request.httpVersionMajor >= 2 || !isMuchMissing(request)) {
+    response.end(writeHead(answer, false));
+    return;
+  }
+  linger(answer);
+}
+
+/** Writes the head of an error's answer; returns its body. */
+function writeHead({ request, response, head, failure }: OpenAiErrorAnswer, closes: boolean): string {
   const { status, headers, body } = toOpenAiError(failure);
   const text = JSON.stringify(body);
-  const lingers = request.httpVersionMajor < 2 && isMuchMissing(request);
   response.writeHead(status, {
     ...toAnswerHeaders(head, findClientRequestId(request.headers)),
     ...headers,
     "content-type": "application/json",
     "content-length": Buffer.byteLength(text),
-    ...(lingers && { connection: "close" }),
+    ...(closes && { connection: "close" }),
   });
-  if (!lingers) {
-    response.end(text);
-    return;
-  }
-  response.write(text);
+  return text;
+}
+
+function linger(answer: OpenAiErrorAnswer): void {
+  const { request, response, deadlines, clock } = answer;
+  response.write(writeHead(answer, true));
   let dropped = 0;
   const end = () => {
     deadlines.remove(watched);

@@ -1,20 +1,27 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type Http2ServerResponse } from "node:http2";
+import type { Clock } from "../../shared/clock.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, SinkListener } from "./call.ts";
 import { findClientRequestId, toAnswerHeaders } from "./http-headers.ts";
 import { toOpenAiError } from "./openai-error.ts";
+import type { Deadlines } from "./read-body.ts";
 
 /** What a sink is told of its request. */
 export interface OpenAiSinkOptions {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly streamed: boolean;
-  /** Called once, when the answer is over or the caller gone. */
+  /** Called when the answer is over or the caller gone, perhaps more than once. */
   readonly onOver: () => void;
+  readonly deadlines: Deadlines;
+  readonly clock: Pick<Clock, "monotonicMs">;
 }
 
 /** How long a caller may take to read the error that ends its stream. */
 const FAREWELL_MS = 2_000;
+/** How long it may take to read the rest of a whole answer: the grace, and then at least so much on average. */
+const GRACE_MS = 30_000;
+const SLOWEST_BYTES_PER_MS = 16;
 
 /** Sends an answer over HTTP in the OpenAI dialect: a stream piece by piece, any other in one. */
 export class OpenAiSink implements AnswerSink {
@@ -22,11 +29,15 @@ export class OpenAiSink implements AnswerSink {
   readonly #clientRequestId: string | undefined;
   readonly #streamed: boolean;
   readonly #onOver: () => void;
+  readonly #deadlines: Deadlines;
+  readonly #clock: Pick<Clock, "monotonicMs">;
   #head: AnswerHead | undefined;
   #whole: Buffer | undefined;
   #listener: SinkListener | undefined;
 
-  constructor({ request, response, streamed, onOver }: OpenAiSinkOptions) {
+  constructor({ request, response, streamed, onOver, deadlines, clock }: OpenAiSinkOptions) {
+    this.#deadlines = deadlines;
+    this.#clock = clock;
     this.#response = response;
     this.#clientRequestId = findClientRequestId(request.headers);
     this.#streamed = streamed;
@@ -75,6 +86,7 @@ export class OpenAiSink implements AnswerSink {
       });
       this.#response.end(body);
     }
+    this.#limitReading();
     this.#close();
   }
 
@@ -94,11 +106,23 @@ export class OpenAiSink implements AnswerSink {
    */
   #breakOff(failure: AnswerFailure): void {
     const { body } = toOpenAiError(failure);
-    const timer = setTimeout(() => abort(this.#response), FAREWELL_MS).unref();
-    this.#response.write(`data: ${JSON.stringify(body)}\n\n`, () => {
-      clearTimeout(timer);
+    const end = () => {
+      this.#deadlines.remove(watched);
       abort(this.#response);
-    });
+    };
+    const watched = { deadlineMs: this.#clock.monotonicMs() + FAREWELL_MS, onDeadline: end };
+    this.#deadlines.add(watched);
+    this.#response.write(`data: ${JSON.stringify(body)}\n\n`, end);
+  }
+
+  /** A caller that does not read its answer must not keep it in memory for ever. */
+  #limitReading(): void {
+    const response = this.#response;
+    if (response.writableFinished || response.destroyed) return;
+    const limitMs = GRACE_MS + response.writableLength / SLOWEST_BYTES_PER_MS;
+    const watched = { deadlineMs: this.#clock.monotonicMs() + limitMs, onDeadline: () => abort(response) };
+    this.#deadlines.add(watched);
+    response.once("close", () => this.#deadlines.remove(watched));
   }
 
   #refuse(head: AnswerHead, failure: AnswerFailure): void {

@@ -186,6 +186,8 @@ class Arrival {
       response: this.#response,
       streamed: call.streamed,
       onOver: () => body.release(),
+      deadlines: this.#options.body.deadlines,
+      clock: this.#options.clock,
     });
     this.#options.startChat(call, sink);
   }

@@ -405,7 +405,7 @@ export class Attempt implements Dispatcher.DispatchHandler, Watched {
         outcome: toOutcome(state === "answering", failure),
         providerStatus: this.#status,
         ...(this.#firstContentAtMs !== undefined && { firstContentAtMs: this.#firstContentAtMs }),
-        ...(failure !== undefined && { reason: failure.error.reason }),
+        ...(failure !== undefined && { reason: failure.error.reason, error: failure.error }),
         ...(usage !== undefined && { usage }),
       },
       failure,

@@ -10,8 +10,11 @@ export interface PoolOptions {
   readonly connections: number;
 }
 
-/** Connections that nobody uses are closed after this long; below what providers and their load balancers do (60 s and more). */
-const KEEP_ALIVE_MS = 15_000;
+/**
+ * Connections that nobody uses are closed after this long: before the other side does, whose close would otherwise cross a
+ * request on its way. Uvicorn and node:http wait 5 s, providers' load balancers a minute.
+ */
+const KEEP_ALIVE_MS = 4_000;
 /** Largest head of an answer. */
 const HEAD_BYTES = 32 * 1024;
 

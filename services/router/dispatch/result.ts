@@ -1,6 +1,7 @@
 import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { Meter, type OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
+import type { WeirError } from "../../shared/errors/weir-error.ts";
 
 /** What came of one call to one target. */
 export interface AttemptResult {
@@ -14,6 +15,8 @@ export interface AttemptResult {
   readonly reason?: Reason;
   /** HTTP status of the provider; 0 when it did not answer. */
   readonly providerStatus: number;
+  /** The same with what brought it about, for the log. */
+  readonly error?: WeirError;
   /** What it used. Absent when nobody knows: accounting has a rule for that. */
   readonly usage?: MeasuredUsage;
 }

@@ -52,9 +52,15 @@ describe("JsonScan", () => {
 
   it("accepts exactly what JSON.parse accepts, also of what was damaged", () => {
     const damaged = fc
-      .tuple(fc.dictionary(fc.string(), fc.jsonValue()), fc.nat(), fc.nat(3), fc.string({ maxLength: 3 }))
-      .map(([value, at, removed, inserted]) => {
-        const text = JSON.stringify(value);
+      .tuple(
+        fc.dictionary(fc.string(), fc.jsonValue()),
+        fc.nat(),
+        fc.nat(3),
+        fc.string({ maxLength: 3 }),
+        fc.constantFrom("", "x".repeat(700), "é\\n".repeat(300)),
+      )
+      .map(([value, at, removed, inserted, long]) => {
+        const text = JSON.stringify({ ...value, long });
         const place = at % (text.length + 1);
         return text.slice(0, place) + inserted + text.slice(place + removed);
       })
@@ -148,6 +154,28 @@ describe("JsonScan", () => {
     expect(scan(nested(MAX_DEPTH)).ok).toBe(true);
     expect(scan(nested(MAX_DEPTH + 1)).ok).toBe(false);
     expect(scan(nested(100_000)).ok).toBe(false);
+  });
+
+  it("finds what ends a long string at every place and every alignment", () => {
+    const memory = Buffer.alloc(4_096);
+    for (let offset = 0; offset < 8; offset += 1) {
+      for (let length = 600; length < 612; length += 1) {
+        for (const [ending, ok] of [
+          ['"', true],
+          ['\\"x"', true],
+          ["\n", false],
+          ["\u001f", false],
+          ["\\x", false],
+          ["", false],
+        ] as const) {
+          const text = `{"a":"${"é".repeat(50)}${"x".repeat(length)}${ending}}`;
+          const bytes = memory.subarray(offset, offset + Buffer.byteLength(text));
+          bytes.write(text);
+
+          expect(new JsonScan(watchKeys(NAMES)).scan(bytes, 0, bytes.length)).toBe(ok);
+        }
+      }
+    }
   });
 
   it("counts the text below the top level", () => {

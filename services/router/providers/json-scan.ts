@@ -50,6 +50,10 @@ IN_STRING.fill(CONTROL, 0, 0x20);
 IN_STRING[0x22] = QUOTE;
 IN_STRING[0x5c] = BACKSLASH;
 
+/** From this size on it pays to look at whole words. */
+const LONG_BYTES = 512;
+const NO_WORDS = new Int32Array(0);
+
 const OBJECT = 0;
 const ARRAY = 1;
 
@@ -63,6 +67,9 @@ const AFTER_VALUE = 4;
 export class JsonScan {
   readonly #keys: WatchedKeys;
   readonly #containers = new Uint8Array(MAX_DEPTH);
+  /** The memory that the scanned bytes stand in, as words, and where in it they begin; empty for a short scan. */
+  #words: Int32Array = NO_WORDS;
+  #offset = 0;
   /** Where the value of each watched key begins, by the key's index; -1 when the key is absent. */
   readonly starts: Int32Array;
   /** Where it ends, exclusive. */
@@ -90,6 +97,17 @@ export class JsonScan {
 
   /** Scans `bytes` from `from` to `to` (exclusive). Returns whether it is an object as described; if not, see `problem`. */
   scan(bytes: Uint8Array, from: number, to: number): boolean {
+    if (to - from < LONG_BYTES) return this.#scan(bytes, from, to);
+    // Four bytes at a time within strings takes a quarter of the time.
+    this.#offset = bytes.byteOffset;
+    this.#words = new Int32Array(bytes.buffer, 0, bytes.buffer.byteLength >> 2);
+    const result = this.#scan(bytes, from, to);
+    // The bytes are another's, and may be large: they are not held on to.
+    this.#words = NO_WORDS;
+    return result;
+  }
+
+  #scan(bytes: Uint8Array, from: number, to: number): boolean {
     this.starts.fill(-1);
     this.ends.fill(-1);
     this.problem = "";
@@ -209,7 +227,9 @@ export class JsonScan {
 
   /** Returns the offset after the closing quote, or -1 with the problem set. `i` stands after the opening quote. */
   #skipString(bytes: Uint8Array, i: number, to: number): number {
+    const words = this.#words;
     for (;;) {
+      if (words.length > 0) i = skipPlain(bytes, words, this.#offset, i, to);
       while (i < to && IN_STRING[bytes[i]!] === PLAIN) i += 1;
       if (i >= to) {
         this.#refuse("it ends within a string", to);
@@ -307,6 +327,29 @@ export class JsonScan {
     this.problemAt = at;
     return false;
   }
+}
+
+/**
+ * Skips plain bytes of a string, four at a time once they are aligned. Returns an offset at or before the first byte that is
+ * none: at most three bytes are left to look at singly. A word holds a byte below n if `(w - n×0x01010101) & ~w & 0x80808080`
+ * is not zero, and a byte equal to n if the word XOR n holds one below 1.
+ */
+function skipPlain(bytes: Uint8Array, words: Int32Array, offset: number, i: number, to: number): number {
+  while (((offset + i) & 3) !== 0) {
+    if (i >= to || IN_STRING[bytes[i]!] !== PLAIN) return i;
+    i += 1;
+  }
+  let index = (offset + i) >> 2;
+  const end = (offset + to) >> 2;
+  while (index < end) {
+    const word = words[index]!;
+    const quote = word ^ 0x22222222;
+    const slash = word ^ 0x5c5c5c5c;
+    const low = (word - 0x20202020) & ~word;
+    if (((low | ((quote - 0x01010101) & ~quote) | ((slash - 0x01010101) & ~slash)) & 0x80808080) !== 0) break;
+    index += 1;
+  }
+  return (index << 2) - offset;
 }
 
 const TRUE = Buffer.from("true");

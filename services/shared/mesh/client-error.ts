@@ -5,7 +5,8 @@ import { StatusSchema } from "../../../gen/google/rpc/status_pb.ts";
 
 /**
  * A failed call as a `ConnectError`: code, message and details as the server meant them. What grpc-js itself says of a
- * connection (it names addresses) is kept as the cause only.
+ * connection (it names addresses) is kept as the cause only, and so is the metadata: a handler that lets the error
+ * through would send them on to its own caller.
  */
 export function toCallError(
   error: unknown,
@@ -24,10 +25,9 @@ export function toCallError(
   // The codes of gRPC and Connect are the same numbers; 0 would be no error.
   const code = error.code as number as Code;
   const status = readStatus(error.metadata);
-  const metadata = toHeaders(error.metadata);
   if (status !== undefined) {
     // The message of the status proto has not been through the header's percent-encoding, on which libraries differ.
-    const sent = new ConnectError(status.message, code, metadata, undefined, error);
+    const sent = new ConnectError(status.message, code, undefined, undefined, error);
     sent.details = status.details.map(({ typeUrl, value }) => ({
       type: typeUrl.slice(typeUrl.lastIndexOf("/") + 1),
       value,
@@ -35,13 +35,13 @@ export function toCallError(
     return sent;
   }
   if (call.signal?.aborted)
-    return new ConnectError(`Cannot call ${call.path}: it was cancelled`, Code.Canceled, metadata, undefined, error);
+    return new ConnectError(`Cannot call ${call.path}: it was cancelled`, Code.Canceled, undefined, undefined, error);
   // A peer that dies resets its streams with CANCEL. We did not cancel, so this is its absence and not our wish.
   if (code === Code.Canceled || code === Code.Unavailable) {
     return new ConnectError(
       `Cannot call ${call.path}: no instance answers`,
       Code.Unavailable,
-      metadata,
+      undefined,
       undefined,
       error,
     );
@@ -50,12 +50,12 @@ export function toCallError(
     return new ConnectError(
       `Cannot call ${call.path}: no answer within the deadline`,
       code,
-      metadata,
+      undefined,
       undefined,
       error,
     );
   }
-  return new ConnectError(error.details, code, metadata, undefined, error);
+  return new ConnectError(error.details, code, undefined, undefined, error);
 }
 
 /** Metadata of grpc-js as Connect has it: binary values in base64. */

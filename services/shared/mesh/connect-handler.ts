@@ -8,6 +8,7 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import type { Log } from "../telemetry/log.ts";
+import { completeErrors } from "./complete-errors.ts";
 import { answerJson, type PlainHandler } from "./operations.ts";
 
 /** What the handler of all RPCs of a server needs. */
@@ -57,6 +58,7 @@ export function createConnectHandler(options: ConnectHandlerOptions): PlainHandl
       });
     }
     handler(universal)
+      .then(completeErrors)
       .then((answer) => universalResponseToNodeResponse(answer, response))
       .catch((error: unknown) => {
         // The peer went away in the middle of the answer, or the handler of the protocol itself failed.

@@ -20,6 +20,7 @@ export class SnapshotAssembly {
   #entries: DigestedEntry[] | undefined;
   #removed: string[] = [];
   #base: bigint | undefined;
+  #kind: "snapshot" | "keyring" | undefined;
   #version: bigint | undefined;
   #nextPage = 0;
   #bytes = 0;
@@ -70,13 +71,11 @@ export class SnapshotAssembly {
     this.#entries = undefined;
     this.#removed = [];
     this.#base = undefined;
-    this.#version = undefined;
     this.#kind = undefined;
+    this.#version = undefined;
     this.#nextPage = 0;
     this.#bytes = 0;
   }
-
-  #kind: "snapshot" | "keyring" | undefined;
 
   #follow(kind: "snapshot" | "keyring", version: bigint, index: number): void {
     // The sender skips to the latest version: a first page begins anew, whatever was half there.

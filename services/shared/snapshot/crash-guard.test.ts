@@ -7,7 +7,7 @@ import { createLog } from "../telemetry/log.ts";
 import { CrashGuard, TRIAL_MS } from "./crash-guard.ts";
 import type { SnapshotHead } from "./head.ts";
 import { SnapshotHold } from "./hold.ts";
-import { SAMPLE_TRUST, sampleSnapshot } from "./samples.ts";
+import { SAMPLE_TRUST, sampleSnapshot } from "./snapshots.fixture.ts";
 
 const log = createLog({ service: "test", level: "silent" });
 let directory: string;

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createLog } from "../telemetry/log.ts";
 import { SnapshotDisk } from "./disk.ts";
 import { SnapshotHold } from "./hold.ts";
-import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleSnapshot } from "./samples.ts";
+import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleSnapshot } from "./snapshots.fixture.ts";
 import type { SnapshotRefusal } from "./verify.ts";
 
 const log = createLog({ service: "test", level: "silent" });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { SnapshotHold } from "./hold.ts";
-import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleSnapshot } from "./samples.ts";
+import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleSnapshot } from "./snapshots.fixture.ts";
 
 const options = { trust: SAMPLE_TRUST, region: "eu" };
 

@@ -16,7 +16,7 @@ import { ManualClock } from "../clock.ts";
 import { createLog } from "../telemetry/log.ts";
 import type { DigestedEntry } from "./digest.ts";
 import { type KeptSnapshots, keepSnapshots } from "./keep.ts";
-import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleNote, sampleSnapshot } from "./samples.ts";
+import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleNote, sampleSnapshot } from "./snapshots.fixture.ts";
 
 type Piece = NonNullable<MessageInitShape<typeof WatchSnapshotsResponseSchema>["piece"]>;
 

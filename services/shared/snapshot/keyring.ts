@@ -72,6 +72,13 @@ export function decodeGrant(bytes: Uint8Array): KeyringGrant {
   return grant;
 }
 
+const TENANT_ID = /^[a-z0-9][a-z0-9-]{0,62}$/;
+
+// Facts about a tenant that is malformed would be parked by their owners: better no call than one that nobody can be billed for.
+function isTenant({ organisation, team, app, environment }: KeyGrant): boolean {
+  return [organisation, team, app, environment].every((id) => TENANT_ID.test(id)) && environment.length <= 32;
+}
+
 /** What is wrong with an entry, or undefined: its grant must decode, and belong under its id. */
 export function findEntryProblem({ id, grant: bytes }: DigestedEntry): string | undefined {
   let grant: KeyringGrant;
@@ -85,7 +92,7 @@ export function findEntryProblem({ id, grant: bytes }: DigestedEntry): string | 
     case "key":
       if (entry.value.keyId !== id) return "its grant is for another key";
       if (entry.value.secretSha256s.some((secret) => secret.length !== 32)) return "a secret's hash has not 32 bytes";
-      return entry.value.organisation === "" || entry.value.environment === "" ? "its key has no tenant" : undefined;
+      return isTenant(entry.value) ? undefined : "its key's tenant is malformed";
     case "disabledTenant":
       return `${TENANT_PREFIX}${entry.value.tenant}` === id ? undefined : "its grant is for another tenant";
     case undefined:

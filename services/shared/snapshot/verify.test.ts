@@ -9,7 +9,7 @@ import {
   sampleNote,
   sampleSnapshot,
   sampleTenantEntry,
-} from "./samples.ts";
+} from "./snapshots.fixture.ts";
 import { verifyKeyring, verifySnapshot } from "./verify.ts";
 
 const context = { trust: SAMPLE_TRUST, region: "eu" };
@@ -128,6 +128,7 @@ describe("verify", () => {
   it.each([
     ["under the id of another key", { ...sampleKeyEntry("aaaaaaaaaaaa"), id: "bbbbbbbbbbbb" }],
     ["under the id of another tenant", { ...sampleTenantEntry("acme"), id: "tenant:other" }],
+    ["of a malformed tenant", sampleKeyEntry("aaaaaaaaaaaa", "text", { team: "" })],
     ["that says nothing", { id: "aaaaaaaaaaaa", grant: new Uint8Array() }],
     ["that is no message", { id: "aaaaaaaaaaaa", grant: Uint8Array.of(0xff) }],
   ])("a signed entry %s is refused", (_, entry) => {

@@ -58,9 +58,10 @@ export async function watchSnapshots(options: WatchOptions): Promise<void> {
       options.onConnected?.(false);
     }
     failures += 1;
+    const isFirst = !wantsWholeKeyring;
     wantsWholeKeyring = watch.needsWholeKeyring;
-    // A change that does not fit is answered at once, but only the first time: then the sender is at fault.
-    if (watch.needsWholeKeyring && failures === 1) continue;
+    // A change that does not fit is answered at once, but not twice in a row: then the sender is at fault.
+    if (watch.needsWholeKeyring && isFirst) continue;
     await clock.sleep(backOffMs(failures), signal).catch(() => {});
   }
 }

@@ -1,0 +1,35 @@
+import { describe, expect, it } from "vitest";
+import { scanRequest } from "../../arrival/scan.ts";
+import { composeRelayed } from "./request.ts";
+
+const compose = (text: string, model = 'up"stream') =>
+  composeRelayed(scanRequest(Buffer.from(text)).request, model).toString();
+
+describe("composeRelayed()", () => {
+  it("puts the target's model in place of the one asked for and leaves every other byte", () => {
+    expect(compose('{ "x":1.50, "model" : "small" ,"messages":[{"content":"small"}],"y":{"é":"\\u00e9"}}')).toBe(
+      '{ "x":1.50, "model" : "up\\"stream" ,"messages":[{"content":"small"}],"y":{"é":"\\u00e9"}}',
+    );
+  });
+
+  it("asks for the usage of a stream when the caller did not", () => {
+    expect(compose('{"stream":true,"messages":[1],"model":"small"}')).toBe(
+      '{"stream":true,"messages":[1],"model":"up\\"stream","stream_options":{"include_usage":true}}',
+    );
+  });
+
+  it("leaves the other options of a stream alone, wherever they stand", () => {
+    expect(
+      compose('{"stream_options":{"include_usage":false,"x":1},"stream":true,"model":"small","messages":[1]}'),
+    ).toBe('{"stream_options":{"include_usage":true,"x":1},"stream":true,"model":"up\\"stream","messages":[1]}');
+    expect(compose('{"model":"small","messages":[1],"stream":true,"stream_options":null}')).toBe(
+      '{"model":"up\\"stream","messages":[1],"stream":true,"stream_options":{"include_usage":true}}',
+    );
+  });
+
+  it("changes nothing of the options when the caller asked for usage itself, or for no stream", () => {
+    const asked = '"stream_options": { "include_usage" : true }';
+    expect(compose(`{"model":"small","messages":[1],"stream":true,${asked}}`)).toContain(asked);
+    expect(compose('{"model":"small","messages":[1],"stream":false}')).not.toContain("stream_options");
+  });
+});
