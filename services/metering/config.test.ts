@@ -1,7 +1,5 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { describeSettings } from "../shared/settings.ts";
-import { DECLARATIONS, readConfig } from "./config.ts";
+import { readConfig } from "./config.ts";
 
 const needed = { WEIR_DATABASE_URL: "postgres://m:p@127.0.0.1:1/m", WEIR_NATS_URL: "nats://127.0.0.1:1" };
 
@@ -21,12 +19,6 @@ describe("readConfig()", () => {
     const read = () => readConfig({ ...needed, WEIR_REGIONS: regions });
 
     expect(read).toThrowError(expect.objectContaining({ reason: "SETTING_INVALID" }));
-  });
-
-  it("has the settings that its README lists", () => {
-    const readme = readFileSync(`${import.meta.dirname}/README.md`, "utf8");
-
-    expect(readme).toContain(describeSettings(DECLARATIONS));
   });
 
   it("refuses a setting that it does not have", () => {

@@ -223,7 +223,12 @@ describe("a router's copy", () => {
     await first.keys.revokeKey({ requestId: randomUUID(), organisation: "acme", keyId });
     await until(() => hold.current()?.keyringVersion === 3n, "applying the revocation");
     const list = async () => (await first.releases.listInstances({})).instances[0];
-    await until(async () => (await list())?.keyring?.version === 3n, "reporting");
+    const isApplied = ({ phase, version }: { phase: SnapshotPhase; version: bigint }, wanted: bigint) =>
+      phase === SnapshotPhase.APPLIED && version === wanted;
+    await until(async () => {
+      const { snapshot, keyring } = (await list()) ?? {};
+      return snapshot !== undefined && keyring !== undefined && isApplied(snapshot, 1n) && isApplied(keyring, 3n);
+    }, "reporting");
 
     const { instances, latest } = await first.releases.listInstances({});
     expect(instances).toMatchObject([
@@ -282,8 +287,56 @@ describe("a router's copy", () => {
     await first.snapshots.reportSnapshot({ ...report, ...applied, boot: "one" });
     expect(await list()).toMatchObject({ version: 6n, reportedVersion: 7n, phase: SnapshotPhase.REFUSED });
 
+    await first.snapshots.reportSnapshot({
+      ...report,
+      ...refused,
+      version: 0n,
+      reasons: ["SIGNATURE: bad"],
+      boot: "one",
+    });
+    expect(await list()).toMatchObject({ phase: SnapshotPhase.REFUSED, reasons: ["SIGNATURE: bad"] });
+
     await first.snapshots.reportSnapshot({ ...report, ...applied, boot: "two" });
     expect(await list()).toMatchObject({ version: 6n, reportedVersion: 6n, phase: SnapshotPhase.APPLIED, reasons: [] });
+  });
+
+  it("is listed without what an earlier life said, once a new life watches", async () => {
+    const life = { region: "us", instance: "us-1" };
+    await first.snapshots.reportSnapshot({
+      ...life,
+      boot: "one",
+      kind: SnapshotKind.SNAPSHOT,
+      version: 1n,
+      phase: SnapshotPhase.APPLIED,
+      runningVersion: 1n,
+    });
+
+    const watch = new TestWatch(first, { ...life, boot: "two" });
+
+    const list = async () => (await second.releases.listInstances({})).instances[0];
+    await until(async () => (await list())?.boot === "two", "noting the new life");
+    expect(await list()).toMatchObject({ connected: true, snapshot: { version: 0n } });
+    watch.end();
+  });
+
+  it("is forgotten a day after its last word, and shown as gone soon after it was last seen", async () => {
+    const report = { region: "us", kind: SnapshotKind.KEYRING, version: 1n, phase: SnapshotPhase.APPLIED, boot: "b" };
+    await first.snapshots.reportSnapshot({ ...report, instance: "old" });
+    await first.snapshots.reportSnapshot({ ...report, instance: "young" });
+    await harness.pool.query(`update instance set watched_at = now() - interval '20 seconds', watched_by = 'another'`);
+    await harness.pool.query(
+      `update instance_report set reported_at = now() - case instance when 'old' then interval '25 hours' else interval '23 hours' end`,
+    );
+    await harness.pool.query(`update instance set watched_at = now() - interval '25 hours' where instance = 'old'`);
+    expect((await second.releases.listInstances({})).instances).toMatchObject([
+      { connected: false },
+      { connected: false },
+    ]);
+
+    await harness.start();
+
+    await until(async () => (await second.releases.listInstances({})).instances.length === 1, "forgetting");
+    expect((await second.releases.listInstances({})).instances).toMatchObject([{ instance: "young" }]);
   });
 
   it("is listed page by page, by region and name", async () => {

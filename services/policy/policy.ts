@@ -79,7 +79,7 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
       router.service(PolicyService, createPolicyService(changes));
       router.service(KeyService, createKeyService(changes));
       router.service(SnapshotService, createSnapshotService({ pool, clock, catalogue, attendance }));
-      router.service(ReleaseService, createReleaseService({ pool, clock, catalogue }));
+      router.service(ReleaseService, createReleaseService({ pool, catalogue }));
       router.service(ExplainService, createExplainService({ catalogue, clock }));
     },
     async run(signal) {

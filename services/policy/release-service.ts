@@ -8,7 +8,6 @@ import {
   RunningVersionSchema,
 } from "../../gen/weir/policy/v1/release_service_pb.ts";
 import { SnapshotKind, type SnapshotPhase } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
-import type { Clock } from "../shared/clock.ts";
 import type { Pool } from "../shared/database/pool.ts";
 import { createPageToken, readPageSize, readPageToken } from "../shared/page.ts";
 import { CONNECTED_MS } from "./distribution/attendance.ts";
@@ -20,12 +19,11 @@ const PAGE = { default: 100, max: 1_000 };
 /** What the service is made of. */
 export interface ReleaseParts {
   readonly pool: Pool;
-  readonly clock: Clock;
   readonly catalogue: Catalogue;
 }
 
 /** Serves weir.policy.v1.ReleaseService: what every instance says of itself, whichever instance of policy it said it to. */
-export function createReleaseService({ pool, clock, catalogue }: ReleaseParts): ServiceImpl<typeof ReleaseService> {
+export function createReleaseService({ pool, catalogue }: ReleaseParts): ServiceImpl<typeof ReleaseService> {
   return {
     async listInstances({ region, pageSize, pageToken }) {
       await catalogue.refreshIfReachable();
@@ -33,11 +31,16 @@ export function createReleaseService({ pool, clock, catalogue }: ReleaseParts): 
       const list = ["instances", region];
       const after = readPageToken(list, pageToken, 2) as [string, string] | undefined;
       // One more than the page has, to know whether there is another.
-      const found = await listInstances(pool, { region: region || undefined, after, limit: limit + 1 });
+      const found = await listInstances(pool, {
+        region: region || undefined,
+        after,
+        limit: limit + 1,
+        watchingMs: CONNECTED_MS,
+      });
       const instances = found.slice(0, limit);
       const last = found.length > limit ? instances.at(-1) : undefined;
       return {
-        instances: instances.map((instance) => toInstance(instance, clock.nowMs())),
+        instances: instances.map(toInstance),
         nextPageToken: last === undefined ? "" : createPageToken(list, [last.region, last.instance]),
         latest: catalogue
           .listRegions()
@@ -56,7 +59,7 @@ export function createReleaseService({ pool, clock, catalogue }: ReleaseParts): 
   };
 }
 
-function toInstance({ region, instance, boot, build, watchedAt, reports }: StoredInstance, nowMs: number): Instance {
+function toInstance({ region, instance, boot, build, isWatching, reports }: StoredInstance): Instance {
   const of = (kind: SnapshotKind) => {
     const report = reports.find((each) => each.kind === kind);
     return create(
@@ -77,6 +80,6 @@ function toInstance({ region, instance, boot, build, watchedAt, reports }: Store
     build,
     snapshot: of(SnapshotKind.SNAPSHOT),
     keyring: of(SnapshotKind.KEYRING),
-    connected: watchedAt !== undefined && nowMs - watchedAt.getTime() <= CONNECTED_MS,
+    connected: isWatching,
   });
 }

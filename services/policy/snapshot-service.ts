@@ -30,20 +30,7 @@ export function createSnapshotService(parts: SnapshotParts): ServiceImpl<typeof 
     },
     async reportSnapshot(report) {
       const { region, instance, boot, build, kind, version, digest, phase, reasons, runningVersion } = report;
-      const reportedAt = new Date(clock.nowMs());
-      await storeReport(pool, {
-        region,
-        instance,
-        boot,
-        build,
-        kind,
-        version,
-        digest,
-        phase,
-        reasons,
-        runningVersion,
-        reportedAt,
-      });
+      await storeReport(pool, { region, instance, boot, build, kind, version, digest, phase, reasons, runningVersion });
       return {};
     },
   };

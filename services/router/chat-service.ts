@@ -11,7 +11,6 @@ import {
 import type { Clock } from "../shared/clock.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createEventId } from "../shared/ids.ts";
-import type { CallerHeaders } from "./admission/credentials.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, ChatCall, SinkListener } from "./arrival/call.ts";
 import { findClientRequestId, pickCallerHeaders, toAnswerHeaders } from "./arrival/http-headers.ts";
 import type { Chats } from "./chat.ts";
@@ -25,7 +24,7 @@ const PIECES_WAITING = 256;
 
 /** Serves ChatService: typed messages in, typed messages out, the same spine between them. */
 export function createChatService(options: {
-  readonly chats: Pick<Chats, "start" | "checkCaller">;
+  readonly chats: Pick<Chats, "start" | "greet">;
   readonly clock: Clock;
 }): ServiceImpl<typeof ChatService> {
   const { chats, clock } = options;
@@ -35,9 +34,26 @@ export function createChatService(options: {
       "x-api-key": context.requestHeader.get("x-api-key") ?? undefined,
       "api-key": context.requestHeader.get("api-key") ?? undefined,
     });
-    const denied = chats.checkCaller(headers);
-    if (denied !== undefined) throw denied;
-    return describeCall(input, { headers, streamed, clock, timeoutMs: context.timeoutMs() });
+    const arrivedAtMs = clock.nowMs();
+    const eventId = createEventId(arrivedAtMs);
+    context.responseHeader.set("x-request-id", eventId);
+    const greeting = chats.greet(headers);
+    if (greeting instanceof WeirError) throw greeting;
+    if (input === undefined) throw new WeirError("ARGUMENT_INVALID", 'Cannot start call: "input" is missing');
+    const timeoutMs = context.timeoutMs();
+    const arrivedMonotonicMs = clock.monotonicMs();
+    return {
+      ...describeInput(input),
+      eventId,
+      arrivedAtMs,
+      arrivedMonotonicMs,
+      surface: "grpc",
+      headers,
+      greeting,
+      streamed,
+      relayedHeaders: [],
+      ...(timeoutMs !== undefined && { deadlineMonotonicMs: arrivedMonotonicMs + timeoutMs }),
+    };
   };
   return {
     complete: ({ input }, context) =>
@@ -57,38 +73,14 @@ export function createChatService(options: {
   };
 }
 
-function describeCall(
-  input: ChatInput | undefined,
-  {
-    headers,
-    streamed,
-    clock,
-    timeoutMs,
-  }: {
-    readonly headers: CallerHeaders;
-    readonly streamed: boolean;
-    readonly clock: Clock;
-    readonly timeoutMs: number | undefined;
-  },
-): ChatCall {
-  if (input === undefined) throw new WeirError("ARGUMENT_INVALID", 'Cannot start call: "input" is missing');
-  const arrivedAtMs = clock.nowMs();
-  const arrivedMonotonicMs = clock.monotonicMs();
+function describeInput(input: ChatInput) {
   return {
-    eventId: createEventId(arrivedAtMs),
-    arrivedAtMs,
-    arrivedMonotonicMs,
-    surface: "grpc",
-    headers,
     model: input.model,
-    streamed,
     request: { dialect: undefined, input },
     requestBytes: countBytes(input),
     maxOutputTokens: input.maxOutputTokens,
     candidates: Math.max(1, input.candidates),
     endUser: isPlain(input.endUser) ? input.endUser : "",
-    relayedHeaders: [],
-    ...(timeoutMs !== undefined && { deadlineMonotonicMs: arrivedMonotonicMs + timeoutMs }),
   };
 }
 

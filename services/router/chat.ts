@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { Model } from "../../gen/weir/policy/v1/policy_pb.ts";
 import { CallerSchema } from "../../gen/weir/type/v1/caller_pb.ts";
-import { Operation, OutcomeKind, PinnedVersionsSchema } from "../../gen/weir/type/v1/usage_pb.ts";
+import { Operation, OutcomeKind, type PinnedVersions, PinnedVersionsSchema } from "../../gen/weir/type/v1/usage_pb.ts";
 import type { Clock } from "../shared/clock.ts";
 import { toCandidates } from "../shared/decision/candidates.ts";
 import { listModels } from "../shared/decision/decide.ts";
@@ -15,7 +15,7 @@ import type { Admission, Denial } from "./admission/admission.ts";
 import { admit, identify } from "./admission/admit.ts";
 import type { LimitCounters } from "./admission/counters.ts";
 import type { CallerHeaders } from "./admission/credentials.ts";
-import type { AnswerHead, AnswerSink, ChatCall } from "./arrival/call.ts";
+import type { AnswerHead, AnswerSink, ChatCall, Greeting } from "./arrival/call.ts";
 import type { ChatDispatcher, DispatchResult } from "./dispatch/dispatch.ts";
 import type { UpstreamBook } from "./routing/upstream-book.ts";
 import { sumUsage } from "./usage-sum.ts";
@@ -74,12 +74,13 @@ export class Chats {
     }
   }
 
-  /** Looks at a caller before anything of a chat is there: undefined when its key is good. Counts a refusal. */
-  checkCaller(headers: CallerHeaders): WeirError | undefined {
+  /** Looks at a caller before anything of a chat is there. Returns what is wrong, and has counted it. Never throws. */
+  greet(headers: CallerHeaders): Greeting | WeirError {
     try {
       const nowMs = this.#stations.clock.nowMs();
-      const proven = identify(this.#pin(), { headers, nowMs });
-      return proven.kind === "denial" ? this.#refuse(proven, nowMs) : undefined;
+      const pinned = this.#pin();
+      const proven = identify(pinned, { headers, nowMs });
+      return proven.kind === "denial" ? this.#refuse(proven, nowMs) : { pinned, proven };
     } catch (error) {
       return this.#toRefusal(error);
     }
@@ -107,10 +108,12 @@ export class Chats {
     return pinned;
   }
 
-  #admit({ headers, model, eventId, arrivedAtMs }: ChatCall, pinned: PinnedPolicy): Admission | Denial {
-    const { counters, upstreams } = this.#stations;
+  #admit({ headers, model, eventId, greeting }: ChatCall, pinned: PinnedPolicy): Admission | Denial {
+    const { counters, upstreams, clock } = this.#stations;
     const { findRejection } = upstreams.get(pinned.snapshot);
-    return admit(pinned, counters, { headers, model, eventId, nowMs: arrivedAtMs, findRejection });
+    const asked = { headers, model, eventId, nowMs: clock.nowMs(), findRejection };
+    // A keyring that came while the body was read counts.
+    return admit(pinned, counters, greeting.pinned === pinned ? { ...asked, proven: greeting.proven } : asked);
   }
 
   #dispatch(chat: BegunChat): void {
@@ -220,11 +223,7 @@ function toStartedCall(call: ChatCall, { caller, plan, limits, pinned }: Admissi
     model: plan.model.id,
     streamed: call.streamed,
     surface: call.surface,
-    versions: create(PinnedVersionsSchema, {
-      snapshotVersion: pinned.snapshotVersion,
-      snapshotDigest: pinned.snapshotDigest,
-      keyringVersion: pinned.keyringVersion,
-    }),
+    versions: toVersions(pinned),
     startedAtMs: call.arrivedAtMs,
     limits: limits.map(({ id }) => id),
     candidates: toCandidates(plan),
@@ -234,3 +233,16 @@ function toStartedCall(call: ChatCall, { caller, plan, limits, pinned }: Admissi
     answers: candidates,
   };
 }
+
+function toVersions(pinned: PinnedPolicy): PinnedVersions {
+  let versions = versionsOf.get(pinned);
+  if (versions === undefined) {
+    const { snapshotVersion, snapshotDigest, keyringVersion } = pinned;
+    versions = create(PinnedVersionsSchema, { snapshotVersion, snapshotDigest, keyringVersion });
+    versionsOf.set(pinned, versions);
+  }
+  return versions;
+}
+
+/** The same for each chat under one policy. */
+const versionsOf = new WeakMap<PinnedPolicy, PinnedVersions>();

@@ -225,7 +225,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
   });
   const surface = createOpenAiSurface({
     startChat: (call, sink) => chats.start(call, sink),
-    checkCaller: (headers) => chats.checkCaller(headers),
+    greet: (headers) => chats.greet(headers),
     listModels: (headers) => chats.listModels(headers),
     onRefusal: () => undefined,
     body: { limitBytes: options.bodyLimitBytes ?? 1 << 20, memory, deadlines: sweep, clock },

@@ -19,7 +19,8 @@ import { runService } from "../shared/process.ts";
 import { readSettings } from "../shared/settings.ts";
 import { keepSnapshots } from "../shared/snapshot/keep.ts";
 import { createMetrics } from "../shared/telemetry/metrics.ts";
-import { createRoads, openAccounting } from "./accounting/open-accounting.ts";
+import { openAccounting } from "./accounting/open-accounting.ts";
+import { createRoads } from "./accounting/roads.ts";
 import { LimitCounters } from "./admission/counters.ts";
 import { BodyMemory } from "./arrival/body-memory.ts";
 import { countRpcBody } from "./arrival/count-rpc-body.ts";
@@ -138,7 +139,7 @@ runService("router", async ({ environment, log, signal }) => {
   const operations = createOperationsHandler({ health, metrics });
   const surface = createOpenAiSurface({
     startChat: (call, sink) => chats.start(call, sink),
-    checkCaller: (headers) => chats.checkCaller(headers),
+    greet: (headers) => chats.greet(headers),
     listModels: (headers) => chats.listModels(headers),
     onRefusal: (reason) => observer.onRefusal(reason),
     body: { limitBytes: settings.WEIR_BODY_LIMIT, memory, deadlines: sweep, clock },

@@ -1,6 +1,7 @@
-import { OutcomeKind } from "../../gen/weir/type/v1/usage_pb.ts";
+import { Meter, OutcomeKind } from "../../gen/weir/type/v1/usage_pb.ts";
 import type { Metrics } from "../shared/telemetry/metrics.ts";
 import type { ChatObserver } from "./chat.ts";
+import type { AttemptResult } from "./dispatch/result.ts";
 import type { FailureLog } from "./failure-log.ts";
 
 /** Outcomes as label values. */
@@ -40,11 +41,29 @@ export function createObserver(metrics: Metrics, failures: FailureLog): ChatObse
           Math.max(0, last.firstContentAtMs - call.arrivedAtMs) / 1000,
         );
       }
-      for (const { target, outcome } of attempts) {
-        metrics.weir_router_attempts_total.inc({ target: target.id, outcome: nameOf(outcome) });
-      }
+      for (const attempt of attempts) measureAttempt(metrics, call.model, attempt);
     },
   };
+}
+
+function measureAttempt(metrics: Metrics, model: string, attempt: AttemptResult): void {
+  const { target, outcome, startedAtMs, endedAtMs, reason, usage } = attempt;
+  metrics.weir_router_attempts_total.inc({ target: target.id, outcome: nameOf(outcome) });
+  const labels = { gen_ai_operation_name: "chat", gen_ai_provider_name: target.provider, gen_ai_request_model: model };
+  metrics.gen_ai_client_operation_duration_seconds.observe(
+    { ...labels, error_type: reason ?? "" },
+    Math.max(0, endedAtMs - startedAtMs) / 1000,
+  );
+  if (usage === undefined || usage.quantities.size === 0) return;
+  const count = (...meters: Meter[]) => meters.reduce((sum, meter) => sum + (usage.quantities.get(meter) ?? 0), 0);
+  metrics.gen_ai_client_token_usage.observe(
+    { ...labels, gen_ai_token_type: "input" },
+    count(Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS, Meter.CACHE_WRITE_TOKENS),
+  );
+  metrics.gen_ai_client_token_usage.observe(
+    { ...labels, gen_ai_token_type: "output" },
+    count(Meter.OUTPUT_TOKENS, Meter.REASONING_TOKENS),
+  );
 }
 
 function nameOf(kind: OutcomeKind): string {

@@ -263,6 +263,33 @@ describe("slowness", () => {
   });
 });
 
+describe("the port for operators", () => {
+  it.each([
+    ["GET", "/nothing", 404],
+    ["POST", "/metrics", 405],
+    ["DELETE", "/readyz", 405],
+    ["POST", "/v1/chat/completions", 404],
+    ["POST", "/weir.router.v1.ChatService/Complete", 404],
+  ])("answers %s %s with %i, in words", async (method, path, status) => {
+    const response = await fetch(mesh.routerAdminUrl("eu") + path, { method });
+
+    expect([response.status, await response.json()]).toMatchObject([
+      status,
+      { message: expect.stringMatching(/[a-z]{3}/) },
+    ]);
+  });
+
+  it("answers broken HTTP with 400 and a flood of headers with 431", async () => {
+    const broken = await sendRaw(mesh.routerAdminUrl("eu"), "nonsense\r\n\r\n");
+    const flood = await sendRaw(
+      mesh.routerAdminUrl("eu"),
+      `GET / HTTP/1.1\r\nhost: x\r\nx-a: ${"y".repeat(65_536)}\r\n\r\n`,
+    );
+
+    expect([broken.status, flood.status]).toEqual([400, 431]);
+  });
+});
+
 it("headers of a proxy that nobody trusts change nothing", async () => {
   const response = await chat("/v1/chat/completions", {
     headers: { "x-forwarded-for": "127.0.0.1", forwarded: "for=127.0.0.1", "x-http-method-override": "GET" },

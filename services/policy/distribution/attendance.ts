@@ -85,18 +85,18 @@ export class Attendance {
   }
 
   async #tellAll(): Promise<void> {
-    const { pool, boot, clock } = this.#options;
+    const { pool, boot } = this.#options;
     const lives = [...this.#present.values()].map(({ life }) => life);
-    await markWatching(pool, boot, lives, new Date(clock.nowMs()));
-    await forgetInstances(pool, new Date(clock.nowMs() - REMEMBER_MS));
+    await markWatching(pool, boot, lives);
+    await forgetInstances(pool, REMEMBER_MS);
   }
 
   async #tellChanges(): Promise<void> {
-    const { pool, boot, clock } = this.#options;
+    const { pool, boot } = this.#options;
     const [entered, left] = [[...this.#entered.values()], [...this.#left.values()]];
     this.#entered = new Map();
     this.#left = new Map();
-    await markWatching(pool, boot, entered, new Date(clock.nowMs()));
+    await markWatching(pool, boot, entered);
     await markGone(pool, boot, left);
   }
 

@@ -1,3 +1,4 @@
+import { SnapshotPhase } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { type Pool, query } from "../../shared/database/pool.ts";
 
 /** Names one life of a router. */
@@ -18,20 +19,27 @@ export interface InstanceReport extends InstanceLife {
   readonly phase: number;
   readonly reasons: readonly string[];
   readonly runningVersion: bigint;
-  readonly reportedAt: Date;
 }
+
+// Every time in these tables is the database's: instances of policy, whose clocks differ, compare what others wrote.
+
+/** A report as it is listed. */
+export type StoredReport = Omit<InstanceReport, keyof InstanceLife | "build" | "digest"> & {
+  readonly reportedAt: Date;
+};
 
 /** An instance with its last report of each kind. */
 export interface StoredInstance extends InstanceLife {
   readonly build: string;
-  /** When an instance of policy last saw it watching; absent when it hung up. */
-  readonly watchedAt: Date | undefined;
-  readonly reports: readonly Omit<InstanceReport, keyof InstanceLife | "build" | "digest">[];
+  /** Whether some instance of policy saw it watching within the time that was asked for. */
+  readonly isWatching: boolean;
+  readonly reports: readonly StoredReport[];
 }
 
 /**
  * Stores a report. One of an earlier instant never replaces a later one. Of one life the newest version spoken of stays: a router
- * that starts from disk may say that it applied an old version after it refused a new one, and the refusal must stay to be seen.
+ * that starts from disk may say that it applied an old version after it refused a new one, and the refusal must stay to be seen. A
+ * refusal is always seen, also of what has no version because its signature is bad.
  */
 export async function storeReport(pool: Pool, report: InstanceReport): Promise<void> {
   await query(
@@ -42,7 +50,7 @@ export async function storeReport(pool: Pool, report: InstanceReport): Promise<v
      )
      insert into instance_report as old
        (region, instance, kind, boot, version, digest, phase, reasons, running_version, reported_at)
-     select $1, $2, $5, $3, $6, $7, $8, $9, $10, $11 from known
+     select $1, $2, $5, $3, $6, $7, $8, $9, $10, clock_timestamp() from known
      on conflict (region, instance, kind) do update set
        (boot, version, digest, phase, reasons, running_version, reported_at) =
        (select excluded.boot,
@@ -51,7 +59,7 @@ export async function storeReport(pool: Pool, report: InstanceReport): Promise<v
                case when is_older then old.phase else excluded.phase end,
                case when is_older then old.reasons else excluded.reasons end,
                excluded.running_version, excluded.reported_at
-          from (select old.boot = excluded.boot and excluded.version < old.version as is_older) as compared)
+          from (select old.boot = excluded.boot and excluded.version < old.version and excluded.phase <> $11 as is_older) as compared)
      where old.reported_at <= excluded.reported_at`,
     [
       report.region,
@@ -64,18 +72,13 @@ export async function storeReport(pool: Pool, report: InstanceReport): Promise<v
       report.phase,
       [...report.reasons],
       report.runningVersion,
-      report.reportedAt,
+      SnapshotPhase.REFUSED,
     ],
   );
 }
 
-/** Notes who watches the policy instance of life `watchedBy` at an instant, all in one statement. */
-export async function markWatching(
-  pool: Pool,
-  watchedBy: string,
-  lives: readonly InstanceLife[],
-  at: Date,
-): Promise<void> {
+/** Notes who watches the policy instance of life `watchedBy` now, all in one statement. */
+export async function markWatching(pool: Pool, watchedBy: string, lives: readonly InstanceLife[]): Promise<void> {
   if (lives.length === 0) return;
   // An instance that watches twice is noted once; a statement may not touch a row twice.
   const byName = new Map(lives.map((life) => [`${life.region}/${life.instance}`, life]));
@@ -83,14 +86,13 @@ export async function markWatching(
   await query(
     pool,
     `insert into instance (region, instance, boot, watched_by, watched_at)
-     select region, instance, boot, $4, $5 from unnest($1::text[], $2::text[], $3::text[]) as life (region, instance, boot)
-     on conflict (region, instance) do update set boot = excluded.boot, watched_by = $4, watched_at = $5`,
+     select region, instance, boot, $4, now() from unnest($1::text[], $2::text[], $3::text[]) as life (region, instance, boot)
+     on conflict (region, instance) do update set boot = excluded.boot, watched_by = $4, watched_at = now()`,
     [
       distinct.map(({ region }) => region),
       distinct.map(({ instance }) => instance),
       distinct.map(({ boot }) => boot),
       watchedBy,
-      at,
     ],
   );
 }
@@ -112,14 +114,15 @@ export async function markGone(pool: Pool, watchedBy: string, lives: readonly In
   );
 }
 
-/** Forgets instances that neither watched nor reported since an instant. */
-export async function forgetInstances(pool: Pool, before: Date): Promise<void> {
+/** Forgets instances that neither watched nor reported for so many milliseconds. */
+export async function forgetInstances(pool: Pool, afterMs: number): Promise<void> {
   await query(
     pool,
-    `delete from instance i where (watched_at is null or watched_at < $1)
-       and not exists (select 1 from instance_report r
-         where r.region = i.region and r.instance = i.instance and r.reported_at >= $1)`,
-    [before],
+    `delete from instance i using (select now() - $1 * interval '1 millisecond' as instant) as limit_of
+      where (watched_at is null or watched_at < instant)
+        and not exists (select 1 from instance_report r
+          where r.region = i.region and r.instance = i.instance and r.reported_at >= instant)`,
+    [afterMs],
   );
 }
 
@@ -130,6 +133,8 @@ export async function listInstances(
     readonly region: string | undefined;
     readonly after: readonly [region: string, instance: string] | undefined;
     readonly limit: number;
+    /** Who was seen watching within so many milliseconds is watching. */
+    readonly watchingMs: number;
   },
 ): Promise<StoredInstance[]> {
   const [afterRegion, afterInstance] = options.after ?? ["", ""];
@@ -138,17 +143,19 @@ export async function listInstances(
     instance: string;
     boot: string;
     build: string;
-    watched_at: Date | null;
+    is_watching: boolean;
   }>(
     pool,
-    `select region, instance, boot, build, watched_at from instance
+    `select region, instance, boot, build,
+            watched_at is not null and watched_at >= now() - $5 * interval '1 millisecond' as is_watching from instance
       where ($1::text is null or region = $1) and (region, instance) > ($2, $3) order by region, instance limit $4`,
-    [options.region ?? null, afterRegion, afterInstance, options.limit],
+    [options.region ?? null, afterRegion, afterInstance, options.limit, options.watchingMs],
   );
   if (instances.length === 0) return [];
   const reports = await query<{
     region: string;
     instance: string;
+    boot: string;
     kind: number;
     version: bigint;
     phase: number;
@@ -157,18 +164,19 @@ export async function listInstances(
     reported_at: Date;
   }>(
     pool,
-    `select r.region, r.instance, r.kind, r.version, r.phase, r.reasons, r.running_version, r.reported_at
+    `select r.region, r.instance, r.boot, r.kind, r.version, r.phase, r.reasons, r.running_version, r.reported_at
        from instance_report r join unnest($1::text[], $2::text[]) as wanted (region, instance) using (region, instance)`,
     [instances.map(({ region }) => region), instances.map(({ instance }) => instance)],
   );
-  return instances.map(({ region, instance, boot, build, watched_at }) => ({
+  return instances.map(({ region, instance, boot, build, is_watching }) => ({
     region,
     instance,
     boot,
     build,
-    watchedAt: watched_at ?? undefined,
+    isWatching: is_watching,
     reports: reports
-      .filter((report) => report.region === region && report.instance === instance)
+      // What an earlier life said tells nothing of this one.
+      .filter((report) => report.region === region && report.instance === instance && report.boot === boot)
       .map(({ kind, version, phase, reasons, running_version, reported_at }) => ({
         kind,
         version,

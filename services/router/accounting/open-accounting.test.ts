@@ -4,17 +4,15 @@ import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { RecordSchema } from "../../../gen/weir/audit/v1/record_pb.ts";
-import { AuditRecordedBatchSchema } from "../../../gen/weir/event/v1/audit_recorded_pb.ts";
-import { type UsageRecorded, UsageRecordedBatchSchema } from "../../../gen/weir/event/v1/usage_recorded_pb.ts";
 import { OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { ManualClock } from "../../shared/clock.ts";
 import { createBootId } from "../../shared/ids.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
 import type { Accounting } from "./accounting.ts";
 import { SAMPLE_CALLER, SAMPLE_MS, sampleAttempt, sampleCall, sampleOutcome, sampleTarget } from "./calls.fixture.ts";
-import type { ProducerName } from "./facts.ts";
-import { openAccounting, type Roads } from "./open-accounting.ts";
-import type { FactKind } from "./segment-list.ts";
+import { openAccounting } from "./open-accounting.ts";
+import { Owners } from "./owners.fixture.ts";
+import type { Roads } from "./roads.ts";
 
 const log = createLog({ service: "test", level: "silent" });
 const roots: string[] = [];
@@ -28,51 +26,6 @@ function makeRoot(): string {
   const root = mkdtempSync(join(tmpdir(), "weir-accounting-"));
   roots.push(root);
   return root;
-}
-
-/** Metering and audit in one: takes facts in by id, and knows how far it is with each life. */
-class Owners implements Roads {
-  readonly usages = new Map<string, UsageRecorded>();
-  readonly records = new Map<string, Uint8Array>();
-  readonly seqs = new Map<string, Set<bigint>>();
-  readonly messageIds: string[] = [];
-  isBusDown = false;
-  isLosing = false;
-  isAway = false;
-
-  readonly publish: Roads["publish"] = async (kind, _, payload, messageId) => {
-    if (this.isBusDown) throw new Error("down");
-    this.messageIds.push(`${kind} ${messageId}`);
-    if (this.isLosing) return;
-    if (kind === "usage") {
-      for (const usage of fromBinary(UsageRecordedBatchSchema, payload).usages) {
-        this.usages.set(usage.eventId, this.usages.get(usage.eventId) ?? usage);
-        this.#note(kind, usage.producer!, usage.producer!.seq);
-      }
-    } else {
-      for (const { recordId, producer, record } of fromBinary(AuditRecordedBatchSchema, payload).records) {
-        this.records.set(recordId, record);
-        this.#note(kind, producer!, producer!.seq);
-      }
-    }
-  };
-
-  readonly getWatermark: Roads["getWatermark"] = async (kind, producer) => {
-    if (this.isAway) throw new Error("away");
-    const seqs = this.seqs.get(keyOf(kind, producer));
-    let seq = 0n;
-    while (seqs?.has(seq + 1n)) seq += 1n;
-    return seq;
-  };
-
-  #note(kind: FactKind, producer: ProducerName, seq: bigint): void {
-    const key = keyOf(kind, producer);
-    this.seqs.set(key, (this.seqs.get(key) ?? new Set()).add(seq));
-  }
-}
-
-function keyOf(kind: FactKind, { region, instance, boot }: ProducerName): string {
-  return [kind, region, instance, boot].join(" ");
 }
 
 async function open(root: string, roads: Roads, limitBytes = 2 ** 20): Promise<[Accounting, ManualClock]> {

@@ -1,39 +1,23 @@
 import { mkdirSync } from "node:fs";
-import type { Bus } from "../../shared/bus/bus.ts";
-import { publish } from "../../shared/bus/publish.ts";
 import { type Clock, systemClock } from "../../shared/clock.ts";
-import { WeirError } from "../../shared/errors/weir-error.ts";
 import { createEventId } from "../../shared/ids.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import type { Metrics } from "../../shared/telemetry/metrics.ts";
 import type { Denial } from "../admission/admission.ts";
 import type { Accounting, OpenCall, SettledCall } from "./accounting.ts";
-import { encodeAttemptNote, findTargetIndex } from "./attempt-note.ts";
 import { sumCostNanos, toAttempt } from "./attempts.ts";
 import { encodeCallRecord, encodeRefusalRecord, encodeUsage, type ProducerName } from "./facts.ts";
 import { type Leftover, readLeftovers, removeLeftover } from "./leftover.ts";
-import type { AttemptOutcome, Outcome } from "./outcome.ts";
+import type { Outcome } from "./outcome.ts";
 import { recoverCalls } from "./recover.ts";
 import { RefusalCounts } from "./refusals.ts";
-import { FACT_KINDS, type FactKind } from "./segment-list.ts";
+import type { Roads } from "./roads.ts";
+import { FACT_KINDS } from "./segment-list.ts";
 import { type FactSource, Shipper } from "./ship.ts";
 import { Spool } from "./spool.ts";
-import type { BilledTarget, StartedCall } from "./started-call.ts";
+import { SpooledCall } from "./spooled-call.ts";
+import type { StartedCall } from "./started-call.ts";
 import { encodeStarted } from "./started-frame.ts";
-
-/** What brings facts to their owners. */
-export interface Roads {
-  /** Brings a batch onto the bus. */
-  readonly publish: (
-    kind: FactKind,
-    producer: ProducerName,
-    payload: Uint8Array,
-    messageId: string,
-    signal: AbortSignal,
-  ) => Promise<void>;
-  /** Asks the owner how far it is. */
-  readonly getWatermark: (kind: FactKind, producer: ProducerName, signal: AbortSignal) => Promise<bigint>;
-}
 
 /** What accounting is made of. */
 export interface AccountingOptions {
@@ -60,7 +44,6 @@ const ATTEMPTS_EXPECTED = 4;
 const REFUSAL_BYTES = 1024;
 const TICK_MS = 1_000;
 const SLOW_WRITE_MS = 100;
-const ASK_TIMEOUT_MS = 2_000;
 
 /**
  * Opens the spool: settles what dead predecessors left open, and begins to ship. Throws UNAVAILABLE when another process still
@@ -75,32 +58,6 @@ export async function openAccounting(options: AccountingOptions): Promise<Accoun
   if (count > 0) log.warn({ count }, "Settled calls that a dead router had begun");
   accounting.start();
   return accounting;
-}
-
-/** The roads of a router: its region's bus for both kinds, metering and the region's audit for the watermarks. */
-export function createRoads(options: {
-  /** The leaf's account MESH: usages. */
-  readonly usageBus: Bus;
-  /** The leaf's account REGION: records. */
-  readonly recordBus: Bus;
-  /** Asks metering. */
-  readonly getUsageWatermark: (producer: ProducerName, signal: AbortSignal) => Promise<bigint>;
-  /** Asks the region's audit. */
-  readonly getRecordWatermark: (producer: ProducerName, signal: AbortSignal) => Promise<bigint>;
-}): Roads {
-  return {
-    publish: (kind, { region, instance }, payload, messageId, signal) =>
-      kind === "usage"
-        ? publish(options.usageBus, { subject: `usage.${region}.${instance}`, payload, messageId, signal })
-        : publish(options.recordBus, { subject: `audit.${region}.${instance}`, payload, messageId, signal }),
-    getWatermark: (kind, producer, signal) => {
-      // An owner that is away must not hold up the facts that could travel meanwhile.
-      const asking = AbortSignal.any([signal, AbortSignal.timeout(ASK_TIMEOUT_MS)]);
-      return kind === "usage"
-        ? options.getUsageWatermark(producer, asking)
-        : options.getRecordWatermark(producer, asking);
-    },
-  };
 }
 
 class SpooledAccounting implements Accounting {
@@ -263,39 +220,5 @@ class SpooledAccounting implements Accounting {
     if (!source.list.isAllPassed || !this.#leftovers.includes(source)) return;
     this.#leftovers = this.#leftovers.filter((other) => other !== source);
     removeLeftover(source);
-  }
-}
-
-/** States of a call here: begun, then settled. If the process dies in the first, its successor settles it from the spool. */
-class SpooledCall implements OpenCall {
-  readonly #started: StartedCall;
-  readonly #spool: Spool;
-  readonly #write: (outcome: Outcome) => SettledCall;
-  #isSettled = false;
-
-  constructor(started: StartedCall, spool: Spool, write: (outcome: Outcome) => SettledCall) {
-    this.#started = started;
-    this.#spool = spool;
-    this.#write = write;
-  }
-
-  get eventId(): string {
-    return this.#started.eventId;
-  }
-
-  attemptStarted(target: BilledTarget, startedAtMs: number, earlier: readonly AttemptOutcome[]): void {
-    const targetIndex = findTargetIndex(this.#started, target);
-    if (this.#isSettled || (targetIndex <= 0 && earlier.length === 0)) return;
-    this.#spool.note(this.eventId, encodeAttemptNote({ targetIndex, startedAtMs, earlier }, this.#started));
-  }
-
-  settle(outcome: Outcome): SettledCall {
-    if (this.#isSettled) {
-      throw new WeirError("INTERNAL", `Cannot settle call "${this.eventId}": it is settled already`, {
-        facts: { event_id: this.eventId },
-      });
-    }
-    this.#isSettled = true;
-    return this.#write(outcome);
   }
 }

@@ -18,6 +18,8 @@ export interface AskedCall {
   readonly eventId: string;
   /** Milliseconds since 1970. */
   readonly nowMs: number;
+  /** Who asks, when {@link identify} has said so before under the same pinned policy. */
+  readonly proven?: ProvenCaller;
   /** Why a target can't be used now: its credential is missing. Absent when all can. */
   readonly findRejection?: (target: SnapshotTarget) => Reason | undefined;
 }
@@ -27,7 +29,7 @@ export interface AskedCall {
  * limit. Synchronous and without a look outside this process.
  */
 export function admit(pinned: PinnedPolicy, counters: LimitCounters, call: AskedCall): Admission | Denial {
-  const proven = identify(pinned, call);
+  const proven = call.proven ?? identify(pinned, call);
   if (proven.kind === "denial") return proven;
   const { grant, caller } = proven;
   const plan = decide(pinned.tables, { ...call, grant });

@@ -1,8 +1,16 @@
 import type { Dialect as DialectId } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import type { ChatInput, Usage } from "../../../gen/weir/router/v1/chat_pb.ts";
 import type { WeirError } from "../../shared/errors/weir-error.ts";
+import type { PinnedPolicy } from "../../shared/snapshot/hold.ts";
+import type { ProvenCaller } from "../admission/caller.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
 import type { ProviderFailure, RelayedRequest } from "../providers/dialect.ts";
+
+/** A caller whose key was looked at when it arrived, and under what. */
+export interface Greeting {
+  readonly pinned: PinnedPolicy;
+  readonly proven: ProvenCaller;
+}
 
 /** A chat as it arrived, complete: what is asked, by whom as far as the caller says, and by which surface. */
 export interface ChatCall {
@@ -14,6 +22,8 @@ export interface ChatCall {
   /** "openai" or "grpc". */
   readonly surface: string;
   readonly headers: CallerHeaders;
+  /** Saves a second look at the key, if what runs has not changed since. */
+  readonly greeting: Greeting;
   /** Id of the model, as the caller wrote it. */
   readonly model: string;
   readonly streamed: boolean;

@@ -6,7 +6,7 @@ import { WeirError } from "../../shared/errors/weir-error.ts";
 import { createEventId } from "../../shared/ids.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
-import type { AnswerHead, ChatCall, StartChat } from "./call.ts";
+import type { AnswerHead, ChatCall, Greeting, StartChat } from "./call.ts";
 import { findClientRequestId, pickCallerHeaders, pickRelayedHeaders, toAnswerHeaders } from "./http-headers.ts";
 import { sendOpenAiError } from "./openai-error-answer.ts";
 import { OpenAiSink } from "./openai-sink.ts";
@@ -18,9 +18,9 @@ export interface OpenAiSurfaceOptions {
   readonly startChat: StartChat;
   /**
    * Looks at a caller before its body is read, so that nobody without a good key takes memory. Returns what is wrong; it has
-   * counted that. The chat itself is admitted again, under what it pins.
+   * counted that.
    */
-  readonly checkCaller: (headers: CallerHeaders) => WeirError | undefined;
+  readonly greet: (headers: CallerHeaders) => Greeting | WeirError;
   /** The models that a caller may ask for. Throws what is wrong with the caller; it has counted that. */
   readonly listModels: (headers: CallerHeaders) => Model[];
   /** Hears of each request that is refused by this surface itself, for a metric. */
@@ -97,15 +97,16 @@ class Arrival {
   takeChat(): void {
     this.#checkMethod("POST");
     checkContentType(this.#request);
-    const denied = this.#options.checkCaller(pickCallerHeaders(this.#request.headers));
-    if (denied !== undefined) {
-      this.refuse(denied, { counted: true });
+    const headers = pickCallerHeaders(this.#request.headers);
+    const greeting = this.#options.greet(headers);
+    if (greeting instanceof WeirError) {
+      this.refuse(greeting, { counted: true });
       return;
     }
     readBody(this.#request, this.#options.body, (error, body) => {
       if (body === undefined) return this.refuse(error);
       try {
-        this.#startChat(body);
+        this.#startChat(body, headers, greeting);
       } catch (cause) {
         body.release();
         this.refuse(cause);
@@ -163,15 +164,15 @@ class Arrival {
     });
   }
 
-  #startChat(body: ReadBody): void {
+  #startChat(body: ReadBody, headers: CallerHeaders, greeting: Greeting): void {
     const { request, model, maxOutputTokens, candidates, endUser } = scanRequest(body.bytes);
-    const { headers } = this.#request;
     const call: ChatCall = {
       eventId: this.#head.eventId,
       arrivedAtMs: this.#arrivedAtMs,
       arrivedMonotonicMs: this.#arrivedMonotonicMs,
       surface: "openai",
-      headers: pickCallerHeaders(headers),
+      headers,
+      greeting,
       model,
       streamed: request.streamed,
       request,
@@ -179,7 +180,7 @@ class Arrival {
       maxOutputTokens,
       candidates,
       endUser,
-      relayedHeaders: pickRelayedHeaders(headers),
+      relayedHeaders: pickRelayedHeaders(this.#request.headers),
     };
     const sink = new OpenAiSink({
       request: this.#request,

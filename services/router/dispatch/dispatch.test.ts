@@ -105,6 +105,7 @@ function start(options: { readonly streamed?: boolean; readonly targets?: number
     arrivedMonotonicMs: clock.monotonicMs(),
     surface: "openai",
     headers: {},
+    greeting: {} as never,
     streamed,
     requestBytes: body.length,
     relayedHeaders: [],

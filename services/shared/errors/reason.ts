@@ -48,7 +48,13 @@ export const REASONS = {
     actor: "caller",
     type: "invalid_request_error",
   },
-  BODY_TOO_SLOW: { code: Code.DeadlineExceeded, status: 408, retry: true, actor: "caller", type: "invalid_request_error" },
+  BODY_TOO_SLOW: {
+    code: Code.DeadlineExceeded,
+    status: 408,
+    retry: true,
+    actor: "caller",
+    type: "invalid_request_error",
+  },
   CALLER_GONE: { code: Code.Canceled, status: 499, retry: false, actor: "nobody", type: "invalid_request_error" },
   CONTENT_TYPE_UNSUPPORTED: {
     code: Code.InvalidArgument,

@@ -20,7 +20,10 @@ import type { Tls } from "./tls.ts";
 export interface MeshTransportOptions {
   /** One or more instances as `host:port`; calls go around those that answer. */
   readonly addresses: readonly string[];
-  /** Certificates of this process and the authorities it trusts. Default: plain text, for loopback. */
+  /**
+   * Certificates of this process and the authorities it trusts. Default: plain text, for loopback. With several
+   * addresses each instance must have a certificate for the host of the first.
+   */
   readonly tls?: Tls | undefined;
   /** How long a unary call without a deadline of its own may take, milliseconds. Default 10,000. */
   readonly defaultTimeoutMs?: number;

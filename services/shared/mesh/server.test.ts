@@ -225,6 +225,43 @@ describe("plain HTTP", () => {
   });
 });
 
+describe("a connection", () => {
+  it.each([["POST /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"], ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]])(
+    "is told by its first bytes, however they are cut: %j",
+    async (text) => {
+      await start();
+      const socket = net.connect({ port: server.address.port, host: "127.0.0.1", noDelay: true });
+      await once(socket, "connect");
+      for (const byte of text) await new Promise((written) => socket.write(byte, written));
+
+      const [first] = (await once(socket, "data")) as [Buffer];
+      socket.destroy();
+
+      // A frame of HTTP/2 begins with its length, and SETTINGS (type 4) comes first (RFC 9113, section 3.4).
+      expect(text.startsWith("PRI") ? first[3] : first.toString("latin1", 0, 12)).toBe(
+        text.startsWith("PRI") ? 4 : "HTTP/1.1 404",
+      );
+    },
+  );
+
+  it("of which a handler throws hears 500, and the process lives on", async () => {
+    let calls = 0;
+    const { url } = await start({
+      first() {
+        calls += 1;
+        if (calls === 1) throw new Error("password=hunter2");
+        return false;
+      },
+    });
+
+    const failed = await fetch(`${url}/healthz`);
+    const alive = await fetch(`${url}/healthz`);
+
+    expect([failed.status, alive.status]).toEqual([500, 200]);
+    expect(await failed.text()).not.toContain("hunter2");
+  });
+});
+
 describe("bad input", () => {
   it.each([
     ["an unknown field", '{"region":"eu","instance":"eu-1","boot":"b1","lmiit":1}'],

@@ -96,10 +96,16 @@ export async function startMeshServer(options: MeshServerOptions): Promise<MeshS
     listen: options.listen,
     tls: options.tls,
     mutual: clients === "certified" && options.tls?.authorities !== undefined,
-    handler:
-      first === undefined
-        ? connect
-        : (request, response) => void (first(request, response) || connect(request, response)),
+    handler(request, response) {
+      try {
+        if (!first?.(request, response)) connect(request, response);
+      } catch (error) {
+        // Thrown into the event loop it would end the process, and with it the calls of everybody else.
+        log.error({ err: error }, "Request failed");
+        if (response.headersSent) response.destroy();
+        else answerJson(response, 500, { code: "internal", message: "Cannot serve request: internal error" });
+      }
+    },
     limits: options.limits,
   });
 
