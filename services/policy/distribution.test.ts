@@ -312,6 +312,7 @@ describe("a router's copy", () => {
     });
 
     const watch = new TestWatch(first, { ...life, boot: "two" });
+    await watch.nextAny();
 
     const list = async () => (await second.releases.listInstances({})).instances[0];
     await until(async () => (await list())?.boot === "two", "noting the new life");

@@ -94,6 +94,19 @@ describe("a chat", () => {
     expect(outcome.attempts[0]?.firstContentAtMs).toBeDefined();
   });
 
+  it("passes over what a provider says before its answer", async () => {
+    const { router } = await start([
+      (response, body) => {
+        response.writeProcessing();
+        response.writeEarlyHints({ link: "</a>; rel=preload" }, () => answerWell(response, body));
+      },
+    ]);
+
+    const answer = await clientOf(router).chat.completions.create({ model: "small", messages: MESSAGES });
+
+    expect(answer.choices[0]?.message.content).toBe("Hello world");
+  });
+
   it("gives the same usage when the caller asks for it, and shows it", async () => {
     const { router } = await start([answerWell]);
 
@@ -169,6 +182,10 @@ describe("a chat", () => {
     ["status 404", answerError(404)],
     ["a redirect", answerError(302, {}, { location: "http://127.0.0.1:1/" })],
     ["a reset", (response) => void response.socket?.resetAndDestroy()],
+    ["a compressed answer", (response) => void response.writeHead(200, { "content-encoding": "gzip" }).end("x")],
+    ["a page of HTML", (response) => void response.writeHead(200, { "content-type": "text/html" }).end("<html>")],
+    ["a head without end", (response) => void response.writeHead(200, { "x-a": "y".repeat(40_000) }).end("{}")],
+    ["204", (response) => void response.writeHead(204).end()],
     [
       "a body that is no JSON",
       (response) => void response.writeHead(200, { "content-type": "application/json" }).end("{"),
@@ -242,6 +259,8 @@ describe("a chat", () => {
       param: "messages",
       error: { message: "too long" },
     });
+    const refusal = (await asked.catch((cause: unknown) => cause)) as InstanceType<typeof OpenAI.APIError>;
+    expect(refusal.headers?.get("x-weir-target")).toBe("p0/small");
     expect(providers[1]?.requests).toEqual([]);
     expect(router.accounting.outcomes[0]?.outcome).toMatchObject({
       kind: OutcomeKind.FAILED,

@@ -55,7 +55,8 @@ function measureAttempt(metrics: Metrics, model: string, attempt: AttemptResult)
     Math.max(0, endedAtMs - startedAtMs) / 1000,
   );
   if (usage === undefined || usage.quantities.size === 0) return;
-  const count = (...meters: Meter[]) => meters.reduce((sum, meter) => sum + (usage.quantities.get(meter) ?? 0), 0);
+  const count = (...meters: Meter[]) =>
+    meters.reduce<number>((sum, meter) => sum + (usage.quantities.get(meter) ?? 0), 0);
   metrics.gen_ai_client_token_usage.observe(
     { ...labels, gen_ai_token_type: "input" },
     count(Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS, Meter.CACHE_WRITE_TOKENS),

@@ -1,7 +1,11 @@
-import { randomBytes, randomInt } from "node:crypto";
+import { randomBytes, randomFillSync, randomInt } from "node:crypto";
 
 /** The 12 bits of `rand_a` are a counter here (RFC 9562, section 6.2, method 1). */
 const COUNTER_LIMIT = 0x1000;
+
+/** Random bytes for ids of events, drawn many at a time: one system call an id took a twentieth of a request's CPU. */
+const POOL = Buffer.alloc(4096);
+let drawn = POOL.length;
 
 let lastMs = 0;
 let counter = 0;
@@ -24,9 +28,13 @@ export function createEventId(nowMs: number): string {
     }
   }
   const time = lastMs.toString(16).padStart(12, "0");
-  const random = randomBytes(8);
-  random[0] = (random[0]! & 0x3f) | 0x80;
-  const rest = random.toString("hex");
+  if (drawn === POOL.length) {
+    randomFillSync(POOL);
+    drawn = 0;
+  }
+  POOL[drawn] = (POOL[drawn]! & 0x3f) | 0x80;
+  const rest = POOL.toString("hex", drawn, drawn + 8);
+  drawn += 8;
   const middle = counter.toString(16).padStart(3, "0");
   return `${time.slice(0, 8)}-${time.slice(8)}-7${middle}-${rest.slice(0, 4)}-${rest.slice(4)}`;
 }

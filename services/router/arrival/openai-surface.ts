@@ -164,8 +164,8 @@ class Arrival {
     });
   }
 
-  #startChat(body: ReadBody, headers: CallerHeaders, greeting: Greeting): void {
-    const { request, model, maxOutputTokens, candidates, endUser } = scanRequest(body.bytes);
+  #startChat({ bytes, release }: ReadBody, headers: CallerHeaders, greeting: Greeting): void {
+    const { request, model, maxOutputTokens, candidates, endUser } = scanRequest(bytes);
     const call: ChatCall = {
       eventId: this.#head.eventId,
       arrivedAtMs: this.#arrivedAtMs,
@@ -176,7 +176,7 @@ class Arrival {
       model,
       streamed: request.streamed,
       request,
-      requestBytes: body.bytes.length,
+      requestBytes: bytes.length,
       maxOutputTokens,
       candidates,
       endUser,
@@ -186,7 +186,7 @@ class Arrival {
       request: this.#request,
       response: this.#response,
       streamed: call.streamed,
-      onOver: () => body.release(),
+      onOver: release,
       deadlines: this.#options.body.deadlines,
       clock: this.#options.clock,
     });

@@ -81,7 +81,10 @@ export function readBody(
       if (held) memory.give(size);
       held = false;
     };
-    done(undefined, { bytes: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), release });
+    const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+    // `release` outlives the bytes, and must not hold on to them.
+    chunks = [];
+    done(undefined, { bytes, release });
   };
   const onClose = () => fail(new WeirError("CALLER_GONE", "Cannot read body: the caller is gone"));
 

@@ -46,6 +46,8 @@ export interface DispatchResult {
   readonly head: AnswerHead;
 }
 
+const NO_BYTES = Buffer.alloc(0);
+
 /** Makes the calls of chats to their targets, one after the other until content came. */
 export class ChatDispatcher {
   readonly #options: DispatcherOptions;
@@ -113,9 +115,10 @@ class Run implements AttemptListener, SinkListener {
   }
 
   onContent(relayedHeaders: readonly (readonly [string, string])[]): void {
-    const { targets, upstreams, sink } = this.#chat;
+    const { call, targets, upstreams, sink } = this.#chat;
     const target = targets[this.#next - 1]!;
     this.#began = true;
+    if (call.request.dialect !== undefined) call.request.bytes = NO_BYTES;
     this.#head = { ...this.#head, target: target.id, dialect: upstreams.get(target).dialect.id, relayedHeaders };
     sink.begin(this.#head);
   }
@@ -192,7 +195,8 @@ class Run implements AttemptListener, SinkListener {
       kind: toKind(failure.error.reason, this.#began, last),
       reason: error.reason,
       attempts: this.#attempts,
-      head: this.#head,
+      // A target that refused or failed has answered too; one that was never reached has not.
+      head: last !== undefined && last.providerStatus !== 0 ? { ...this.#head, target: last.target.id } : this.#head,
       failure: {
         error,
         ...(failure.said && { said: failure.said }),

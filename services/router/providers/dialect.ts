@@ -31,7 +31,8 @@ export interface Dialect {
 /** A request that a caller wrote in a dialect: the bytes as they came, and where that stands which must change for a target. */
 export interface RelayedRequest {
   readonly dialect: DialectId;
-  readonly bytes: Buffer;
+  /** The whole body; emptied once nobody can need it again, so that a long stream does not keep its question in memory. */
+  bytes: Buffer;
   /** Range of the value of `model`. */
   readonly modelStart: number;
   readonly modelEnd: number;

@@ -129,6 +129,8 @@ export function createMeshTransport(options: MeshTransportOptions): MeshTranspor
       );
       call.on("metadata", (received: Metadata) => toHeaders(received, responseHeader));
       call.on("status", (status: { metadata: Metadata }) => toHeaders(status.metadata, trailer));
+      // A stream that nobody reads any more may still fail: without a listener that would end the process.
+      call.on("error", () => undefined);
       const message = readMessages<MessageShape<typeof method.output>>(call, path, signal);
       const { parent: service } = method;
       const response: StreamResponse<typeof method.input, typeof method.output> = {
