@@ -1,12 +1,11 @@
 import { defineConfig } from "vitest/config";
 
-// Unit tests stand beside their file. What starts processes stands in test/, and its files run one after the other: a whole mesh
-// has a dozen processes, and two of them on two cores would make each other late.
+// Unit tests stand beside their file. What starts a whole mesh stands in test/ and has time: two of its files run at once, since they
+// mostly wait for each other's processes, and none of them judges how fast anything is.
 const wholeMesh = (name: string) => ({
   test: {
     name,
     include: [`test/${name}/**/*.test.ts`],
-    fileParallelism: false,
     testTimeout: 120_000,
     hookTimeout: 180_000,
   },

@@ -6,7 +6,6 @@ import { CALL_OPTIONS, withClient } from "../cli/control-plane.ts";
 import { parsePolicy, toPolicy } from "../cli/policy-file.ts";
 import { createExamplePolicy } from "../cli/up/example-policy.ts";
 import { createTenantKey, DEMO_TENANT } from "../cli/up/example-tenant.ts";
-import { getFreeBasePort } from "../cli/up/free-port.ts";
 import { HOST, REGIONS, type Region } from "../cli/up/layout.ts";
 import { type ProcessName, type RunningProcesses, startProcesses } from "../cli/up/mesh.ts";
 import { createSilentProgress } from "../cli/up/progress.ts";
@@ -14,6 +13,7 @@ import { SCRIPTS, type Script } from "../cli/up/scripted-provider/script.ts";
 import type { Policy } from "../gen/weir/policy/v1/policy_pb.ts";
 import { PolicyService } from "../gen/weir/policy/v1/policy_service_pb.ts";
 import { ReleaseService } from "../gen/weir/policy/v1/release_service_pb.ts";
+import { getFreeBasePort } from "./ports.ts";
 
 /** Options of {@link startMesh}. */
 export interface StartMeshOptions {

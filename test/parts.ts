@@ -5,7 +5,6 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { getFreeBasePort, isPortFree } from "../cli/up/free-port.ts";
 import { createPorts, HOST, type Region } from "../cli/up/layout.ts";
 import { ChildRun, type ProcessOptions, readLogTail } from "../cli/up/managed-process.ts";
 import { greets, prepareNats } from "../cli/up/nats.ts";
@@ -14,6 +13,7 @@ import type { NatsUser } from "../cli/up/nats-config.ts";
 import { type Owner, preparePostgres } from "../cli/up/postgres.ts";
 import { findProcess, type ProcessIdentity, signalProcess } from "../cli/up/process-identity.ts";
 import { createSilentProgress } from "../cli/up/progress.ts";
+import { getFreeBasePort } from "./ports.ts";
 
 /** A running server that a test may hurt. */
 export interface TestPart {
@@ -58,7 +58,7 @@ const REPOSITORY = join(import.meta.dirname, "..");
 /** Starts a PostgreSQL. */
 export async function startPostgres(): Promise<TestPostgres> {
   const dataDir = makeFolder("postgres");
-  const postgres = await preparePostgres({ dataDir, port: await getFreePort(), progress: createSilentProgress() });
+  const postgres = await preparePostgres({ dataDir, port: await getFreeBasePort(), progress: createSilentProgress() });
   const part = new Part(postgres.process, dataDir);
   await part.restart();
   await postgres.createDatabases();
@@ -68,7 +68,7 @@ export async function startPostgres(): Promise<TestPostgres> {
 /** Starts a nats-server. */
 export async function startNats(): Promise<TestNats> {
   const dataDir = makeFolder("nats");
-  const port = await getFreePort();
+  const port = await getFreeBasePort();
   const store = join(dataDir, "store");
   const config = join(dataDir, "nats.conf");
   writeFileSync(config, `host: "${HOST}"\nport: ${port}\njetstream { store_dir: "${store}", max_file_store: 4GB }\n`);
@@ -191,13 +191,4 @@ function makeFolder(name: string): string {
 async function obtainNats(): Promise<string> {
   // Kept with the development mesh's, so that it is downloaded once and not once a test.
   return await obtainNatsServer({ binDir: join(REPOSITORY, ".weir", "bin"), progress: createSilentProgress() });
-}
-
-// Below 30000: from 32768 on the system takes the ports of outgoing connections, and a restart needs its port again.
-async function getFreePort(): Promise<number> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const port = 15_000 + Math.floor(Math.random() * 15_000);
-    if (await isPortFree(port)) return port;
-  }
-  throw new Error("Cannot find a free port: 200 between 15000 and 30000 were all in use");
 }

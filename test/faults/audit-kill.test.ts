@@ -7,7 +7,6 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { exportLog } from "../../cli/audit-log.ts";
 import { withClient } from "../../cli/control-plane.ts";
-import { getFreeBasePort } from "../../cli/up/free-port.ts";
 import { HOST } from "../../cli/up/layout.ts";
 import { ChildRun } from "../../cli/up/managed-process.ts";
 import { createServiceProcess } from "../../cli/up/service-process.ts";
@@ -21,6 +20,7 @@ import { publish } from "../../services/shared/bus/publish.ts";
 import { generateNoteKey, parseVerifierKey } from "../../services/shared/note/note.ts";
 import { createLog } from "../../services/shared/telemetry/log.ts";
 import { startNats, startPostgres, type TestNats, type TestPostgres } from "../parts.ts";
+import { getFreeBasePort } from "../ports.ts";
 
 const ORIGIN = "weir.local/audit/eu";
 const CALL_OPTIONS = { timeoutMs: 10_000 };

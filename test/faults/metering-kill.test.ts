@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { getFreeBasePort } from "../../cli/up/free-port.ts";
 import { HOST } from "../../cli/up/layout.ts";
 import { ChildRun, type ProcessOptions } from "../../cli/up/managed-process.ts";
 import { createServiceProcess } from "../../cli/up/service-process.ts";
@@ -14,6 +13,7 @@ import { ensureStream } from "../../services/shared/bus/streams.ts";
 import { createPool, type Pool, query } from "../../services/shared/database/pool.ts";
 import { createLog } from "../../services/shared/telemetry/log.ts";
 import { startNatsMesh, startPostgres, type TestNatsMesh, type TestPostgres } from "../parts.ts";
+import { getFreeBasePort } from "../ports.ts";
 import { createUsageMessage, createUsages } from "../usages.ts";
 
 const log = createLog({ service: "test", level: "silent" });

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { getFreeBasePort } from "../../cli/up/free-port.ts";
+import { getFreeBasePort } from "../ports.ts";
 import { findProcessesOf, startCommand, waitNothingLeft } from "../processes.ts";
 
 // What becomes of a mesh whose supervisor ends in each of the ways it can.

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { getFreeBasePort } from "../../cli/up/free-port.ts";
+import { getFreeBasePort } from "../ports.ts";
 import { findProcessesOf, type RunningCommand, startCommand, waitNothingLeft } from "../processes.ts";
 
 // Two meshes on one machine, and what stands in the way of a second one.

@@ -3,12 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AckPolicy, connect, type NatsConnection, StringCodec } from "nats";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { getFreeBasePort } from "../../cli/up/free-port.ts";
 import { createPorts, REGIONS } from "../../cli/up/layout.ts";
 import { type Nats, prepareNats } from "../../cli/up/nats.ts";
 import { obtainNatsServer } from "../../cli/up/nats-binary.ts";
 import { createSilentProgress } from "../../cli/up/progress.ts";
 import { Supervisor } from "../../cli/up/supervisor.ts";
+import { getFreeBasePort } from "../ports.ts";
 
 // What the NATS set-up of `weir up` lets through and what it does not, with real servers: a hub and two leaves.
 

@@ -4,8 +4,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { getFreeBasePort } from "../../cli/up/free-port.ts";
 import { createScriptedProvider } from "../../cli/up/scripted-provider/server.ts";
+import { getFreeBasePort } from "../ports.ts";
 import { findProcessesOf, startCommand } from "../processes.ts";
 
 // The main job, as the README says it: `npm start -- demo`, with a data directory and ports of its own.

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { getFreeBasePort } from "../../cli/up/free-port.ts";
+import { getFreeBasePort } from "../ports.ts";
 import { findProcessesOf, type RunningCommand, startCommand } from "../processes.ts";
 
 // A newcomer's first minutes: `npm start`, and the three commands that it prints, copied into a shell.
