@@ -15,7 +15,7 @@ export interface Addresses {
 }
 
 /** Settings of the `weir` command, besides its options. */
-export const CLI_SETTINGS = {
+const CLI_SETTINGS = {
   WEIR_POLICY_ADDRESS: { kind: "string", optional: true, meaning: "host:port of policy." },
   WEIR_METERING_ADDRESS: { kind: "string", optional: true, meaning: "host:port of metering." },
   WEIR_AUDIT_ADDRESSES: {

@@ -3,7 +3,7 @@ import { type Client, createClient } from "@connectrpc/connect";
 import { createMeshTransport } from "../services/shared/mesh/client.ts";
 
 /** How long a command waits for a service, in milliseconds. */
-export const RPC_TIMEOUT_MS = 15_000;
+const RPC_TIMEOUT_MS = 15_000;
 
 /**
  * Calls a service over gRPC and closes the connection afterwards. A service that is not there fails the call at once: a person

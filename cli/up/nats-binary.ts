@@ -4,11 +4,11 @@ import { delimiter, join } from "node:path";
 import type { Progress } from "./progress.ts";
 
 /** The folder of the repository where an unpacked nats-server is shared by all meshes that are started from it. */
-export const SHARED_BIN = join(import.meta.dirname, "../../.weir/bin");
+const SHARED_BIN = join(import.meta.dirname, "../../.weir/bin");
 
 /** Options of {@link obtainNatsServer}. */
 export interface ObtainNatsServerOptions {
-  /** Where an unpacked nats-server is kept when {@link SHARED_BIN} cannot be written. */
+  /** Where an unpacked nats-server is kept when the repository's `.weir/bin` cannot be written. */
   readonly binDir: string;
   readonly progress: Progress;
   /** Folders to look in first. Default: those of PATH, and /usr/sbin. */

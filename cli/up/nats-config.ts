@@ -35,7 +35,7 @@ interface Permissions {
 }
 
 /** Name of metering's consumer of a region's usage, the only one whose acknowledgements the leaf link lets through. */
-export function createMeteringDurable(region: Region): string {
+function createMeteringDurable(region: Region): string {
   return `metering-${region}`;
 }
 

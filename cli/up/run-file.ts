@@ -74,7 +74,7 @@ export async function endAll(files: readonly RunFile[], options: EndAllOptions =
 }
 
 /** Waits until a process that need not be a child of ours is gone. False when the time is over first. */
-export async function isGone(identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
+async function isGone(identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
   // The kernel tells of the end of somebody else's child only by /proc: ask again every 20 ms.
   while (isAlive(identity)) {

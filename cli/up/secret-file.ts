@@ -10,7 +10,7 @@ export function writeSecretFile(path: string, content: string | Uint8Array): voi
 }
 
 /** Reads a file, or makes it with `create` when there is none yet. */
-export function readOrCreateSecretFile(path: string, create: () => string): string {
+function readOrCreateSecretFile(path: string, create: () => string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {

@@ -51,6 +51,7 @@ describe("readMessage()", () => {
   it.each([
     ["no producer", { ...good, producer: undefined }],
     ["the seq 0", { ...good, producer: { ...producer, seq: 0n } }],
+    ["a name too long for an index", { ...good, producer: { ...producer, instance: "x".repeat(65) } }],
     ["a NUL in its boot", { ...good, producer: { ...producer, boot: "a\0" } }],
   ])("a fact with %s is unfit and has no place", (_, fact) => {
     const { unfit } = read(fact);

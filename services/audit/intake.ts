@@ -6,7 +6,7 @@ import {
   AuditRecordedBatchSchema,
   AuditRecordedSchema,
 } from "../../gen/weir/event/v1/audit_recorded_pb.ts";
-import type { Position } from "../shared/database/watermark.ts";
+import { findPosition } from "../shared/database/watermark.ts";
 import type { SaidRecord } from "./log/sequence.ts";
 import type { UnfitFact } from "./store/parked.ts";
 
@@ -39,7 +39,7 @@ export function readMessage(payload: Uint8Array, region: string): Said {
   const records: SaidRecord[] = [];
   const unfit: UnfitFact[] = [];
   for (const fact of batch) {
-    const position = toPosition(fact);
+    const position = findPosition(fact.producer);
     const said = toBinary(AuditRecordedSchema, fact);
     const problem = findProblem(fact, region);
     if (problem || !position) {
@@ -85,14 +85,4 @@ function findMismatch(fact: AuditRecorded): Problem | undefined {
 
 function mismatch(what: string): Problem {
   return { reason: "MISMATCH", detail: `the record names another ${what} than its envelope` };
-}
-
-/** The fact's place, if it has one: also that of an unfit fact, else its producer would keep it for ever. */
-function toPosition({ producer }: AuditRecorded): Position | undefined {
-  if (!producer || producer.seq < 1n || !producer.region || !producer.instance || !producer.boot) return undefined;
-  const { region, instance, boot, seq } = producer;
-  // What PostgreSQL can't hold as text can't be a place.
-  return [region, instance, boot].some((text) => text.includes("\0") || text.length > 64)
-    ? undefined
-    : { region, producer: instance, boot, seq };
 }

@@ -18,42 +18,43 @@ import { keepRecords } from "./record.ts";
 import { migrateStore } from "./store/migrate-store.ts";
 
 runService("audit", async ({ environment, log, signal }) => {
-  const settings = readConfig(environment, log);
-  const retired = settings.WEIR_RETIRED_KEYS;
+  const config = readConfig(environment, log);
+  const retired = config.WEIR_RETIRED_KEYS;
   const { signer, identity } = readLogKeys({
-    origin: settings.WEIR_ORIGIN,
-    signerKey: await readFile(settings.WEIR_SIGNING_KEY, "utf8"),
+    origin: config.WEIR_ORIGIN,
+    signerKey: await readFile(config.WEIR_SIGNING_KEY, "utf8"),
     retiredKeys: retired === undefined ? undefined : await readFile(retired, "utf8"),
   });
-  const url = settings.WEIR_DATABASE_URL;
-  const region = settings.WEIR_REGION;
+  const url = config.WEIR_DATABASE_URL;
+  const region = config.WEIR_REGION;
+  const tls = readTls(config);
   const clock = systemClock;
   const metrics = createMetrics("audit");
   const health = new Health({ gauge: metrics.weir_ready });
   const pool = createPool({ url, log });
-  const bus = await connectBus({ urls: [settings.WEIR_NATS_URL], name: `audit ${region}`, log });
+  const bus = await connectBus({ urls: [config.WEIR_NATS_URL], name: `audit ${region}`, log });
   bus.onChange((connected) => metrics.weir_bus_connected.set({ bus: "audit" }, connected ? 1 : 0), signal);
 
   const server = await startMeshServer({
-    listen: settings.WEIR_LISTEN,
-    tls: readTls(settings),
+    listen: config.WEIR_LISTEN,
+    tls,
     routes: (router) =>
       router.service(AuditService, createAuditService(pool)).service(IntakeService, createIntakeService(pool)),
     services: [AuditService, IntakeService],
-    reflection: settings.WEIR_REFLECTION,
+    reflection: config.WEIR_REFLECTION,
     health,
     fallback: createOperationsHandler({ health, metrics }),
     metrics,
     log,
   });
-  log.info({ address: server.address, region, origin: identity.origin }, "Serving");
+  log.info({ address: server.address, region, origin: identity.origin }, "Listening");
 
-  const checkpointIntervalMs = settings.WEIR_CHECKPOINT_INTERVAL;
+  const checkpointIntervalMs = config.WEIR_CHECKPOINT_INTERVAL;
   const context = { pool, bus, region, identity, signer, checkpointIntervalMs, clock, health, log, metrics };
   const keeping = migrateStore({ url, clock, log, signal }).then(() => keepRecords(context, signal));
   return {
     stop: async () => {
-      await Promise.all([server.drain(settings.WEIR_DRAIN_TIMEOUT), keeping]);
+      await Promise.all([server.drain(config.WEIR_DRAIN_TIMEOUT), keeping]);
       await bus.close();
       await pool.end();
     },

@@ -186,7 +186,7 @@ describe("the life of a record", { timeout: 60_000 }, () => {
     await say([makeFact(8)]);
 
     await until(watermark, (seq) => seq === 11n);
-    expect(await countParked(pool)).toBe(4n);
+    expect(await countParked(pool)).toBe(4);
     const reasons = await query<{ reason: string }>(pool, "select reason from parked order by reason");
     expect(reasons.map(({ reason }) => reason)).toEqual(["FOREIGN_REGION", "MALFORMED", "MALFORMED", "MISMATCH"]);
   });

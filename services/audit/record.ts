@@ -150,7 +150,7 @@ async function keepTree(
 async function watchIntake({ pool, clock, log, metrics }: RecordContext, ending: AbortSignal): Promise<void> {
   let reported = "";
   while (!ending.aborted) {
-    metrics.weir_audit_parked_records.set(Number(await countParked(pool)));
+    metrics.weir_audit_parked_records.set(await countParked(pool));
     const missing = await listMissing(pool, new Date(clock.nowMs() - MISSING_ALARM_MS));
     metrics.weir_audit_missing_records.set(
       missing.reduce((sum, { first, last }) => sum + Number(last - first + 1n), 0),

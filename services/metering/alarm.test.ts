@@ -4,7 +4,7 @@ import { createLog } from "../shared/telemetry/log.ts";
 import { createMetrics } from "../shared/telemetry/metrics.ts";
 import { createAlarm } from "./alarm.ts";
 import { rateUsage } from "./rating/rate.ts";
-import type { ParkedFact } from "./store/parked-store.ts";
+import type { ParkedFact } from "./store/parked.ts";
 
 function listen() {
   const lines: Record<string, unknown>[] = [];

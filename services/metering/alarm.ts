@@ -1,6 +1,6 @@
 import type { Log } from "../shared/telemetry/log.ts";
 import type { Metrics } from "../shared/telemetry/metrics.ts";
-import type { TakenIn } from "./store/usage-store.ts";
+import type { TakenIn } from "./store/usages.ts";
 
 /** Creates what hears of each commit: it counts, and says loudly what needs a person. */
 export function createAlarm({

@@ -57,6 +57,17 @@ describe("readFacts()", () => {
     ).toEqual([]);
   });
 
+  it.each([
+    ["a name too long for an index", { instance: "x".repeat(65) }],
+    ["a NUL in its boot", { boot: "a\0" }],
+    ["no boot", { boot: "" }],
+    ["the seq 0", { seq: 0n }],
+  ])("gives a usage with %s no place, so that it can be parked", (_, options) => {
+    const facts = readFacts("eu", createUsageMessage([createUsage(options)]));
+
+    expect(facts).toMatchObject([{ region: "eu", positions: [] }]);
+  });
+
   it.each(["", "nonsense", "eu.eu-1.b.2-1", "eu.eu-1.b.0-1", "eu.eu-1.b.1-999999999999999999"])(
     "believes no id such as %j",
     (messageId) => {

@@ -2,7 +2,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { type UsageRecorded, UsageRecordedSchema } from "../../gen/weir/event/v1/usage_recorded_pb.ts";
 import type { BusMessage } from "../shared/bus/consume.ts";
-import type { Position } from "../shared/database/watermark.ts";
+import { findPosition, type Position } from "../shared/database/watermark.ts";
 
 /** A usage as it came from the bus. */
 export interface Fact {
@@ -35,17 +35,14 @@ export function readFacts(region: string, message: BusMessage): Fact[] {
       const place = span.length === parts.length ? span[index] : undefined;
       return { region, bytes, positions: place === undefined ? [] : [place] };
     }
-    return { region, bytes, usage, positions: positionOf(region, usage) ?? [] };
+    return { region, bytes, usage, positions: positionsOf(region, usage) };
   });
 }
 
 // A router of one region must not move the watermark of another's, which would let that one drop what nobody has.
-function positionOf(region: string, { producer }: UsageRecorded): Position[] | undefined {
-  if (producer === undefined || producer.region !== region || producer.instance === "" || producer.boot === "") {
-    return undefined;
-  }
-  if (producer.seq < 1n || [producer.instance, producer.boot].some((text) => text.includes("\0"))) return undefined;
-  return [{ region, producer: producer.instance, boot: producer.boot, seq: producer.seq }];
+function positionsOf(region: string, { producer }: UsageRecorded): Position[] {
+  const position = findPosition(producer);
+  return position?.region === region ? [position] : [];
 }
 
 // "<region>.<router>.<boot>.<first>-<last>", and ".<n>" when it is sent again on purpose.

@@ -17,25 +17,26 @@ import { createIntakeService } from "./intake-service.ts";
 import { takeInFacts } from "./spend.ts";
 import { createSpendService } from "./spend-service.ts";
 import { openStore } from "./store/open-store.ts";
-import { commitIntake } from "./store/usage-store.ts";
+import { commitIntake } from "./store/usages.ts";
 import { keepUp } from "./upkeep.ts";
 
 async function start({ environment, log, signal }: ServiceContext): Promise<Stoppable> {
   const config = readConfig(environment, log);
+  const tls = readTls(config);
+  const clock = systemClock;
   const metrics = createMetrics("metering");
   const health = new Health({ gauge: metrics.weir_ready });
   const pool = createPool({ url: config.WEIR_DATABASE_URL, max: config.WEIR_DATABASE_CONNECTIONS, log });
   const bus = await connectBus({ urls: [config.WEIR_NATS_URL], name: "metering", log });
-  const watching = new AbortController();
   metrics.weir_bus_connected.set({ bus: "mesh" }, 0);
-  bus.onChange((up) => metrics.weir_bus_connected.set({ bus: "mesh" }, up ? 1 : 0), watching.signal);
+  bus.onChange((up) => metrics.weir_bus_connected.set({ bus: "mesh" }, up ? 1 : 0), signal);
 
   let opened = false;
   const server = await startMeshServer({
     listen: config.WEIR_LISTEN,
-    tls: readTls(config),
+    tls,
     routes: (router) => {
-      router.service(SpendService, createSpendService(pool, systemClock));
+      router.service(SpendService, createSpendService(pool, clock));
       router.service(IntakeService, createIntakeService(pool));
     },
     services: [SpendService, IntakeService],
@@ -51,13 +52,13 @@ async function start({ environment, log, signal }: ServiceContext): Promise<Stop
   const report = createAlarm({ metrics, log });
   const commit = commitIntake.bind(undefined, pool);
   const working = (async () => {
-    opened = await openStore({ url: config.WEIR_DATABASE_URL, pool, clock: systemClock, log, signal });
+    opened = await openStore({ url: config.WEIR_DATABASE_URL, pool, clock, log, signal });
     await Promise.all([
-      keepUp({ pool, health, metrics, clock: systemClock, log, signal }),
+      keepUp({ pool, health, metrics, clock, log, signal }),
       hearUsages({
         bus,
         regions: config.WEIR_REGIONS,
-        takeIn: (facts, handling) => takeInFacts(facts, { commit, report, clock: systemClock }, handling),
+        takeIn: (facts, handling) => takeInFacts(facts, { commit, report, clock }, handling),
         signal,
       }),
     ]);
@@ -66,7 +67,6 @@ async function start({ environment, log, signal }: ServiceContext): Promise<Stop
   return {
     async stop() {
       await Promise.all([server.drain(config.WEIR_DRAIN_TIMEOUT), working]);
-      watching.abort();
       await bus.close();
       await pool.end();
     },

@@ -15,7 +15,7 @@ import { readFacts } from "./fact.ts";
 import { createIntakeService } from "./intake-service.ts";
 import { takeInFacts } from "./spend.ts";
 import { createSpendService } from "./spend-service.ts";
-import { commitIntake } from "./store/usage-store.ts";
+import { commitIntake } from "./store/usages.ts";
 
 const DAY_MS = 86_400_000;
 const log = createLog({ service: "test", level: "silent" });

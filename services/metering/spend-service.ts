@@ -11,8 +11,8 @@ import type { Clock } from "../shared/clock.ts";
 import type { Pool } from "../shared/database/pool.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createPageToken, readNumberToken, readPageSize, readPageToken, readPlaceNumber } from "../shared/page.ts";
-import { listEntries, type StoredEntry } from "./store/ledger-store.ts";
-import { querySpend, type SpendColumn, type SpendCursor, type SpendGroup } from "./store/spend-store.ts";
+import { listEntries, type StoredEntry } from "./store/ledger.ts";
+import { querySpend, type SpendColumn, type SpendCursor, type SpendGroup } from "./store/spend.ts";
 
 const PAGE = { default: 100, max: 1_000 };
 

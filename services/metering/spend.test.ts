@@ -11,8 +11,8 @@ import { getWatermark } from "../shared/database/watermark.ts";
 import { createLog } from "../shared/telemetry/log.ts";
 import { readFacts } from "./fact.ts";
 import { type SpendRooms, takeInFacts } from "./spend.ts";
-import { querySpend } from "./store/spend-store.ts";
-import { commitIntake, type Intake, type TakenIn } from "./store/usage-store.ts";
+import { querySpend } from "./store/spend.ts";
+import { commitIntake, type Intake, type TakenIn } from "./store/usages.ts";
 
 const log = createLog({ service: "test", level: "silent" });
 let postgres: TestPostgres;

@@ -4,8 +4,8 @@ import type { Fact } from "./fact.ts";
 import { postUsage } from "./ledger/posting.ts";
 import { checkUsage, type Unpostable } from "./rating/check-usage.ts";
 import { rateUsage } from "./rating/rate.ts";
-import type { ParkedFact } from "./store/parked-store.ts";
-import type { Intake, PostableUsage, TakenIn } from "./store/usage-store.ts";
+import type { ParkedFact } from "./store/parked.ts";
+import type { Intake, PostableUsage, TakenIn } from "./store/usages.ts";
 
 /** What the spine needs: a place to commit to, somebody to tell, and the time. */
 export interface SpendRooms {

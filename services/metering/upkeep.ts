@@ -4,7 +4,7 @@ import { listMissing } from "../shared/database/watermark.ts";
 import type { Health } from "../shared/mesh/health.ts";
 import type { Log } from "../shared/telemetry/log.ts";
 import type { Metrics } from "../shared/telemetry/metrics.ts";
-import { countParked } from "./store/parked-store.ts";
+import { countParked } from "./store/parked.ts";
 import { ensurePartitions } from "./store/partitions.ts";
 
 /** What is kept up. */

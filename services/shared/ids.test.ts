@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createBootId, createEventId, createKeyId, eventIdMs } from "./ids.ts";
+import { createBootId, createEventId, createKeyId } from "./ids.ts";
 
 describe("createEventId()", () => {
   it("makes a UUIDv7 that keeps its instant", () => {
@@ -8,7 +8,7 @@ describe("createEventId()", () => {
     const id = createEventId(future);
 
     expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
-    expect(eventIdMs(id)).toBe(future);
+    expect(id.slice(0, 13).replace("-", "")).toBe(future.toString(16).padStart(12, "0"));
   });
 
   it("rises within a millisecond, past the end of its counter, and when the clock goes back", () => {
@@ -18,15 +18,6 @@ describe("createEventId()", () => {
 
     expect(ids).toEqual([...new Set(ids)].sort());
   });
-});
-
-describe("eventIdMs()", () => {
-  it.each(["", "x", "0190a5d0-0000-4000-8000-000000000000", "0190A5D0-0000-7000-8000-000000000000"])(
-    "refuses %j, which is no UUIDv7 in lower case",
-    (id) => {
-      expect(() => eventIdMs(id)).toThrow("is not a UUIDv7");
-    },
-  );
 });
 
 it("createBootId() and createKeyId() keep to their alphabet and do not repeat", () => {

@@ -39,14 +39,6 @@ export function createEventId(nowMs: number): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7${middle}-${rest.slice(0, 4)}-${rest.slice(4)}`;
 }
 
-/** When an event id was minted, milliseconds since 1970. Throws when it is not a UUIDv7 in lower case. */
-export function eventIdMs(id: string): number {
-  if (!/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(id)) {
-    throw new RangeError("Cannot read time of event id: it is not a UUIDv7 in lower case");
-  }
-  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
-}
-
 /** Mints the id of one life of a process: 26 characters of a-z and 2-7, never the same again. */
 export function createBootId(): string {
   return randomBase32(26);

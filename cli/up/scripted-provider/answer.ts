@@ -22,10 +22,10 @@ export interface Answer {
 }
 
 /** Marks every answer as scripted, for whoever reads it as text or as JSON. */
-export const FINGERPRINT = "weir-scripted-provider";
+const FINGERPRINT = "weir-scripted-provider";
 
 /** Tokens of a text, as this provider counts them: a quarter of its bytes, rounded up. Deterministic, so that a bill can be checked. */
-export function countTokens(text: string): number {
+function countTokens(text: string): number {
   return Math.ceil(Buffer.byteLength(text) / 4);
 }
 
@@ -58,7 +58,7 @@ export function countAnswer(answer: Answer, pieces = answer.pieces.length): numb
 }
 
 /** The `usage` object that a script makes of the true numbers; `undefined` when it hides them. */
-export function composeUsage(answer: Answer, script: Script): Record<string, unknown> | undefined {
+function composeUsage(answer: Answer, script: Script): Record<string, unknown> | undefined {
   const completion = countAnswer(answer);
   switch (script.usage ?? "honest") {
     case "none":

@@ -7,7 +7,7 @@ import { readLeafHashes } from "../store/records.ts";
 import { insertSubtrees, readSubtrees } from "../store/subtrees.ts";
 
 /** Most records that one transaction puts into the tree. */
-export const INTEGRATE_LIMIT = 1000n;
+const INTEGRATE_LIMIT = 1000n;
 
 /**
  * Puts the next sequenced records into the stored tree, at most `INTEGRATE_LIMIT`. Returns how many; 0 when the tree is up to

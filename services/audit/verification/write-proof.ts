@@ -4,9 +4,9 @@ import { formatTlogProof, type TlogProof } from "../merkle/tlog-proof.ts";
 import type { RecordProof } from "./verify-record.ts";
 
 /** Ending of a file that holds a proof (c2sp.org/tlog-proof). */
-export const PROOF_ENDING = ".tlog-proof";
+const PROOF_ENDING = ".tlog-proof";
 /** Ending of the file beside it that holds the record's bytes. */
-export const RECORD_ENDING = ".record";
+const RECORD_ENDING = ".record";
 /** Largest of either file, in bytes: a record has at most 60,000, a proof a few thousand. */
 const FILE_LIMIT = 1_000_000;
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { createUsage } from "../../../test/usages.ts";
 import { rateUsage } from "../rating/rate.ts";
-import { isBalanced, postUsage, reversePosting } from "./posting.ts";
+import { isBalanced, postUsage } from "./posting.ts";
 
 const tokens = (provider: string, quantity: bigint, price = 1_000_000n) => ({
   provider,
@@ -40,7 +40,7 @@ describe("postUsage()", () => {
     ]);
   });
 
-  it("adds up to zero, and so does its reversal, whatever was called and whatever it cost", () => {
+  it("adds up to zero, whatever was called and whatever it cost", () => {
     const attempt = fc.record({
       provider: fc.constantFrom("a", "b", "c"),
       lines: fc.array(
@@ -65,9 +65,6 @@ describe("postUsage()", () => {
         expect(isBalanced(posting)).toBe(true);
         expect(posting.entries.every(({ amountNanos }) => amountNanos !== 0n)).toBe(true);
         expect(posting.entries[0]?.amountNanos).toBe(rated.costNanos);
-        const undone = reversePosting(posting, "another");
-        const total = [...posting.entries, ...undone.entries].reduce((sum, entry) => sum + entry.amountNanos, 0n);
-        expect([isBalanced(undone), total]).toEqual([true, 0n]);
       }),
     );
   });

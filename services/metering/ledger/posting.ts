@@ -42,15 +42,6 @@ export function postUsage(rated: RatedUsage): Posting | undefined {
   return posting;
 }
 
-/** Undoes a posting: the same entries with opposite amounts, under an id of its own. What was posted is never changed. */
-export function reversePosting(posting: Posting, postingId: string): Posting {
-  return {
-    ...posting,
-    postingId,
-    entries: posting.entries.map(({ account, amountNanos }) => ({ account, amountNanos: -amountNanos })),
-  };
-}
-
 /** Do the entries add up to zero? The store asks again (a trigger), so that no code can put half a posting into the ledger. */
 export function isBalanced(posting: Posting): boolean {
   return posting.entries.reduce((total, { amountNanos }) => total + amountNanos, 0n) === 0n;

@@ -1,4 +1,5 @@
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { create } from "@bufbuild/protobuf";
+import { TimestampSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import { OutcomeKind } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { createUsage, NOON_MS } from "../../../test/usages.ts";
@@ -25,6 +26,16 @@ describe("checkUsage()", () => {
 
     expect(checkUsage(usage, "eu", NOON_MS)?.kind).toBe("TIME");
   });
+
+  it.each([0n, -(2n ** 62n), 2n ** 62n])(
+    "refuses a beginning at second %s, which the ledger cannot hold",
+    (seconds) => {
+      const usage = createUsage();
+      usage.startedAt = create(TimestampSchema, { seconds });
+
+      expect(checkUsage(usage, "eu", NOON_MS)?.kind).toBe("TIME");
+    },
+  );
 
   it("refuses a producer of another region", () => {
     expect(checkUsage(createUsage({ region: "us" }), "eu", NOON_MS)?.kind).toBe("REGION");

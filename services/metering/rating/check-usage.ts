@@ -1,3 +1,4 @@
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { createValidator } from "@bufbuild/protovalidate";
 import { type UsageRecorded, UsageRecordedSchema } from "../../../gen/weir/event/v1/usage_recorded_pb.ts";
 
@@ -7,7 +8,7 @@ export interface Unpostable {
   readonly detail: string;
 }
 
-/** A usage may have ended this far ahead of our clock; the clocks of a mesh may differ by it. */
+/** A usage may have begun and ended this far ahead of our clock; the clocks of a mesh may differ by it. */
 export const MAX_AHEAD_MS = 10 * 60_000;
 // Before any usage of this system; a clock that was never set says 1970.
 const EARLIEST_MS = Date.UTC(2020, 0, 1);
@@ -38,9 +39,14 @@ export function checkUsage(usage: UsageRecorded, region: string, nowMs: number):
       detail: `the producer says region "${usage.producer?.region}" on the stream of "${region}"`,
     };
   }
-  const endedMs = Number(usage.endedAt?.seconds ?? 0n) * 1_000;
-  if (endedMs > nowMs + MAX_AHEAD_MS) return { kind: "TIME", detail: "it ended more than 10 minutes in the future" };
-  if (endedMs < EARLIEST_MS) return { kind: "TIME", detail: "it ended before 2020" };
+  return checkInstant("began", usage.startedAt, nowMs) ?? checkInstant("ended", usage.endedAt, nowMs);
+}
+
+// Both instants are stored: one that no calendar has would fail for ever, and hold up all that comes with it.
+function checkInstant(act: string, instant: Timestamp | undefined, nowMs: number): Unpostable | undefined {
+  const ms = Number(instant?.seconds ?? 0n) * 1_000;
+  if (ms > nowMs + MAX_AHEAD_MS) return { kind: "TIME", detail: `it ${act} more than 10 minutes in the future` };
+  if (ms < EARLIEST_MS) return { kind: "TIME", detail: `it ${act} before 2020` };
   return undefined;
 }
 

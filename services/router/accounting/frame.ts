@@ -12,7 +12,7 @@ export interface Frame {
 }
 
 /** Before the payload: length of type and payload, their CRC-32 (both 4 bytes, big end first), and the type. */
-export const FRAME_HEAD_BYTES = 9;
+const FRAME_HEAD_BYTES = 9;
 /** No entry is larger; a length beyond it is not one of ours. */
 export const FRAME_LIMIT_BYTES = 1 << 20;
 

@@ -87,6 +87,8 @@ class SpooledAccounting implements Accounting {
         // It holds up every call of this process.
         if (durationMs > SLOW_WRITE_MS) log.warn({ durationMs }, "A write into the spool was slow");
       },
+      onFailing: (error) =>
+        log.error({ error }, "The disk refuses the spool; outcomes wait in memory, calls are refused"),
     });
     this.#own = {
       producer,

@@ -138,8 +138,9 @@ describe("spool", () => {
     expect(spool.usedBytes).toBeLessThanOrEqual(4_096);
   });
 
-  it("while the disk fails outcomes wait in memory and new calls are refused; then all of it is written in order", async () => {
-    const spool = openSpool({ segmentBytes: 256 });
+  it("while the disk fails outcomes wait in memory and new calls are refused; then all of it is written in order, and the outage is told once", async () => {
+    const failures: unknown[] = [];
+    const spool = openSpool({ segmentBytes: 256, onFailing: (error) => failures.push(error) });
     const open = Array.from({ length: 6 }, () => begin(spool));
     const { directory } = spool.list;
     renameSync(directory, `${directory}-gone`);
@@ -152,6 +153,7 @@ describe("spool", () => {
       1, 2, 3, 4, 5, 6,
     ]);
     expect(() => begin(spool)).not.toThrow();
+    expect(failures).toMatchObject([{ code: "ENOENT" }]);
   });
 
   it("what earlier lives left counts against the limit", () => {

@@ -20,6 +20,8 @@ export interface SpoolOptions {
   readonly segmentBytes?: number;
   /** Called after each write with how long it took. */
   readonly onWritten?: (durationMs: number) => void;
+  /** Called with the file system's error when the disk begins to refuse entries; once an outage. */
+  readonly onFailing?: (error: unknown) => void;
 }
 
 interface OpenEntry {
@@ -49,6 +51,7 @@ export class Spool {
   /** Facts that the disk did not take; tried again before anything else is written. Bounded by the calls that were open. */
   #unwritten: { readonly frame: Buffer; readonly facts: Facts }[] = [];
   #reservedBytes = 0;
+  #isFailing = false;
   #segment: Segment;
   #file: number;
 
@@ -199,10 +202,13 @@ export class Spool {
       let written = 0;
       while (written < frame.length) written += writeSync(this.#file, frame, written);
       this.#options.onWritten?.(performance.now() - startMs);
-    } catch {
+    } catch (error) {
+      if (!this.#isFailing) this.#options.onFailing?.(error);
+      this.#isFailing = true;
       this.#cut();
       return undefined;
     }
+    this.#isFailing = false;
     this.list.grow(this.#segment, frame.length);
     return this.#segment;
   }

@@ -57,7 +57,7 @@ export function findCaller(keyring: Keyring, headers: CallerHeaders): ProvenCall
 }
 
 /** The caller that a grant makes. Made once a grant: it is the same for each call. */
-export function toCaller(grant: KeyGrant): Caller {
+function toCaller(grant: KeyGrant): Caller {
   let caller = callers.get(grant);
   if (caller === undefined) {
     const { keyId, organisation, team, app, environment } = grant;

@@ -6,7 +6,7 @@ import { WeirError } from "../errors/weir-error.ts";
  * know without a word. Debian 12 has 2.9.10. Not in 2.9, so not used here: several filter subjects for a consumer, stream
  * metadata and compression, subject transforms (2.10), message TTL and consumer pause (2.11), atomic batches (2.12).
  */
-export const OLDEST_SERVER = "2.9.0";
+const OLDEST_SERVER = "2.9.0";
 
 /** Throws SETTING_INVALID when the server is too old for us, or has no JetStream. */
 export function checkServer(connection: NatsConnection): void {

@@ -34,7 +34,7 @@ export interface ConsumeOptions {
   readonly signal: AbortSignal;
   /**
    * Called with at least one message, never twice at a time. When it resolves, the messages are acknowledged and gone; when
-   * it throws, all of them come again after a pause that grows to {@link MAX_BACKOFF_MS}. So it must be safe to repeat,
+   * it throws, all of them come again after a pause that grows to 5 s. So it must be safe to repeat,
    * and must not throw for a message that can never be handled. `signal` fires shortly before the server delivers again.
    */
   readonly handle: (messages: readonly BusMessage[], signal: AbortSignal) => Promise<void>;
@@ -43,9 +43,9 @@ export interface ConsumeOptions {
 /** The server delivers a message again when it was not acknowledged for this long: how late facts are after a killed consumer. */
 export const ACK_WAIT_MS = 10_000;
 /** A handler that has not finished after this long is told to give up. */
-export const HANDLE_TIMEOUT_MS = 8_000;
+const HANDLE_TIMEOUT_MS = 8_000;
 /** Longest pause after a failure. */
-export const MAX_BACKOFF_MS = 5_000;
+const MAX_BACKOFF_MS = 5_000;
 const MIN_BACKOFF_MS = 100;
 const API_TIMEOUT_MS = 5_000;
 

@@ -27,7 +27,7 @@ export interface StreamDeclaration {
  * USAGE and AUDIT refuse new messages when full instead of dropping old ones, and forget what their one consumer has
  * acknowledged: so "full" means "not taken in", never "not aged yet".
  */
-export const STREAMS: Readonly<Record<StreamName, StreamDeclaration>> = {
+const STREAMS: Readonly<Record<StreamName, StreamDeclaration>> = {
   USAGE: {
     meaning: "Usages on their way to metering; the MESH account of each region's server",
     subjects: (region) => [`usage.${region}.>`],
@@ -49,9 +49,9 @@ export const STREAMS: Readonly<Record<StreamName, StreamDeclaration>> = {
 };
 
 /** Within this time the server recognises a message id that it has taken before. Receivers recognise a fact for ever. */
-export const DUPLICATE_WINDOW_MS = 10 * 60_000;
+const DUPLICATE_WINDOW_MS = 10 * 60_000;
 /** Largest message on the bus. A batch of facts ends at half of it. */
-export const MAX_MESSAGE_BYTES = 2 ** 20;
+const MAX_MESSAGE_BYTES = 2 ** 20;
 
 /** Where the stream is, and how long to wait. */
 export interface EnsureStreamOptions {

@@ -1,11 +1,13 @@
+import { EventEmitter } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startPostgres, type TestPostgres } from "../../../test/parts.ts";
+import { ManualClock } from "../clock.ts";
 import { createLog } from "../telemetry/log.ts";
 import { isUniqueViolation } from "./database-error.ts";
-import { migrate } from "./migrate.ts";
+import { migrate, migrateWhenUp } from "./migrate.ts";
 import { createPool, type Pool, query } from "./pool.ts";
 import { transaction } from "./transaction.ts";
 
@@ -83,7 +85,52 @@ describe("migrate()", () => {
   });
 });
 
+describe("migrateWhenUp()", () => {
+  it("waits for a database that is away, and ends when it is told to", async () => {
+    const clock = new ManualClock();
+    const ending = new AbortController();
+    const url = "postgres://weir:opensesame@127.0.0.1:1/weir";
+
+    const waiting = migrateWhenUp({ url, directory, log, clock, signal: ending.signal });
+    await clock.whenSleeping();
+    clock.advance(1_000);
+    await clock.whenSleeping();
+    ending.abort();
+
+    await expect(waiting).resolves.toBeUndefined();
+  });
+
+  it("does not wait for a wrong migration to mend itself", async () => {
+    const wrong = mkdtempSync(join(tmpdir(), "weir-test-migrations-"));
+    writeFileSync(join(wrong, "001_wrong.sql"), "-- Up Migration\ncreate tabel;");
+    const options = { url: postgres.url("metering"), directory: wrong, log, clock: new ManualClock() };
+
+    const waiting = migrateWhenUp({ ...options, signal: new AbortController().signal });
+
+    await expect(waiting).rejects.toMatchObject({ reason: "INTERNAL" });
+    rmSync(wrong, { recursive: true });
+  });
+});
+
 describe("transaction()", () => {
+  it("does not wait for a rollback of a server that did not answer, and gives up the connection", async () => {
+    const asked: string[] = [];
+    const released: unknown[] = [];
+    const frozen = Object.assign(new EventEmitter(), {
+      query: (text: string) => {
+        asked.push(text);
+        return text === "begin" ? Promise.resolve({ rows: [] }) : Promise.reject(new Error("Query read timeout"));
+      },
+      release: (broken: unknown) => released.push(broken),
+    });
+    const frozenPool = { connect: async () => frozen } as unknown as Pool;
+
+    const attempt = transaction(frozenPool, async (client) => await query(client, "select 1"));
+
+    await expect(attempt).rejects.toMatchObject({ reason: "UNAVAILABLE" });
+    expect([asked, released]).toEqual([["begin", "select 1"], [true]]);
+  });
+
   it("leaves nothing of a function that throws, and throws what it threw", async () => {
     const refusal = new TypeError("no");
 

@@ -1,5 +1,7 @@
 import { runner } from "node-pg-migrate";
 import pg from "pg";
+import type { Clock } from "../clock.ts";
+import { WeirError } from "../errors/weir-error.ts";
 import type { Log } from "../telemetry/log.ts";
 import { toDatabaseError } from "./database-error.ts";
 
@@ -44,5 +46,32 @@ export async function migrate(options: MigrateOptions): Promise<void> {
     throw toDatabaseError("migrate the database", error);
   } finally {
     await client.end().catch(() => {});
+  }
+}
+
+/** Where the migrations go, and how long they are waited for. */
+export interface MigrateWhenUpOptions extends MigrateOptions {
+  readonly clock: Clock;
+  /** Gives up waiting. */
+  readonly signal: AbortSignal;
+}
+
+const RETRY_MS = 1_000;
+
+/**
+ * As {@link migrate}, for a service that starts before its database: waits for one that is away for as long as it takes, and says so
+ * once. Resolves when the schema is there or the signal fires; throws INTERNAL when a migration is wrong.
+ */
+export async function migrateWhenUp({ clock, signal, ...options }: MigrateWhenUpOptions): Promise<void> {
+  let isReported = false;
+  while (!signal.aborted) {
+    try {
+      return await migrate(options);
+    } catch (error) {
+      if (!(error instanceof WeirError) || error.reason !== "UNAVAILABLE") throw error;
+      if (!isReported) options.log.warn({ error }, "Cannot reach the database; waiting for it");
+      isReported = true;
+    }
+    await clock.sleep(RETRY_MS, signal).catch(() => {});
   }
 }

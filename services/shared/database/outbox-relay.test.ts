@@ -132,6 +132,53 @@ it("tells a fact again, under its seq, when the watermark has not moved for the 
   expect([...receiver.resends]).toEqual([0, 1]);
 });
 
+it("waits twice as long before it tells a fact a third time", async () => {
+  const clock = new ManualClock();
+  await append("one");
+  const receiver = new Receiver();
+  const relay = createRelay({ publish: receiver.publish, getWatermark: async () => 0n, clock, resendAfterMs: 10_000 });
+  const told: number[] = [];
+
+  relay.start();
+  await clock.whenSleeping();
+  for (let look = 0; look < 3; look++) {
+    clock.advance(10_000);
+    await clock.whenSleeping();
+    told.push(receiver.told.length);
+  }
+  await relay.stop();
+
+  expect(told).toEqual([2, 2, 3]);
+});
+
+it("tells nothing again while the receiver is away, and waits anew when it is back", async () => {
+  const clock = new ManualClock();
+  await append("one");
+  const receiver = new Receiver();
+  let isAway = true;
+  const getWatermark = async () => {
+    if (isAway) throw new Error("away");
+    return 0n;
+  };
+  const relay = createRelay({ publish: receiver.publish, getWatermark, clock, resendAfterMs: 10_000 });
+  const told: number[] = [];
+  const lookAfter = async (ms: number) => {
+    clock.advance(ms);
+    await clock.whenSleeping();
+    told.push(receiver.told.length);
+  };
+
+  relay.start();
+  await clock.whenSleeping();
+  await lookAfter(60_000);
+  isAway = false;
+  await lookAfter(9_000);
+  await lookAfter(1_000);
+  await relay.stop();
+
+  expect(told).toEqual([1, 1, 2]);
+});
+
 it("tells facts while the receiver's watermark cannot be had, and forgets none", async () => {
   await append("one");
   const receiver = new Receiver();

@@ -20,6 +20,9 @@ export interface RelayedFact {
   readonly resend: number;
 }
 
+/** Longest patience with a receiver whose watermark stands still. */
+const RESEND_LIMIT_MS = 5 * 60_000;
+
 /** What a relay needs of its owner. */
 export interface OutboxRelayOptions {
   readonly pool: Pool;
@@ -43,7 +46,10 @@ export interface OutboxRelayOptions {
   readonly batch?: number;
   /** Pause between looks when nothing woke it. Default 1,000. */
   readonly intervalMs?: number;
-  /** Facts that were told and are not committed with the receiver after this long are told again. Default 10,000. */
+  /**
+   * Facts that were told are told again when a receiver that answers has committed none of them for this long; doubled each time,
+   * up to 5 minutes. Default 10,000.
+   */
   readonly resendAfterMs?: number;
 }
 
@@ -65,6 +71,7 @@ export class OutboxRelay {
   #watermark = 0n;
   #told = 0n;
   #resend = 0;
+  #resendsInARow = 0;
   #toldAtMs = 0;
 
   constructor(options: OutboxRelayOptions) {
@@ -128,15 +135,21 @@ export class OutboxRelay {
 
   // One look: number, tell, forget. True when there is more to do at once.
   async #pass(client: PoolClient): Promise<boolean> {
-    const { lane, batch, clock, resendAfterMs, getWatermark, publish } = this.#options;
+    const { lane, batch, clock, getWatermark, publish } = this.#options;
     const { signal } = this.#stopping;
     const boot = await number(client, lane);
     if (getWatermark !== undefined && (await hasNumbered(client, lane))) {
       const watermark = await this.#askWatermark(getWatermark, boot);
-      if ((await forget(client, lane, watermark)) > 0) this.#toldAtMs = clock.monotonicMs();
-      if (this.#told > watermark && clock.monotonicMs() - this.#toldAtMs >= resendAfterMs) {
+      if ((await forget(client, lane, watermark)) > 0) {
+        this.#toldAtMs = clock.monotonicMs();
+        this.#resendsInARow = 0;
+      }
+      // A receiver that is away may have all of it before it on the bus: telling it again would only fill the stream.
+      if (this.#receiverAway) this.#toldAtMs = clock.monotonicMs();
+      if (this.#told > watermark && clock.monotonicMs() - this.#toldAtMs >= this.#patienceMs()) {
         this.#told = watermark;
         this.#resend += 1;
+        this.#resendsInARow += 1;
       }
     }
     const facts = (await nextFacts(client, lane, boot, this.#told, batch)).map((fact) => ({
@@ -151,6 +164,10 @@ export class OutboxRelay {
     this.#told = last.seq;
     if (getWatermark === undefined) await forget(client, lane, last.seq);
     return true;
+  }
+
+  #patienceMs(): number {
+    return Math.min(RESEND_LIMIT_MS, this.#options.resendAfterMs * 2 ** Math.min(this.#resendsInARow, 10));
   }
 
   // A receiver that is away keeps facts in the outbox, but must not keep them from the bus.

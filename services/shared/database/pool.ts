@@ -11,23 +11,23 @@ export type PoolClient = pg.PoolClient;
 export interface PoolOptions {
   /** `postgres://user:password@host:port/database`. Never logged. */
   readonly url: string;
-  /** Most connections, from 1. Default 8. A waiting query fails with UNAVAILABLE after {@link CONNECT_TIMEOUT_MS}. */
+  /** Most connections, from 1. Default 8. A waiting query fails with UNAVAILABLE after 5 s. */
   readonly max?: number;
   /** Where broken idle connections are reported. */
   readonly log: Log;
 }
 
 /** The server gives up a statement after this long. */
-export const STATEMENT_TIMEOUT_MS = 10_000;
+const STATEMENT_TIMEOUT_MS = 10_000;
 /** The server gives up waiting for a lock after this long. */
-export const LOCK_TIMEOUT_MS = 5_000;
+const LOCK_TIMEOUT_MS = 5_000;
 /** We give up getting a connection after this long. */
-export const CONNECT_TIMEOUT_MS = 5_000;
+const CONNECT_TIMEOUT_MS = 5_000;
 /**
  * We give up an answer after this long. Longer than the server's own limit, for the case that the server is frozen or
  * unreachable and cannot apply it.
  */
-export const QUERY_TIMEOUT_MS = 12_000;
+const QUERY_TIMEOUT_MS = 12_000;
 
 const INT8 = 20;
 const INT8_ARRAY = 1016;

@@ -1,4 +1,5 @@
 import pg from "pg";
+import { WeirError } from "../errors/weir-error.ts";
 import { toDatabaseError } from "./database-error.ts";
 import type { Pool, PoolClient } from "./pool.ts";
 
@@ -58,7 +59,8 @@ export async function transaction<T>(
 
 // pg reports an answer that did not come in time with this text and nothing else; the connection still waits for the answer.
 function isTimeout(error: unknown): boolean {
-  return error instanceof Error && error.message === "Query read timeout";
+  const found = error instanceof WeirError ? error.cause : error;
+  return found instanceof Error && found.message === "Query read timeout";
 }
 
 async function isBroken(client: PoolClient): Promise<boolean> {

@@ -1,3 +1,4 @@
+import type { Producer } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { Pool, PoolClient } from "./pool.ts";
 import { query } from "./pool.ts";
 import { EMPTY_SEQUENCE, type Gap, type Sequence, takeIn, watermarkOf } from "./sequence.ts";
@@ -16,6 +17,22 @@ export interface ProducerKey {
 export interface Position extends ProducerKey {
   /** From 1. */
   readonly seq: bigint;
+}
+
+/** Longest name of a region, an instance or a boot that can be a place: what the proto allows is shorter. */
+const NAME_LIMIT = 64;
+
+/**
+ * Finds the place that a fact claims. It comes from outside, and a fact that breaks the rules of its proto has a place too, else its
+ * producer would keep it for ever. Undefined when it names none, or one that PostgreSQL cannot hold: NUL in a text, or a name too long
+ * for an index.
+ */
+export function findPosition(producer: Producer | undefined): Position | undefined {
+  if (producer === undefined) return undefined;
+  const { region, instance, boot, seq } = producer;
+  const isName = (text: string): boolean => text !== "" && text.length <= NAME_LIMIT && !text.includes("\0");
+  if (seq < 1n || ![region, instance, boot].every(isName)) return undefined;
+  return { region, producer: instance, boot, seq };
 }
 
 /** Numbers that a producer has used and that have not arrived. */

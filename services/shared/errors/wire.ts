@@ -6,7 +6,7 @@ import { isReason, REASONS, type Reason } from "./reason.ts";
 import { WeirError } from "./weir-error.ts";
 
 /** `google.rpc.ErrorInfo.domain` of every error of ours. */
-export const ERROR_DOMAIN = "weir";
+const ERROR_DOMAIN = "weir";
 
 /** The reason that a bare code stands for, when its sender named none (a foreign server, a proxy, the RPC library). */
 const REASON_OF_CODE: Readonly<Record<Code, Reason>> = {

@@ -5,7 +5,7 @@
 import { WeirError } from "../errors/weir-error.ts";
 
 /** Nano-dollars in a dollar. */
-export const NANOS_PER_DOLLAR = 1_000_000_000n;
+const NANOS_PER_DOLLAR = 1_000_000_000n;
 /** Largest amount that fits the wire and the ledger (int64): 9,223,372,036.854775807 dollars. */
 export const MAX_NANOS = 2n ** 63n - 1n;
 /** Prices are for this many units (tokens, images …). */

@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 
 /** Longest pause between two tries. */
-export const BACK_OFF_LIMIT_MS = 10_000;
+const BACK_OFF_LIMIT_MS = 10_000;
 const FIRST_MS = 200;
 
 /**

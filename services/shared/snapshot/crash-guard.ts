@@ -7,7 +7,7 @@ import type { SnapshotHead } from "./head.ts";
 /** A snapshot that a process has not survived for so long is on trial. */
 export const TRIAL_MS = 30_000;
 /** After so many crashes on trial it is no longer run. One may have been chance. */
-export const CRASHES_ALLOWED = 1;
+const CRASHES_ALLOWED = 1;
 
 const FILE = "crashes.json";
 

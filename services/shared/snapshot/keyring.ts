@@ -63,7 +63,7 @@ function listDisabled(bucket: ReadonlyMap<string, Uint8Array>): readonly string[
 }
 
 /** Decodes an entry's grant, once for each array of bytes. Throws for bytes that are no message. */
-export function decodeGrant(bytes: Uint8Array): KeyringGrant {
+function decodeGrant(bytes: Uint8Array): KeyringGrant {
   let grant = decoded.get(bytes);
   if (grant === undefined) {
     grant = fromBinary(KeyringGrantSchema, bytes);

@@ -17,7 +17,7 @@ import type { InstanceName, SnapshotReporter } from "./report.ts";
 import { SUPPORTED_FEATURES } from "./verify.ts";
 
 /** Policy sends a heartbeat every 5 s; three missed ones are a broken watch. */
-export const HEARTBEAT_TIMEOUT_MS = 15_000;
+const HEARTBEAT_TIMEOUT_MS = 15_000;
 
 /** What a watch needs. */
 export interface WatchOptions {

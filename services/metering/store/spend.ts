@@ -2,9 +2,9 @@ import { type Pool, type PoolClient, query } from "../../shared/database/pool.ts
 import type { SpendSum } from "../ledger/roll-up.ts";
 
 /** What spend can be told apart by; the names are those of the columns. */
-export const SPEND_COLUMNS = ["team", "app", "environment", "key", "model", "provider", "region", "day"] as const;
+const SPEND_COLUMNS = ["team", "app", "environment", "key", "model", "provider", "region", "day"] as const;
 
-/** One of {@link SPEND_COLUMNS}. */
+/** Something that spend can be told apart by. */
 export type SpendColumn = (typeof SPEND_COLUMNS)[number];
 
 /** Which spend, and where to go on. */

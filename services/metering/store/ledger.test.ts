@@ -6,7 +6,7 @@ import { createPool, type Pool, query } from "../../shared/database/pool.ts";
 import { transaction } from "../../shared/database/transaction.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
 import type { Posting } from "../ledger/posting.ts";
-import { insertEntries, listEntries } from "./ledger-store.ts";
+import { insertEntries, listEntries } from "./ledger.ts";
 import { DAYS_AHEAD, ensurePartitions, lowestId } from "./partitions.ts";
 
 const log = createLog({ service: "test", level: "silent" });

@@ -5,9 +5,9 @@ import { advance, type Position } from "../../shared/database/watermark.ts";
 import type { Posting } from "../ledger/posting.ts";
 import { rollUp } from "../ledger/roll-up.ts";
 import type { RatedUsage } from "../rating/rate.ts";
-import { insertEntries } from "./ledger-store.ts";
-import { insertParked, type ParkedFact } from "./parked-store.ts";
-import { addSpend } from "./spend-store.ts";
+import { insertEntries } from "./ledger.ts";
+import { insertParked, type ParkedFact } from "./parked.ts";
+import { addSpend } from "./spend.ts";
 
 /** A usage that may be posted. */
 export interface PostableUsage {
