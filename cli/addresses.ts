@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { readTls, type Tls, tlsSettings } from "../services/shared/mesh/tls.ts";
 import { readSettings } from "../services/shared/settings.ts";
 import { createLayout, createPorts, DEFAULT_BASE_PORT, HOST, REGIONS } from "./up/layout.ts";
 
@@ -16,6 +17,7 @@ export interface Addresses {
 
 /** Settings of the `weir` command, besides its options. */
 const CLI_SETTINGS = {
+  ...tlsSettings,
   WEIR_POLICY_ADDRESS: { kind: "string", optional: true, meaning: "host:port of policy." },
   WEIR_METERING_ADDRESS: { kind: "string", optional: true, meaning: "host:port of metering." },
   WEIR_AUDIT_ADDRESSES: {
@@ -72,6 +74,14 @@ export function findAddresses(dataDir: string, environment: NodeJS.ProcessEnv): 
     router: mesh.router,
     trust: settings.WEIR_TRUST ?? mesh.trust,
   };
+}
+
+/**
+ * The certificates that the command shows to a control plane beyond loopback, and the authorities it trusts; undefined for plain text.
+ * Throws SETTING_INVALID for half a set.
+ */
+export function findTls(environment: NodeJS.ProcessEnv): Tls | undefined {
+  return readTls(readSettings(environment, CLI_SETTINGS));
 }
 
 function readMeshFile(dataDir: string): Addresses | undefined {

@@ -1,20 +1,21 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createMeshTransport } from "../services/shared/mesh/client.ts";
+import { findTls } from "./addresses.ts";
 
 /** How long a command waits for a service, in milliseconds. */
 const RPC_TIMEOUT_MS = 15_000;
 
 /**
- * Calls a service over gRPC and closes the connection afterwards. A service that is not there fails the call at once: a person
- * waits for the answer.
+ * Calls a service over gRPC, under TLS when the environment names certificates, and closes the connection afterwards. A service that is
+ * not there fails the call at once: a person waits for the answer.
  */
 export async function withClient<Service extends DescService, Result>(
   address: string,
   service: Service,
   use: (client: Client<Service>) => Promise<Result>,
 ): Promise<Result> {
-  const transport = createMeshTransport({ addresses: [address], waitForReady: false });
+  const transport = createMeshTransport({ addresses: [address], tls: findTls(process.env), waitForReady: false });
   try {
     return await use(createClient(service, transport));
   } finally {

@@ -11,8 +11,9 @@ import { greets, prepareNats } from "../cli/up/nats.ts";
 import { obtainNatsServer } from "../cli/up/nats-binary.ts";
 import type { NatsUser } from "../cli/up/nats-config.ts";
 import { type Owner, preparePostgres } from "../cli/up/postgres.ts";
-import { findProcess, type ProcessIdentity, signalProcess } from "../cli/up/process-identity.ts";
+import { signalProcess } from "../cli/up/process-tree.ts";
 import { createSilentProgress } from "../cli/up/progress.ts";
+import { findProcess, type ProcessIdentity } from "../services/shared/process-identity.ts";
 import { getFreeBasePort } from "./ports.ts";
 
 /** A running server that a test may hurt. */

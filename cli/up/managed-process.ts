@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { findChildren, findProcess, type ProcessIdentity, signalProcess } from "./process-identity.ts";
+import { findProcess, type ProcessIdentity } from "../../services/shared/process-identity.ts";
+import { findChildren, signalProcess } from "./process-tree.ts";
 
 /** What to start, and how to tell that it is ready. */
 export interface ProcessOptions {

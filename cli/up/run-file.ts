@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isAlive, type ProcessIdentity, signalProcess } from "./process-identity.ts";
+import { isAlive, type ProcessIdentity } from "../../services/shared/process-identity.ts";
+import { signalProcess } from "./process-tree.ts";
 
 /** What is kept on disk about a running child, so that a later start can find and end it. */
 export interface RunFile {

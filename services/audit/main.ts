@@ -33,6 +33,7 @@ runService("audit", async ({ environment, log, signal }) => {
   const health = new Health({ gauge: metrics.weir_ready });
   const pool = createPool({ url, log });
   const bus = await connectBus({ urls: [config.WEIR_NATS_URL], name: `audit ${region}`, log });
+  metrics.weir_bus_connected.set({ bus: "audit" }, 0);
   bus.onChange((connected) => metrics.weir_bus_connected.set({ bus: "audit" }, connected ? 1 : 0), signal);
 
   const server = await startMeshServer({

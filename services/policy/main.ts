@@ -26,6 +26,8 @@ runService("policy", async ({ environment, log, signal }) => {
   const pool = createPool({ url: config.WEIR_DATABASE_URL, max: config.WEIR_DATABASE_CONNECTIONS, log });
   const bus = await connectBus({ urls: [config.WEIR_NATS_URL], name: "policy", log });
   const auditBus = await connectBus({ urls: [config.WEIR_AUDIT_NATS_URL], name: "policy records", log });
+  metrics.weir_bus_connected.set({ bus: "mesh" }, 0);
+  metrics.weir_bus_connected.set({ bus: "audit" }, 0);
   bus.onChange((up) => metrics.weir_bus_connected.set({ bus: "mesh" }, up ? 1 : 0), signal);
   auditBus.onChange((up) => metrics.weir_bus_connected.set({ bus: "audit" }, up ? 1 : 0), signal);
   const audit = createMeshTransport({ addresses: config.WEIR_AUDIT_ADDRESS, tls, log, waitForReady: false });

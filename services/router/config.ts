@@ -1,6 +1,7 @@
 import { listenerSettings } from "../shared/mesh/listener.ts";
 import { tlsSettings } from "../shared/mesh/tls.ts";
-import { commonSettings, type Declarations } from "../shared/settings.ts";
+import { commonSettings, type Declarations, readSettings, type Settings } from "../shared/settings.ts";
+import type { Log } from "../shared/telemetry/log.ts";
 
 /** The settings of a router. */
 export const DECLARATIONS = {
@@ -75,3 +76,11 @@ export const DECLARATIONS = {
     meaning: "Size of the spool on disk beyond which new chats are refused.",
   },
 } as const satisfies Declarations;
+
+/** What a router runs with. */
+export type Config = Settings<typeof DECLARATIONS>;
+
+/** Reads the settings from the environment; throws SETTING_INVALID with all that is wrong. */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>, log?: Log): Config {
+  return readSettings(environment, DECLARATIONS, log === undefined ? {} : { log });
+}

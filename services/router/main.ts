@@ -16,7 +16,6 @@ import { startMeshServer } from "../shared/mesh/server.ts";
 import { readTls } from "../shared/mesh/tls.ts";
 import { parseTrust } from "../shared/note/trust.ts";
 import { runService } from "../shared/process.ts";
-import { readSettings } from "../shared/settings.ts";
 import { keepSnapshots } from "../shared/snapshot/keep.ts";
 import { createMetrics } from "../shared/telemetry/metrics.ts";
 import { openAccounting } from "./accounting/open-accounting.ts";
@@ -27,7 +26,7 @@ import { countRpcBody } from "./arrival/count-rpc-body.ts";
 import { createOpenAiSurface } from "./arrival/openai-surface.ts";
 import { Chats } from "./chat.ts";
 import { createChatService } from "./chat-service.ts";
-import { DECLARATIONS } from "./config.ts";
+import { readConfig } from "./config.ts";
 import { readCredentials } from "./dispatch/credentials.ts";
 import { ChatDispatcher } from "./dispatch/dispatch.ts";
 import { Pools } from "./dispatch/pools.ts";
@@ -41,7 +40,7 @@ import { toState } from "./state.ts";
 const FAREWELL_MS = 500;
 
 runService("router", async ({ environment, log, signal }) => {
-  const settings = readSettings(environment, DECLARATIONS, { log });
+  const settings = readConfig(environment, log);
   const clock = systemClock;
   const tls = readTls(settings);
   const region = settings.WEIR_REGION;
@@ -59,6 +58,8 @@ runService("router", async ({ environment, log, signal }) => {
   const audit = createMeshTransport({ addresses: settings.WEIR_AUDIT_ADDRESS, tls, log });
   const usageBus = await connectBus({ urls: [settings.WEIR_NATS_URL], name: `router ${instance}`, log });
   const recordBus = await connectBus({ urls: [settings.WEIR_AUDIT_NATS_URL], name: `router ${instance} records`, log });
+  metrics.weir_bus_connected.set({ bus: "usage" }, 0);
+  metrics.weir_bus_connected.set({ bus: "records" }, 0);
   usageBus.onChange((connected) => metrics.weir_bus_connected.set({ bus: "usage" }, connected ? 1 : 0), signal);
   recordBus.onChange((connected) => metrics.weir_bus_connected.set({ bus: "records" }, connected ? 1 : 0), signal);
 
@@ -199,7 +200,7 @@ runService("router", async ({ environment, log, signal }) => {
     metrics,
     log,
   });
-  log.info({ address: server.address, admin: admin.address, region, router: instance, boot, build }, "Serving");
+  log.info({ address: server.address, admin: admin.address, region, router: instance, boot, build }, "Listening");
 
   return {
     stop: async () => {

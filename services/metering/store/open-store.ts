@@ -1,5 +1,5 @@
 import type { Clock } from "../../shared/clock.ts";
-import { migrate } from "../../shared/database/migrate.ts";
+import { migrateWhenUp } from "../../shared/database/migrate.ts";
 import type { Pool } from "../../shared/database/pool.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import { ensurePartitions } from "./partitions.ts";
@@ -14,24 +14,13 @@ export interface OpenStoreOptions {
   readonly signal: AbortSignal;
 }
 
-const RETRY_MS = 1_000;
-
 /**
  * Brings the database to the newest schema and makes the first partitions, before the first row comes that would have to go into
- * the default one. The database may come up after us: tries for ever. Returns false when the signal fired before.
+ * the default one. Waits for a database that is away; throws only what waiting can't mend. Returns false when the signal fired before.
  */
 export async function openStore({ url, pool, clock, log, signal }: OpenStoreOptions): Promise<boolean> {
-  let reported = false;
-  while (!signal.aborted) {
-    try {
-      await migrate({ url, directory: `${import.meta.dirname}/migrations`, log });
-      await ensurePartitions(pool, clock.nowMs());
-      return true;
-    } catch (error) {
-      if (!reported) log.error({ error }, "Cannot open the store; trying for ever");
-      reported = true;
-      await clock.sleep(RETRY_MS, signal).catch(() => {});
-    }
-  }
-  return false;
+  await migrateWhenUp({ url, directory: `${import.meta.dirname}/migrations`, clock, log, signal });
+  if (signal.aborted) return false;
+  await ensurePartitions(pool, clock.nowMs());
+  return true;
 }

@@ -51,7 +51,7 @@ export function compileSnapshot(policy: Policy, options: CompileOptions): Compil
 }
 
 /** The snapshot as a message, before it is encoded. */
-export function createSnapshot(policy: Policy, { region, version, policyVersion }: CompileOptions): Snapshot {
+function createSnapshot(policy: Policy, { region, version, policyVersion }: CompileOptions): Snapshot {
   // Residency comes before everything else: what may not serve the region is gone before anything can lead to it.
   const resident = policy.providers.filter((provider) => provider.regions.includes(region));
   const providerIds = new Set(resident.map(({ id }) => id));

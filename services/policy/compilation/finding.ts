@@ -17,7 +17,7 @@ export interface Findings {
 }
 
 /** Most findings that are listed: more than anyone mends at once, and little enough for an answer. */
-export const FINDINGS_LIMIT = 1_000;
+const FINDINGS_LIMIT = 1_000;
 
 /** Makes an empty list of findings. The same finding reported twice is listed once. */
 export function createFindings(): Findings {

@@ -5,11 +5,11 @@ import type { Metrics } from "../../shared/telemetry/metrics.ts";
 import { forgetInstances, type InstanceLife, markGone, markWatching } from "../store/instances.ts";
 
 /** How often the database is told who watches. */
-export const ATTENDANCE_MS = 5_000;
+const ATTENDANCE_MS = 5_000;
 /** An instance that was last seen longer ago than this is not connected. */
 export const CONNECTED_MS = 3 * ATTENDANCE_MS;
 /** An instance that is gone stays listed for a day. */
-export const REMEMBER_MS = 24 * 3_600_000;
+const REMEMBER_MS = 24 * 3_600_000;
 
 /** What an attendance needs. */
 export interface AttendanceOptions {

@@ -41,12 +41,6 @@ type Row = {
 
 const COLUMNS = "version, organisation, digest, content_of, comment, published_at";
 
-/** The number of the latest version; 0 when none was published. */
-export async function getLatestVersion(client: Pool | PoolClient): Promise<bigint> {
-  const rows = await query<{ version: bigint | null }>(client, "select max(version) as version from policy_version");
-  return rows[0]?.version ?? 0n;
-}
-
 /** One version with its content; 0 asks for the latest. */
 export async function findPolicy(client: Pool | PoolClient, version: bigint): Promise<StoredPolicy | undefined> {
   const rows = await query<Row>(

@@ -6,7 +6,7 @@ import type { Log } from "../../shared/telemetry/log.ts";
 import type { ProducerName } from "./facts.ts";
 import { decodeFacts } from "./facts-frame.ts";
 import { FrameType, readFrame } from "./frame.ts";
-import { getOwner, isAlive, type Owner } from "./owner.ts";
+import { getOwner, isOwned, type Owner } from "./owner.ts";
 import { parseSegmentName, type Segment, SegmentList } from "./segment-list.ts";
 
 /** A call that a dead router began and did not settle. */
@@ -66,7 +66,7 @@ export async function readLeftovers(root: string, log: Log): Promise<Leftover[]>
       else log.error({ directory: entry.name }, "Cannot tell whose facts these are; they stay where they are");
       continue;
     }
-    if (isAlive(identity.owner)) {
+    if (isOwned(identity.owner)) {
       throw new WeirError("UNAVAILABLE", `Cannot open spool: process ${identity.owner.pid} is still using it`, {
         facts: { pid: String(identity.owner.pid) },
       });

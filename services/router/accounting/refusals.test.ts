@@ -29,4 +29,13 @@ describe("refusals", () => {
     expect(counts.takeDue(0)?.caller.identity.value).toBe("0");
     expect(counts.takeDue(0)).toBeUndefined();
   });
+
+  it("while nothing can be written, pairs beyond twenty thousand are not counted at all", () => {
+    const counts = new RefusalCounts();
+    for (let index = 0; index < 20_001; index++) {
+      const caller = create(CallerSchema, { identity: { case: "keyId", value: String(index) } });
+      counts.add(caller, "RATE_LIMITED", 0);
+    }
+    expect(counts.size).toBe(20_000);
+  });
 });

@@ -5,6 +5,8 @@ import type { CountedRefusals } from "./facts.ts";
 const MINUTE_MS = 60_000;
 /** Most pairs of key and reason that are counted at a time. Beyond it the longest counted one is written early. */
 const PAIR_LIMIT = 10_000;
+/** While the spool is full nothing is written: pairs beyond this many are not counted at all. */
+const HARD_PAIR_LIMIT = 2 * PAIR_LIMIT;
 
 interface Counting {
   readonly caller: Caller;
@@ -31,6 +33,7 @@ export class RefusalCounts {
     const key = `${caller.identity.value}\n${reason}`;
     const counting = this.#counting.get(key);
     if (counting === undefined) {
+      if (this.#counting.size >= HARD_PAIR_LIMIT) return;
       this.#counting.set(key, { caller, reason, firstAtMs: nowMs, count: 1, lastAtMs: nowMs });
       return;
     }

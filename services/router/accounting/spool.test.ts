@@ -14,6 +14,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { createEventId } from "../../shared/ids.ts";
+import { findProcess } from "../../shared/process-identity.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
 import { FactReader } from "./fact-reader.ts";
 import type { Facts } from "./facts-frame.ts";
@@ -229,12 +230,11 @@ describe("spool", () => {
     const spool = openSpool({ root });
     const path = join(spool.list.directory, "identity.json");
     // The parent of this process lives, and began when /proc says.
-    const stat = readFileSync(`/proc/${process.ppid}/stat`, "latin1");
-    const startTicks = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-    writeFileSync(path, JSON.stringify({ ...producer, owner: { pid: process.ppid, startTicks } }));
+    const owner = findProcess(process.ppid);
+    writeFileSync(path, JSON.stringify({ ...producer, owner }));
     await expect(readLeftovers(root, log)).rejects.toThrow(/still using it/);
     // A later process with the number of a dead one is not its owner.
-    writeFileSync(path, JSON.stringify({ ...producer, owner: { pid: process.ppid, startTicks: "1" } }));
+    writeFileSync(path, JSON.stringify({ ...producer, owner: { ...owner, startTicks: "1" } }));
     expect(await readLeftovers(root, log)).toHaveLength(1);
   });
 });

@@ -6,7 +6,7 @@ import { hasText, readUsage } from "./usage.ts";
 /** Largest event that is taken. Beyond it the stream counts as broken. */
 export const MAX_EVENT_BYTES = 8 * 1024 * 1024;
 /** Most that is held back while there is no content. */
-export const MAX_PREAMBLE_BYTES = 1024 * 1024;
+const MAX_PREAMBLE_BYTES = 1024 * 1024;
 
 const CHOICES = 0;
 const USAGE = 1;
