@@ -13,7 +13,6 @@ const ROOT = resolve(import.meta.dirname, "..");
 const DOORS: Record<string, readonly string[]> = {
   "@connectrpc/connect-node": ["services/shared/mesh/"],
   "@grpc/grpc-js": ["services/shared/mesh/"],
-  "@connectrpc/validate": ["services/shared/mesh/"],
   nats: ["services/shared/bus/"],
   pg: ["services/shared/database/"],
   "node-pg-migrate": ["services/shared/database/"],
