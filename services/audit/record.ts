@@ -2,9 +2,11 @@
  * The life of a record: said on the bus → taken in and sequenced (committed, covered by the watermark) → integrated into the stored
  * tree → covered by a signed checkpoint. What follows, prove and verify, is asked for: `audit-service.ts`, `verification/`.
  */
+import { setImmediate } from "node:timers/promises";
 import type { Bus } from "../shared/bus/bus.ts";
 import { type BusMessage, consume } from "../shared/bus/consume.ts";
 import { ensureStream } from "../shared/bus/streams.ts";
+import { createTurns } from "../shared/bus/turns.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { Pool } from "../shared/database/pool.ts";
 import { listMissing } from "../shared/database/watermark.ts";
@@ -12,7 +14,7 @@ import type { Health } from "../shared/mesh/health.ts";
 import type { NoteSigner } from "../shared/note/note.ts";
 import type { Log } from "../shared/telemetry/log.ts";
 import type { Metrics } from "../shared/telemetry/metrics.ts";
-import { readMessage } from "./intake.ts";
+import { readMessage, type Said } from "./intake.ts";
 import { checkStoredLog, type LogIdentity } from "./log/check.ts";
 import { integrate } from "./log/integrate.ts";
 import { sequence } from "./log/sequence.ts";
@@ -40,8 +42,12 @@ export interface RecordContext {
 
 /** Name of the consumer on the AUDIT stream, the same for all instances. */
 const DURABLE = "audit";
-/** Messages taken in together; a message has at most 512 KiB of facts. */
-const BATCH = 8;
+/** Messages taken from the bus together; a message has at most 512 KiB of facts, and all in hand must soon be committed. */
+const BATCH = 4;
+/** While PostgreSQL commits one batch the next is taken apart. They get their places one after the other: the log's state is locked. */
+const IN_FLIGHT = 2;
+/** Records sequenced together: no more of them are in memory at once, however many messages came. */
+const RECORDS_AT_ONCE = 1_000;
 /** Pause before the next attempt to lead. */
 const RETRY_MS = 1_000;
 /** How often the stream is looked after while nothing happens to the connection. */
@@ -112,10 +118,16 @@ async function lead(
 /** Intake and sequence: batches from the bus until `ending`; a batch is acknowledged when it is committed. */
 async function takeIn(context: RecordContext, right: Lead, ending: AbortSignal): Promise<void> {
   const { bus, pool, region, log, metrics } = context;
+  const inTurn = createTurns();
   const handle = async (messages: readonly BusMessage[], signal: AbortSignal): Promise<void> => {
-    const said = messages.map(({ payload }) => readMessage(payload, region));
-    const records = said.flatMap((message) => message.records);
-    const unfit = said.flatMap((message) => message.unfit);
+    const groups = readTogether(messages, region);
+    for (;;) {
+      const { value: said } = await inTurn(() => groups.next());
+      if (said === undefined) return;
+      await take(said, signal);
+    }
+  };
+  const take = async ({ records, unfit }: Said, signal: AbortSignal): Promise<void> => {
     const { added, repeated, parked } = await sequence(pool, right, records, unfit, signal);
     metrics.weir_audit_records_total.inc({ result: "integrated" }, added);
     metrics.weir_audit_records_total.inc({ result: "repeated" }, repeated);
@@ -125,7 +137,24 @@ async function takeIn(context: RecordContext, right: Lead, ending: AbortSignal):
       log.error({ parked, reasons }, "Parked facts that can't be logged; an operator must look at them");
     }
   };
-  await consume(bus, { stream: "AUDIT", durable: DURABLE, batch: BATCH, signal: ending, handle });
+  await consume(bus, { stream: "AUDIT", durable: DURABLE, batch: BATCH, inFlight: IN_FLIGHT, signal: ending, handle });
+}
+
+/** What messages hold, a thousand records or so at a time: small messages together, a large one by itself. */
+async function* readTogether(messages: readonly BusMessage[], region: string): AsyncGenerator<Said, undefined> {
+  let [records, unfit]: [Said["records"], Said["unfit"]] = [[], []];
+  for (const { payload } of messages) {
+    // The batch in PostgreSQL's hands wants its next statement sent, and callers want their answers.
+    await setImmediate();
+    const said = readMessage(payload, region);
+    records = records.concat(said.records);
+    unfit = unfit.concat(said.unfit);
+    if (records.length + unfit.length < RECORDS_AT_ONCE) continue;
+    yield { records, unfit };
+    [records, unfit] = [[], []];
+  }
+  if (records.length + unfit.length > 0) yield { records, unfit };
+  return undefined;
 }
 
 /** Integrate and checkpoint: once an interval, so that a busy log signs no more often than a quiet one. */

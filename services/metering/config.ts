@@ -20,7 +20,7 @@ export const DECLARATIONS = {
     min: 2,
     max: 100,
     unit: "connections",
-    meaning: "Most connections to the database; one for each region's intake, the rest for questions.",
+    meaning: "Most connections to the database; two for each region's intake, the rest for questions.",
   },
   WEIR_NATS_URL: {
     kind: "secret",

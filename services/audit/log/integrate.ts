@@ -20,22 +20,18 @@ export async function integrate(pool: Pool, lead: Lead, signal?: AbortSignal): P
     async (client, { sequenced, integrated }) => {
       if (integrated === sequenced) return 0n;
       const end = sequenced - integrated > INTEGRATE_LIMIT ? integrated + INTEGRATE_LIMIT : sequenced;
-      const leaves = await readLeafHashes(client, integrated, end);
-      const hole = leaves.findIndex(({ index }, place) => index !== integrated + BigInt(place));
-      if (hole >= 0 || BigInt(leaves.length) !== end - integrated) {
-        const missing = integrated + BigInt(hole >= 0 ? hole : leaves.length);
+      const cover = coverRange(0n, integrated);
+      const [{ leafHashes, missing }, hashOf] = await Promise.all([
+        readLeafHashes(client, integrated, end),
+        readSubtrees(client, cover),
+      ]);
+      if (missing !== undefined) {
         throw new WeirError("PROOF_REFUSED", `Cannot integrate records: record ${missing} is missing`, {
           facts: { index: String(missing) },
         });
       }
-      const cover = coverRange(0n, integrated);
-      const hashOf = await readSubtrees(client, cover);
-      const { completed } = appendLeaves(
-        { size: integrated, hashes: cover.map(hashOf) },
-        leaves.map(({ leafHash }) => leafHash),
-      );
-      await insertSubtrees(client, completed);
-      await setIntegrated(client, end);
+      const { completed } = appendLeaves({ size: integrated, hashes: cover.map(hashOf) }, leafHashes);
+      await Promise.all([insertSubtrees(client, completed), setIntegrated(client, end)]);
       return end - integrated;
     },
     signal,

@@ -13,7 +13,7 @@ export interface SaidRecord {
   /** As the producer encoded it: what the leaf is over, and what is stored. */
   readonly record: Uint8Array;
   readonly position: Position;
-  /** The whole fact as it came, to be parked when the record can't be logged. */
+  /** The whole fact as it came, to be parked when the record can't be logged. It may be made when it is read. */
   readonly payload: Uint8Array;
 }
 
@@ -78,10 +78,15 @@ async function sequenceOnce(
         said.map(({ recordId }) => recordId),
       );
       const { fresh, conflicts, repeated } = sort(said, placed);
-      await insertRecords(client, state.sequenced, fresh);
-      if (fresh.length > 0) await setSequenced(client, state.sequenced + BigInt(fresh.length));
+      const sequenced = state.sequenced + BigInt(fresh.length);
+      // Sent together: whoever writes next waits for the state.
+      await Promise.all([
+        insertRecords(client, state.sequenced, fresh),
+        ...(fresh.length > 0 ? [setSequenced(client, sequenced)] : []),
+        ...(unfit.length + conflicts.length === 0 ? [advance(client, positions)] : []),
+      ]);
       const parked = await insertParked(client, [...unfit, ...conflicts]);
-      await advance(client, positions);
+      if (unfit.length + conflicts.length > 0) await advance(client, positions);
       return { added: fresh.length, repeated, parked };
     },
     signal,
@@ -94,7 +99,8 @@ function sort(said: readonly SaidRecord[], placed: ReadonlyMap<string, Uint8Arra
   const fresh: NewRecord[] = [];
   const conflicts: UnfitFact[] = [];
   let repeated = 0;
-  for (const { recordId, organisation, record, position, payload } of said) {
+  for (const one of said) {
+    const { recordId, organisation, record, position } = one;
     const leafHash = hashLeaf(record);
     const before = known.get(recordId);
     if (before === undefined) {
@@ -105,7 +111,7 @@ function sort(said: readonly SaidRecord[], placed: ReadonlyMap<string, Uint8Arra
       repeated++;
     } else {
       const detail = `the record "${recordId}" is in the log with other bytes`;
-      conflicts.push({ position, reason: "CONFLICT", detail, payload });
+      conflicts.push({ position, reason: "CONFLICT", detail, payload: one.payload });
     }
   }
   return { fresh, conflicts, repeated };

@@ -48,11 +48,10 @@ export async function writeLog<T>(
 ): Promise<T> {
   const locked = async (client: PoolClient): Promise<T> => {
     // A writer that freezes while it holds the state must not hold up its successor for longer than its lead lasts.
-    await query(client, "select set_config('idle_in_transaction_session_timeout', '10000', true)");
-    const rows = await query<LogState & { epoch: bigint }>(
-      client,
-      "select epoch, sequenced, integrated from log_state for update",
-    );
+    const [, rows] = await Promise.all([
+      query(client, "select set_config('idle_in_transaction_session_timeout', '10000', true)"),
+      query<LogState & { epoch: bigint }>(client, "select epoch, sequenced, integrated from log_state for update"),
+    ]);
     const state = rows[0];
     if (state?.epoch !== lead.epoch) {
       throw new WeirError("UNAVAILABLE", `Cannot write log: epoch is ${state?.epoch}, ours is ${lead.epoch}`);

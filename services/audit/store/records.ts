@@ -1,4 +1,8 @@
+import { byteaArray, textArray, uuidArray } from "../../shared/database/arrays.ts";
 import { type Pool, type PoolClient, query } from "../../shared/database/pool.ts";
+
+/** As the table's check has it, so that hashes can be told apart by their length. */
+const HASH_BYTES = 32;
 
 /** A record before it has a place. */
 export interface NewRecord {
@@ -44,14 +48,14 @@ const COLUMNS = "log_index, record_id, organisation, record, leaf_hash, sequence
 /** Writes records into the places from `first` on. Inside `writeLog`, which makes the places free. */
 export async function insertRecords(client: PoolClient, first: bigint, records: readonly NewRecord[]): Promise<void> {
   if (records.length === 0) return;
-  const ids = records.map(({ recordId }) => recordId);
-  await query(
+  const ids = uuidArray(records, ({ recordId }) => recordId);
+  const places = query(
     client,
     `insert into record_place (record_id, log_index)
      select id, $1::bigint + place - 1 from unnest($2::uuid[]) with ordinality as new (id, place)`,
     [first, ids],
   );
-  await query(
+  const rows = query(
     client,
     `insert into record (log_index, record_id, organisation, record, leaf_hash)
      select $1::bigint + place - 1, id, organisation, record, leaf_hash
@@ -60,11 +64,12 @@ export async function insertRecords(client: PoolClient, first: bigint, records: 
     [
       first,
       ids,
-      records.map(({ organisation }) => organisation),
-      records.map(({ record }) => toBuffer(record)),
-      records.map(({ leafHash }) => toBuffer(leafHash)),
+      textArray(records, ({ organisation }) => organisation),
+      byteaArray(records, ({ record }) => record),
+      byteaArray(records, ({ leafHash }) => leafHash),
     ],
   );
+  await Promise.all([places, rows]);
 }
 
 /**
@@ -75,23 +80,34 @@ export async function findPlaced(client: PoolClient, ids: readonly string[]): Pr
   const rows = await query<Row>(
     client,
     `select p.record_id, r.leaf_hash from record_place p left join record r using (log_index) where p.record_id = any($1::uuid[])`,
-    [ids],
+    [uuidArray(ids, (id) => id)],
   );
   return new Map(rows.map((row) => [row.record_id, row.leaf_hash]));
 }
 
-/** The leaf hashes from `first` up to, not including, `end`, by rising index. May be fewer when rows are missing. */
+/**
+ * The leaf hashes from `first` up to, not including, `end`, by rising index, and the first index that has no record; undefined when
+ * all are there. Up to a missing one they are the right ones.
+ */
 export async function readLeafHashes(
   client: PoolClient,
   first: bigint,
   end: bigint,
-): Promise<{ index: bigint; leafHash: Uint8Array }[]> {
-  const rows = await query<Row>(
+): Promise<{ leafHashes: readonly Uint8Array[]; missing: bigint | undefined }> {
+  // All in one value: a row for each is dear to send and to take apart.
+  const rows = await query<{ hashes: Buffer | null; count: bigint; missing: bigint | null }>(
     client,
-    "select log_index, leaf_hash from record where log_index >= $1 and log_index < $2 order by log_index",
+    `select string_agg(leaf_hash, ''::bytea order by log_index) as hashes, count(*) as count,
+            min(place) filter (where log_index <> place) as missing
+       from (select log_index, leaf_hash, $1::bigint - 1 + row_number() over (order by log_index) as place
+               from record where log_index >= $1 and log_index < $2) numbered`,
     [first, end],
   );
-  return rows.map((row) => ({ index: row.log_index, leafHash: row.leaf_hash }));
+  const { hashes, count = 0n, missing } = rows[0] ?? {};
+  const leafHashes = Array.from({ length: Number(count) }, (_, place) =>
+    hashes!.subarray(place * HASH_BYTES, (place + 1) * HASH_BYTES),
+  );
+  return { leafHashes, missing: missing ?? (first + count < end ? first + count : undefined) };
 }
 
 /** The highest index that has a record; undefined when there is none. */
@@ -134,8 +150,4 @@ function toStoredRecord(row: Row): StoredRecord {
     leafHash: row.leaf_hash,
     sequencedAt: row.sequenced_at,
   };
-}
-
-function toBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

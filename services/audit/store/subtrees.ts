@@ -1,3 +1,4 @@
+import { byteaArray, int2Array, int8Array } from "../../shared/database/arrays.ts";
 import { type Pool, type PoolClient, query } from "../../shared/database/pool.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { HashedSubtree } from "../merkle/append.ts";
@@ -20,9 +21,9 @@ export async function insertSubtrees(client: PoolClient, subtrees: readonly Hash
     `insert into subtree (level, position, hash)
      select level, position, hash from unnest($1::smallint[], $2::bigint[], $3::bytea[]) as new (level, position, hash)`,
     [
-      subtrees.map(({ level }) => level),
-      subtrees.map(({ index }) => index),
-      subtrees.map(({ hash }) => Buffer.from(hash)),
+      int2Array(subtrees, ({ level }) => level),
+      int8Array(subtrees, ({ index }) => index),
+      byteaArray(subtrees, ({ hash }) => hash),
     ],
   );
 }
@@ -33,7 +34,7 @@ export async function readSubtrees(client: Pool | PoolClient, wanted: readonly S
     client,
     `select s.level, s.position, s.hash from unnest($1::smallint[], $2::bigint[]) as wanted (level, position)
        join subtree s using (level, position)`,
-    [wanted.map(({ level }) => level), wanted.map(({ index }) => index)],
+    [int2Array(wanted, ({ level }) => level), int8Array(wanted, ({ index }) => index)],
   );
   const hashes = new Map(rows.map((row) => [`${row.level}/${row.position}`, row.hash]));
   return ({ level, index }) => {

@@ -1,3 +1,4 @@
+import type { UsageRecorded } from "../../../gen/weir/event/v1/usage_recorded_pb.ts";
 import type { RatedUsage } from "../rating/rate.ts";
 
 /** What spend is told apart by, at the finest. */
@@ -26,53 +27,79 @@ export interface SpendSum extends SpendKey {
   readonly costNanos: bigint;
 }
 
+/** A sum that is being added up. */
+type OpenSum = { -readonly [Field in keyof SpendSum]: SpendSum[Field] };
+
 /**
  * Adds usages up by key, in the order of the keys: writers that lock rows in one order cannot wait for each other. A call
  * counts with its last attempt, an attempt with its provider.
  */
 export function rollUp(usages: readonly RatedUsage[]): SpendSum[] {
-  const sums = new Map<string, SpendSum>();
-  for (const rated of usages) for (const part of split(rated)) add(sums, part);
-  return [...sums].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, sum]) => sum);
+  const groups = new Map<string, Group>();
+  const toDay = createDays();
+  for (const { usage, attempts } of usages) {
+    const group = getGroup(groups, usage, toDay(usage.endedAt?.seconds ?? 0n));
+    if (attempts.length === 0) getSum(group, "", 0).calls += 1n;
+    for (const [index, { provider, lines }] of attempts.entries()) {
+      const attempted = getSum(group, provider, 0);
+      attempted.attempts += 1n;
+      if (index === attempts.length - 1) attempted.calls += 1n;
+      for (const { meter, quantity, costNanos } of lines) {
+        const metered = getSum(group, provider, meter);
+        metered.quantity += quantity;
+        metered.costNanos += costNanos;
+      }
+    }
+  }
+  return [...groups.values()]
+    .flatMap(({ name, sums }) => [...sums].map(([rest, sum]) => ({ name: name + rest, sum })))
+    .sort((left, right) => (left.name < right.name ? -1 : 1))
+    .map(({ sum }) => sum);
 }
 
-function split({ usage, attempts }: RatedUsage): SpendSum[] {
-  const base = {
-    organisation: usage.caller?.organisation ?? "",
-    day: toDay(usage.endedAt?.seconds ?? 0n),
-    team: usage.caller?.team ?? "",
-    app: usage.caller?.app ?? "",
-    environment: usage.caller?.environment ?? "",
-    key: usage.caller?.identity.value ?? "",
-    model: usage.model,
-    region: usage.producer?.region ?? "",
+/** What is alike in all sums of usages that differ in nothing but provider and meter. */
+interface Group {
+  readonly name: string;
+  readonly base: Omit<SpendKey, "provider" | "meter">;
+  readonly sums: Map<string, OpenSum>;
+}
+
+function getGroup(groups: Map<string, Group>, { caller, producer, model }: UsageRecorded, day: string): Group {
+  const { organisation = "", team = "", app = "", environment = "", identity } = caller ?? {};
+  const { value: key = "" } = identity ?? {};
+  const { region = "" } = producer ?? {};
+  // No text of a usage that may be posted holds NUL, so that no two keys have one name.
+  const name = `${organisation}\0${day}\0${team}\0${app}\0${environment}\0${key}\0${model}\0${region}`;
+  let group = groups.get(name);
+  if (group === undefined) {
+    group = { name, base: { organisation, day, team, app, environment, key, model, region }, sums: new Map() };
+    groups.set(name, group);
+  }
+  return group;
+}
+
+function getSum({ base, sums }: Group, provider: string, meter: number): OpenSum {
+  const name = `\0${provider}\0${meter}`;
+  let sum = sums.get(name);
+  if (sum === undefined) {
+    sum = { ...base, provider, meter, attempts: 0n, calls: 0n, quantity: 0n, costNanos: 0n };
+    sums.set(name, sum);
+  }
+  return sum;
+}
+
+const DAY_SECONDS = 86_400n;
+
+// Names days (UTC). Nearly all usages of an intake are of one day, so that the last name mostly serves again.
+function createDays(): (seconds: bigint) => string {
+  let last = -1n;
+  let name = "";
+  return (seconds) => {
+    const day = seconds / DAY_SECONDS;
+    if (day !== last) {
+      last = day;
+      name = new Date(Number(day * DAY_SECONDS) * 1_000).toISOString().slice(0, 10);
+    }
+    return name;
   };
-  const none = { attempts: 0n, calls: 0n, quantity: 0n, costNanos: 0n };
-  if (attempts.length === 0) return [{ ...base, ...none, provider: "", meter: 0, calls: 1n }];
-  return attempts.flatMap(({ provider, lines }, index) => [
-    { ...base, ...none, provider, meter: 0, attempts: 1n, calls: index === attempts.length - 1 ? 1n : 0n },
-    ...lines.map(({ meter, quantity, costNanos }) => ({ ...base, ...none, provider, meter, quantity, costNanos })),
-  ]);
-}
-
-function add(sums: Map<string, SpendSum>, part: SpendSum): void {
-  const { organisation, day, team, app, environment, key, model, provider, region, meter } = part;
-  const name = JSON.stringify([organisation, day, team, app, environment, key, model, provider, region, meter]);
-  const sum = sums.get(name);
-  sums.set(
-    name,
-    sum === undefined
-      ? part
-      : {
-          ...sum,
-          attempts: sum.attempts + part.attempts,
-          calls: sum.calls + part.calls,
-          quantity: sum.quantity + part.quantity,
-          costNanos: sum.costNanos + part.costNanos,
-        },
-  );
-}
-
-function toDay(seconds: bigint): string {
-  return new Date(Number(seconds) * 1_000).toISOString().slice(0, 10);
 }

@@ -1,6 +1,7 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { createValidator } from "@bufbuild/protovalidate";
 import { type UsageRecorded, UsageRecordedSchema } from "../../../gen/weir/event/v1/usage_recorded_pb.ts";
+import { compileRules } from "../../shared/validation/compile-rules.ts";
 
 /** Why a usage cannot be posted: a kind for counting, and words for whoever looks at it. */
 export interface Unpostable {
@@ -17,6 +18,8 @@ const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f
 // U+FFFD is fine; NUL is not, because PostgreSQL cannot store it in text.
 const NUL = "\0";
 
+const keepsRules = compileRules(UsageRecordedSchema);
+// Only for words: it says the same, in twenty times the time.
 const validator = createValidator();
 
 /**
@@ -24,15 +27,10 @@ const validator = createValidator();
  * router, over a bus: parse, do not trust.
  */
 export function checkUsage(usage: UsageRecorded, region: string, nowMs: number): Unpostable | undefined {
-  const result = validator.validate(UsageRecordedSchema, usage);
-  if (result.kind !== "valid") {
-    const violations = result.violations?.map((violation) => String(violation)) ?? [String(result.error)];
-    return { kind: "INVALID", detail: violations.slice(0, 8).join("; ") };
-  }
+  if (!keepsRules(usage)) return { kind: "INVALID", detail: describeViolations(usage) };
   // The store sorts usages into days by the time in their ids.
   if (!UUID_V7.test(usage.eventId)) return { kind: "INVALID", detail: "event_id is not a UUIDv7 in lower case" };
-  const nul = textsOf(usage).find((text) => text.includes(NUL));
-  if (nul !== undefined) return { kind: "INVALID", detail: "a text contains NUL" };
+  if (holdsNul(usage)) return { kind: "INVALID", detail: "a text contains NUL" };
   if (usage.producer?.region !== region) {
     return {
       kind: "REGION",
@@ -50,13 +48,16 @@ function checkInstant(act: string, instant: Timestamp | undefined, nowMs: number
   return undefined;
 }
 
-function textsOf({ caller, model, attempts }: UsageRecorded): string[] {
-  const identity = caller?.identity.value ?? "";
-  const run = [caller?.runId ?? "", caller?.parentRunId ?? "", caller?.endUser ?? ""];
-  return [
-    identity,
-    ...run,
-    model,
-    ...attempts.flatMap(({ target, provider, providerModel }) => [target, provider, providerModel]),
-  ];
+function describeViolations(usage: UsageRecorded): string {
+  const result = validator.validate(UsageRecordedSchema, usage);
+  const violations = result.violations?.map((violation) => String(violation)) ?? [String(result.error)];
+  return violations.slice(0, 8).join("; ");
+}
+
+function holdsNul({ caller, model, attempts }: UsageRecorded): boolean {
+  const has = (text: string | undefined): boolean => text?.includes(NUL) ?? false;
+  return (
+    [caller?.identity.value, caller?.runId, caller?.parentRunId, caller?.endUser, model].some(has) ||
+    attempts.some(({ target, provider, providerModel }) => has(target) || has(provider) || has(providerModel))
+  );
 }

@@ -38,32 +38,29 @@ export interface RatedUsage {
  * ARGUMENT_INVALID when a cost, or their sum, does not fit int64.
  */
 export function rateUsage(usage: UsageRecorded): RatedUsage {
+  let cost = 0n;
+  let said = 0n;
+  let mismatched = false;
   const attempts = usage.attempts.map(({ provider, lines }): RatedAttempt => {
-    const rated = lines.map(
-      (line): RatedLine => ({
-        meter: line.meter,
-        quantity: line.quantity,
-        priceNanosPerMillion: line.priceNanosPerMillion,
-        costNanos: costNanos(line.quantity, line.priceNanosPerMillion),
-        saidNanos: line.costNanos,
-      }),
-    );
-    return { provider, lines: rated, costNanos: sum(rated.map((line) => line.costNanos)) };
+    let attemptNanos = 0n;
+    const rated = lines.map((line): RatedLine => {
+      const { meter, quantity, priceNanosPerMillion, costNanos: saidNanos } = line;
+      const lineNanos = costNanos(quantity, priceNanosPerMillion);
+      attemptNanos += lineNanos;
+      said += saidNanos;
+      if (lineNanos !== saidNanos) mismatched = true;
+      return { meter, quantity, priceNanosPerMillion, costNanos: lineNanos, saidNanos };
+    });
+    cost += attemptNanos;
+    return { provider, lines: rated, costNanos: attemptNanos };
   });
-  const lines = attempts.flatMap((attempt) => attempt.lines);
-  return {
-    usage,
-    attempts,
-    costNanos: sum(attempts.map((attempt) => attempt.costNanos)),
-    saidNanos: sum(lines.map((line) => line.saidNanos)),
-    mismatched: lines.some((line) => line.costNanos !== line.saidNanos),
-  };
+  // None of them is negative, so that no attempt costs more than the call.
+  return { usage, attempts, costNanos: checkAmount(cost), saidNanos: checkAmount(said), mismatched };
 }
 
-function sum(amounts: readonly bigint[]): bigint {
-  const total = amounts.reduce((left, right) => left + right, 0n);
-  if (total > MAX_NANOS) {
-    throw new WeirError("ARGUMENT_INVALID", `Cannot rate usage: ${total} nano-dollars is more than ${MAX_NANOS}`);
+function checkAmount(nanos: bigint): bigint {
+  if (nanos > MAX_NANOS) {
+    throw new WeirError("ARGUMENT_INVALID", `Cannot rate usage: ${nanos} nano-dollars is more than ${MAX_NANOS}`);
   }
-  return total;
+  return nanos;
 }

@@ -1,3 +1,4 @@
+import { int2Array, int8Array, textArray, uuidArray } from "../../shared/database/arrays.ts";
 import { type Pool, type PoolClient, query } from "../../shared/database/pool.ts";
 import type { Posting } from "../ledger/posting.ts";
 
@@ -27,8 +28,8 @@ export interface EntryQuery {
 
 /** Writes the entries of postings, all sides of each. The database refuses a posting that does not add up to zero. */
 export async function insertEntries(client: PoolClient, postings: readonly Posting[]): Promise<void> {
-  const rows = postings.flatMap(({ entries, ...posting }) =>
-    entries.map((entry, index) => ({ ...posting, ...entry, number: index + 1 })),
+  const rows = postings.flatMap((posting) =>
+    posting.entries.map((entry, index) => ({ posting, entry, number: index + 1 })),
   );
   if (rows.length === 0) return;
   await query(
@@ -36,12 +37,12 @@ export async function insertEntries(client: PoolClient, postings: readonly Posti
     `insert into ledger_entry (posting_id, number, event_id, organisation, account, amount_nanos)
      select * from unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::text[], $5::text[], $6::bigint[])`,
     [
-      rows.map(({ postingId }) => postingId),
-      rows.map(({ number }) => number),
-      rows.map(({ eventId }) => eventId),
-      rows.map(({ organisation }) => organisation),
-      rows.map(({ account }) => account),
-      rows.map(({ amountNanos }) => amountNanos),
+      uuidArray(rows, ({ posting }) => posting.postingId),
+      int2Array(rows, ({ number }) => number),
+      uuidArray(rows, ({ posting }) => posting.eventId),
+      textArray(rows, ({ posting }) => posting.organisation),
+      textArray(rows, ({ entry }) => entry.account),
+      int8Array(rows, ({ entry }) => entry.amountNanos),
     ],
   );
 }

@@ -1,3 +1,4 @@
+import { dateArray, int2Array, int8Array, textArray } from "../../shared/database/arrays.ts";
 import { type Pool, type PoolClient, query } from "../../shared/database/pool.ts";
 import type { SpendSum } from "../ledger/roll-up.ts";
 
@@ -41,7 +42,6 @@ export interface SpendGroup extends SpendCursor {
 /** Adds to spend. The sums come in the order of their keys, see `rollUp`. */
 export async function addSpend(client: PoolClient, sums: readonly SpendSum[]): Promise<void> {
   if (sums.length === 0) return;
-  const column = <T>(pick: (sum: SpendSum) => T): T[] => sums.map(pick);
   await query(
     client,
     `insert into spend (organisation, day, team, app, environment, key, model, provider, region, meter,
@@ -52,20 +52,20 @@ export async function addSpend(client: PoolClient, sums: readonly SpendSum[]): P
        attempts = spend.attempts + excluded.attempts, calls = spend.calls + excluded.calls,
        quantity = spend.quantity + excluded.quantity, cost_nanos = spend.cost_nanos + excluded.cost_nanos`,
     [
-      column((sum) => sum.organisation),
-      column((sum) => sum.day),
-      column((sum) => sum.team),
-      column((sum) => sum.app),
-      column((sum) => sum.environment),
-      column((sum) => sum.key),
-      column((sum) => sum.model),
-      column((sum) => sum.provider),
-      column((sum) => sum.region),
-      column((sum) => sum.meter),
-      column((sum) => sum.attempts),
-      column((sum) => sum.calls),
-      column((sum) => sum.quantity),
-      column((sum) => sum.costNanos),
+      textArray(sums, (sum) => sum.organisation),
+      dateArray(sums, (sum) => sum.day),
+      textArray(sums, (sum) => sum.team),
+      textArray(sums, (sum) => sum.app),
+      textArray(sums, (sum) => sum.environment),
+      textArray(sums, (sum) => sum.key),
+      textArray(sums, (sum) => sum.model),
+      textArray(sums, (sum) => sum.provider),
+      textArray(sums, (sum) => sum.region),
+      int2Array(sums, (sum) => sum.meter),
+      int8Array(sums, (sum) => sum.attempts),
+      int8Array(sums, (sum) => sum.calls),
+      int8Array(sums, (sum) => sum.quantity),
+      int8Array(sums, (sum) => sum.costNanos),
     ],
   );
 }

@@ -1,4 +1,13 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import {
+  boolArray,
+  byteaArray,
+  int2Array,
+  int8Array,
+  textArray,
+  timestamptzArray,
+  uuidArray,
+} from "../../shared/database/arrays.ts";
 import { type Pool, type PoolClient, query } from "../../shared/database/pool.ts";
 import { transaction } from "../../shared/database/transaction.ts";
 import { advance, type Position } from "../../shared/database/watermark.ts";
@@ -49,19 +58,24 @@ export async function commitIntake(pool: Pool, intake: Intake, signal?: AbortSig
         if (!first.has(usage.rated.usage.eventId)) first.set(usage.rated.usage.eventId, usage);
       }
       // In the order of their ids: two intakes of the same usages wait for each other in one direction only.
-      const ordered = [...first].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, usage]) => usage);
-      const fresh = await insertUsages(client, ordered);
-      const posted = [...first.values()].filter(({ rated }) => fresh.has(rated.usage.eventId));
+      const ordered = [...first.values()].sort((left, right) =>
+        left.rated.usage.eventId < right.rated.usage.eventId ? -1 : 1,
+      );
+      const posted = await insertUsages(client, ordered);
       const isPosted = new Set(posted);
       const repeats = intake.usages.filter((usage) => !isPosted.has(usage));
-      await insertEntries(
-        client,
-        posted.flatMap(({ posting }) => posting ?? []),
-      );
-      await addSpend(client, rollUp(posted.map(({ rated }) => rated)));
-      const contradictions = await findContradictions(client, repeats);
+      // Sent together, in this order: rows of spend, and the cursor above all, are what other intakes wait for.
+      const [contradictions] = await Promise.all([
+        findContradictions(client, repeats),
+        insertEntries(
+          client,
+          posted.flatMap(({ posting }) => posting ?? []),
+        ),
+        addSpend(client, rollUp(posted.map(({ rated }) => rated))),
+        ...(intake.parked.length + repeats.length === 0 ? [advance(client, intake.positions)] : []),
+      ]);
       const parked = await insertParked(client, [...intake.parked, ...contradictions]);
-      await advance(client, intake.positions);
+      if (intake.parked.length + repeats.length > 0) await advance(client, intake.positions);
       return {
         posted: posted.map(({ rated }) => rated),
         repeated: repeats.length - contradictions.length,
@@ -72,43 +86,50 @@ export async function commitIntake(pool: Pool, intake: Intake, signal?: AbortSig
   );
 }
 
-async function insertUsages(client: PoolClient, usages: readonly PostableUsage[]): Promise<Set<string>> {
-  if (usages.length === 0) return new Set();
-  const column = <T>(pick: (usage: PostableUsage) => T): T[] => usages.map(pick);
-  const rows = await query<{ event_id: string }>(
+// Returns those that were not in before.
+async function insertUsages(client: PoolClient, usages: readonly PostableUsage[]): Promise<readonly PostableUsage[]> {
+  if (usages.length === 0) return [];
+  const rows = await query<{ count: bigint; ids: string[] | null }>(
     client,
-    `insert into usage (event_id, region, producer, boot, seq, organisation, team, app, environment, key, run_id, operation,
-       model, outcome, snapshot_version, keyring_version, started_at, ended_at, cost_nanos, said_nanos, mismatched, fact)
-     select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
-       $9::text[], $10::text[], $11::text[], $12::smallint[], $13::text[], $14::smallint[], $15::bigint[], $16::bigint[],
-       $17::timestamptz[], $18::timestamptz[], $19::bigint[], $20::bigint[], $21::boolean[], $22::bytea[])
-     on conflict (event_id) do nothing returning event_id`,
+    `with fresh as (
+       insert into usage (event_id, region, producer, boot, seq, organisation, team, app, environment, key, run_id, operation,
+         model, outcome, snapshot_version, keyring_version, started_at, ended_at, cost_nanos, said_nanos, mismatched, fact)
+       select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
+         $9::text[], $10::text[], $11::text[], $12::smallint[], $13::text[], $14::smallint[], $15::bigint[], $16::bigint[],
+         $17::timestamptz[], $18::timestamptz[], $19::bigint[], $20::bigint[], $21::boolean[], $22::bytea[])
+       on conflict (event_id) do nothing returning event_id)
+     select count(*) as count, case when count(*) < $23::bigint then array_agg(event_id::text) end as ids from fresh`,
     [
-      column(({ rated }) => rated.usage.eventId),
-      column(({ rated }) => rated.usage.producer?.region),
-      column(({ rated }) => rated.usage.producer?.instance),
-      column(({ rated }) => rated.usage.producer?.boot),
-      column(({ rated }) => rated.usage.producer?.seq),
-      column(({ rated }) => rated.usage.caller?.organisation),
-      column(({ rated }) => rated.usage.caller?.team),
-      column(({ rated }) => rated.usage.caller?.app),
-      column(({ rated }) => rated.usage.caller?.environment),
-      column(({ rated }) => rated.usage.caller?.identity.value),
-      column(({ rated }) => rated.usage.caller?.runId),
-      column(({ rated }) => rated.usage.operation),
-      column(({ rated }) => rated.usage.model),
-      column(({ rated }) => rated.usage.outcome),
-      column(({ rated }) => rated.usage.versions?.snapshotVersion),
-      column(({ rated }) => rated.usage.versions?.keyringVersion),
-      column(({ rated }) => toInstant(rated.usage.startedAt)),
-      column(({ rated }) => toInstant(rated.usage.endedAt)),
-      column(({ rated }) => rated.costNanos),
-      column(({ rated }) => rated.saidNanos),
-      column(({ rated }) => rated.mismatched),
-      column(({ fact }) => Buffer.from(fact)),
+      uuidArray(usages, ({ rated }) => rated.usage.eventId),
+      textArray(usages, ({ rated }) => rated.usage.producer?.region ?? ""),
+      textArray(usages, ({ rated }) => rated.usage.producer?.instance ?? ""),
+      textArray(usages, ({ rated }) => rated.usage.producer?.boot ?? ""),
+      int8Array(usages, ({ rated }) => rated.usage.producer?.seq ?? 0n),
+      textArray(usages, ({ rated }) => rated.usage.caller?.organisation ?? ""),
+      textArray(usages, ({ rated }) => rated.usage.caller?.team ?? ""),
+      textArray(usages, ({ rated }) => rated.usage.caller?.app ?? ""),
+      textArray(usages, ({ rated }) => rated.usage.caller?.environment ?? ""),
+      textArray(usages, ({ rated }) => rated.usage.caller?.identity.value ?? ""),
+      textArray(usages, ({ rated }) => rated.usage.caller?.runId ?? ""),
+      int2Array(usages, ({ rated }) => rated.usage.operation),
+      textArray(usages, ({ rated }) => rated.usage.model),
+      int2Array(usages, ({ rated }) => rated.usage.outcome),
+      int8Array(usages, ({ rated }) => rated.usage.versions?.snapshotVersion ?? 0n),
+      int8Array(usages, ({ rated }) => rated.usage.versions?.keyringVersion ?? 0n),
+      timestamptzArray(usages, ({ rated }) => toMs(rated.usage.startedAt)),
+      timestamptzArray(usages, ({ rated }) => toMs(rated.usage.endedAt)),
+      int8Array(usages, ({ rated }) => rated.costNanos),
+      int8Array(usages, ({ rated }) => rated.saidNanos),
+      boolArray(usages, ({ rated }) => rated.mismatched),
+      byteaArray(usages, ({ fact }) => fact),
+      usages.length,
     ],
   );
-  return new Set(rows.map(({ event_id }) => event_id));
+  const [row] = rows;
+  // Almost always all of them are new, and nothing need be told of each.
+  if (row?.count === BigInt(usages.length)) return usages;
+  const fresh = new Set(row?.ids ?? []);
+  return usages.filter(({ rated }) => fresh.has(rated.usage.eventId));
 }
 
 // A repeat is the same call with the same end and the same cost. Seq and boot may differ: a successor settles a dead router's calls.
@@ -147,8 +168,6 @@ async function findContradictions(client: PoolClient, repeats: readonly Postable
   });
 }
 
-function toInstant(timestamp: Timestamp | undefined): string {
-  return new Date(
-    Number(timestamp?.seconds ?? 0n) * 1_000 + Math.floor((timestamp?.nanos ?? 0) / 1_000_000),
-  ).toISOString();
+function toMs(timestamp: Timestamp | undefined): number {
+  return Number(timestamp?.seconds ?? 0n) * 1_000 + Math.floor((timestamp?.nanos ?? 0) / 1_000_000);
 }

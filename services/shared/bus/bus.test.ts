@@ -283,6 +283,84 @@ describe("consume()", () => {
     expect(deliveries).toEqual([1, 2, 3]);
   });
 
+  it("begins the next batch while the one before is handled, and no more than it may", async () => {
+    const bus = await connect();
+    await ensureStream(bus, "USAGE", "eu");
+    for (const id of ids(6)) await send(bus, id);
+    let open = 0;
+    let most = 0;
+    const two = Promise.withResolvers<void>();
+    const consuming: Consuming = new Consuming(bus, {
+      batch: 1,
+      inFlight: 2,
+      handle: async (messages) => {
+        open += 1;
+        most = Math.max(most, open);
+        if (open === 2) two.resolve();
+        // The first one ends only when a second one has begun.
+        await two.promise;
+        // A third one would begin now, before these end.
+        await bus.ready().then((connection) => connection.flush());
+        open -= 1;
+        consuming.take(messages);
+      },
+    });
+
+    await consuming.until(has(ids(6)));
+
+    expect(most).toBe(2);
+    expect([...consuming.handled].sort()).toEqual(ids(6));
+  });
+
+  it("a batch that fails comes again, and the one beside it is handled once", async () => {
+    const bus = await connect();
+    await ensureStream(bus, "USAGE", "eu");
+    for (const id of ids(2)) await send(bus, id);
+    const deliveries: Record<string, number> = {};
+    const consuming: Consuming = new Consuming(bus, {
+      batch: 1,
+      inFlight: 2,
+      handle: async (messages) => {
+        const { messageId } = messages[0]!;
+        deliveries[messageId] = messages[0]!.deliveries;
+        if (messageId === "id-0" && deliveries[messageId] < 3) throw new Error("database away");
+        consuming.take(messages);
+      },
+    });
+
+    await consuming.until(has(ids(2)));
+    await consuming.stop();
+
+    expect(deliveries).toEqual({ "id-0": 3, "id-1": 1 });
+    expect([...consuming.handled].sort()).toEqual(ids(2));
+  });
+
+  it("finishes and acknowledges all that is in hand when it is stopped", async () => {
+    const bus = await connect();
+    await ensureStream(bus, "USAGE", "eu");
+    for (const id of ids(2)) await send(bus, id);
+    const begun = Promise.withResolvers<void>();
+    const go = Promise.withResolvers<void>();
+    const consuming: Consuming = new Consuming(bus, {
+      batch: 1,
+      inFlight: 3,
+      handle: async (messages) => {
+        consuming.take(messages);
+        if (consuming.handled.length === 2) begun.resolve();
+        await go.promise;
+      },
+    });
+    await begun.promise;
+
+    const stopped = consuming.stop();
+    go.resolve();
+    await stopped;
+
+    const manager = await (await bus.ready()).jetstreamManager();
+    let left = 1;
+    while (left > 0) left = (await manager.streams.info("USAGE")).state.messages;
+  });
+
   it("forgets what was acknowledged: the stream is empty when all is handled", async () => {
     const bus = await connect();
     await ensureStream(bus, "USAGE", "eu");

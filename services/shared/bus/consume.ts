@@ -27,13 +27,18 @@ export interface ConsumeOptions {
   readonly region?: string;
   /** Most messages handled at once, from 1. Default 64. */
   readonly batch?: number;
+  /**
+   * Most batches that are handled at a time, from 1. With 2, the next one is taken apart while the database commits the one before.
+   * Batches begin in the order in which they came; they may end in another. Default 1.
+   */
+  readonly inFlight?: number;
   /** How long one question waits at the server when there is nothing. Default 2,000. Not a delay: messages come at once. A
    * server that has lost the consumer is noticed a second after it. */
   readonly maxWaitMs?: number;
   /** Ends the consuming; what is being handled is finished and acknowledged first. */
   readonly signal: AbortSignal;
   /**
-   * Called with at least one message, never twice at a time. When it resolves, the messages are acknowledged and gone; when
+   * Called with at least one message, at most `inFlight` times at a time. When it resolves, the messages are acknowledged and gone; when
    * it throws, all of them come again after a pause that grows to 5 s. So it must be safe to repeat,
    * and must not throw for a message that can never be handled. `signal` fires shortly before the server delivers again.
    */
@@ -54,8 +59,18 @@ const API_TIMEOUT_MS = 5_000;
  * lose the stream and the consumer: it goes on when they are there. Logs each kind of trouble once, not at each try.
  */
 export async function consume(bus: Bus, options: ConsumeOptions): Promise<void> {
-  const { signal, stream } = options;
+  const { signal, stream, inFlight = 1 } = options;
+  const handling = new Set<Promise<void>>();
   let failures = 0;
+  // A handler's failure is dealt with by the loop, like any other trouble.
+  let failed: { readonly error: HandlerError } | undefined;
+  // Only a batch that is handled shows that a handler does its work again.
+  let isHandlers = false;
+  const recover = (): void => {
+    if (failures > 0) bus.log.info({ stream }, "Consuming again");
+    failures = 0;
+    isHandlers = false;
+  };
   // The consumer is looked for again after any trouble: the server may have come back without it.
   let ready = false;
   bus.onChange(() => {
@@ -69,11 +84,22 @@ export async function consume(bus: Bus, options: ConsumeOptions): Promise<void> 
         await ensureConsumer(bus, connection, options);
       }
       const messages = await next(bus, connection, options);
-      if (messages.length > 0) await handleBatch(messages, options, backoffMs(failures + 1));
-      if (failures > 0) bus.log.info({ stream }, "Consuming again");
-      failures = 0;
+      if (messages.length > 0) {
+        const batch = handleBatch(messages, options, backoffMs(failures + 1))
+          .then(recover, (error) => {
+            failed = { error };
+          })
+          .finally(() => handling.delete(batch));
+        handling.add(batch);
+        while (handling.size >= inFlight) await Promise.race(handling);
+      } else if (!isHandlers) {
+        recover();
+      }
+      if (failed !== undefined) throw failed.error;
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) break;
+      failed = undefined;
+      isHandlers = error instanceof HandlerError;
       ready = false;
       if (failures === 0)
         bus.log.warn({ error: toConsumeError(stream, error), stream }, "Cannot consume; trying for ever");
@@ -81,6 +107,7 @@ export async function consume(bus: Bus, options: ConsumeOptions): Promise<void> 
       await pause(backoffMs(failures), signal);
     }
   }
+  await Promise.all(handling);
 }
 
 // Waits for one message, then takes what else is there.

@@ -44,6 +44,35 @@ it("the watermark stops below a gap and passes it when the gap is filled, in any
   expect(await query(pool, "select * from producer_gap where boot = 'a'")).toEqual([]);
 });
 
+it("what goes on from an intake that is not committed yet waits for it, and goes on from there", async () => {
+  await take("w", 1);
+  const begun = Promise.withResolvers<void>();
+  const go = Promise.withResolvers<void>();
+  const before = transaction(pool, async (client) => {
+    await advance(client, [position("w", 2n), position("w", 3n)]);
+    begun.resolve();
+    await go.promise;
+  });
+  await begun.promise;
+
+  const after = take("w", 4, 5);
+  go.resolve();
+  await Promise.all([before, after]);
+
+  expect(await getWatermark(pool, position("w", 0n))).toBe(5n);
+  expect(await query(pool, "select * from producer_gap where boot = 'w'")).toEqual([]);
+});
+
+it("what goes on above a gap leaves the gap", async () => {
+  await take("g", 1, 3);
+
+  await take("g", 4, 5);
+
+  expect(await getWatermark(pool, position("g", 0n))).toBe(1n);
+  await take("g", 2);
+  expect(await getWatermark(pool, position("g", 0n))).toBe(5n);
+});
+
 it("two lives of one producer have a watermark each", async () => {
   await take("b", 1, 2);
   await take("c", 1);

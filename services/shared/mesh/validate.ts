@@ -4,14 +4,16 @@ import { createValidator, type Violation } from "@bufbuild/protovalidate";
 import type { Interceptor } from "@connectrpc/connect";
 import { type FieldViolation, WeirError } from "../errors/weir-error.ts";
 
-/**
- * Creates the interceptor that holds each request message against the rules in its proto (protovalidate) and refuses it
- * with ARGUMENT_INVALID and all violations at once. It also refuses NUL in any string, which PostgreSQL cannot store.
- */
-export function createValidation(): Interceptor {
-  const validator = createValidator();
+/** Holds a message against the rules in its proto. Throws ARGUMENT_INVALID with all violations at once. */
+export type CheckMessage = (schema: DescMessage, message: Message) => void;
 
-  function validate(schema: DescMessage, message: Message): void {
+/**
+ * Creates what holds messages against the rules in their protos (protovalidate). It also refuses NUL in any string, which PostgreSQL
+ * cannot store.
+ */
+export function createMessageCheck(): CheckMessage {
+  const validator = createValidator();
+  return (schema, message) => {
     const result = validator.validate(schema, message);
     // A rule that does not compile, or fails while it runs, is a mistake in our proto and not of the caller.
     if (result.kind === "error") throw result.error;
@@ -19,8 +21,12 @@ export function createValidation(): Interceptor {
     if (violations.length === 0) return;
     const list = violations.map(({ field, description }) => `${field || "message"} ${description}`).join("; ");
     throw new WeirError("ARGUMENT_INVALID", `Cannot accept ${schema.name}: ${list}`, { violations });
-  }
+  };
+}
 
+/** Creates the interceptor that holds each request message against the rules in its proto; see {@link createMessageCheck}. */
+export function createValidation(): Interceptor {
+  const validate = createMessageCheck();
   return (next) => (request) => {
     if (!request.stream) {
       validate(request.method.input, request.message);
