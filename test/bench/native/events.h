@@ -1,0 +1,50 @@
+// What the generator reads of a streamed answer: server-sent events, of which it wants the content, the stamps in it and
+// the end. It looks for these in each line and parses no JSON.
+#ifndef WEIR_BENCH_EVENTS_H
+#define WEIR_BENCH_EVENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "http.h"
+
+/** What one line of an event stream is. */
+struct event_line {
+  bool is_content; // the data of an event that has content
+  bool is_done;    // data: [DONE]
+  int64_t stamp;   // when the provider sent it, in nanoseconds; 0 when it does not say
+};
+
+/** The time in `"t=…`, or 0 when there is none. */
+static int64_t find_stamp(struct slice data) {
+  const char *mark = memmem(data.text, data.length, "\"t=", 3);
+  if (mark == NULL) return 0;
+  uint64_t stamp = 0;
+  const char *end = data.text + data.length;
+  for (const char *at = mark + 3; at < end && *at >= '0' && *at <= '9'; at++) stamp = stamp * 10 + (uint64_t)(*at - '0');
+  return (int64_t)stamp;
+}
+
+/** Whether a chunk of a chat has text, whatever blanks there are in its JSON. */
+static bool has_content(struct slice data) {
+  static const char NAME[] = "\"content\"";
+  const char *at = memmem(data.text, data.length, NAME, sizeof NAME - 1);
+  if (at == NULL) return false;
+  const char *end = data.text + data.length;
+  at += sizeof NAME - 1;
+  while (at < end && (*at == ' ' || *at == ':')) at++;
+  return end - at >= 2 && at[0] == '"' && at[1] != '"';
+}
+
+static struct event_line read_event_line(struct slice line) {
+  struct event_line event = {0};
+  struct slice data;
+  if (!read_field(line, "data", &data)) return event;
+  event.is_done = data.length == 6 && memcmp(data.text, "[DONE]", 6) == 0;
+  event.stamp = find_stamp(data);
+  event.is_content = event.stamp > 0 || has_content(data);
+  return event;
+}
+
+#endif

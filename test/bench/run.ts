@@ -1,0 +1,73 @@
+import { HOST } from "../../cli/up/layout.ts";
+import type { RunningContender } from "./contenders/contender.ts";
+import { createPrompt } from "./prompts.ts";
+import type { Segment } from "./results/run-result.ts";
+import { createRandom, shuffle } from "./results/statistics.ts";
+import { CHAT_PATH, type Scenario, type ScenarioContext } from "./scenarios/scenario.ts";
+import type { Setup } from "./setup.ts";
+
+/** How a run goes. */
+export interface RunOptions {
+  readonly scenarios: readonly Scenario[];
+  readonly rounds: number;
+  readonly seed: number;
+  /** Makes all segments this long; else each has its own length. */
+  readonly seconds?: number;
+  /** Called after each segment. */
+  readonly onSegment: (segment: Segment) => void;
+  /** Called with what else a reader wants to know meanwhile. */
+  readonly onNote: (text: string) => void;
+}
+
+/** How long a contender runs before its first segment of a scenario, so that its code is compiled: half a segment, at most this. */
+const WARMUP_SECONDS = 1;
+
+/**
+ * Runs the scenarios on the contenders, interleaved: round by round, in each scenario of a round the contenders in an order of their own,
+ * so that what changes on the machine meanwhile meets all of them alike.
+ */
+export async function runRounds(
+  setup: Setup,
+  contenders: readonly RunningContender[],
+  options: RunOptions,
+): Promise<Segment[]> {
+  for (const contender of contenders) await checkAnswers(contender);
+  const random = createRandom(options.seed);
+  const segments: Segment[] = [];
+  const find: ScenarioContext["find"] = (scenario, contender) =>
+    segments.findLast((segment) => segment.scenario === scenario && segment.contender === contender)?.figures;
+  const warm = new Set<string>();
+  for (let round = 1; round <= options.rounds; round++) {
+    for (const scenario of options.scenarios) {
+      if (round > (scenario.rounds ?? options.rounds)) continue;
+      const taking = contenders.filter((contender) => scenario.takes?.(contender) ?? true);
+      for (const contender of shuffle(taking, random)) {
+        const seconds = Math.min(options.seconds ?? scenario.seconds, scenario.seconds);
+        const context = { setup, contender, seconds, find };
+        if (scenario.startsAnew) {
+          await contender.program?.restart();
+          await contender.waitReady?.();
+        } else if (!warm.has(`${contender.name} ${scenario.name}`)) {
+          warm.add(`${contender.name} ${scenario.name}`);
+          await scenario.warmUp?.({ ...context, seconds: Math.min(seconds / 2, WARMUP_SECONDS) });
+        }
+        const segment = { scenario: scenario.name, contender: contender.name, round, ...(await scenario.run(context)) };
+        segments.push(segment);
+        options.onSegment(segment);
+      }
+    }
+  }
+  return segments;
+}
+
+/** One chat before the first load: throws, with its answer, when a contender does not work at all. */
+async function checkAnswers({ name, port, headers }: RunningContender): Promise<void> {
+  const pairs = ["content-type: application/json", ...headers].map((header): [string, string] => {
+    const colon = header.indexOf(":");
+    return [header.slice(0, colon), header.slice(colon + 1).trim()];
+  });
+  const body = createPrompt({ bytes: 400 });
+  const answer = await fetch(`http://${HOST}:${port}${CHAT_PATH}`, { method: "POST", headers: pairs, body });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`Cannot measure ${name}: it answered ${answer.status}: ${text.slice(0, 300)}`);
+}
