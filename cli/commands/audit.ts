@@ -37,10 +37,10 @@ export function addAuditCommands(program: Command): void {
     .description("list the records of a log by rising index")
     .requiredOption("--region <id>", 'whose log: a region, or "control" for policy and key changes')
     .option("--organisation <id>", "only those of this organisation", "")
-    .option("--first <index>", "first index wanted", parseIndex, 0n)
+    .option("--first <index>", "first index wanted; by default 0", parseIndex)
     .option("--limit <n>", "how many at most", Number, 50)
-    .action((options: RegionOption & { organisation: string; first: bigint; limit: number }, command: Command) =>
-      list(options, getContext(command)),
+    .action((options: RegionOption & { organisation: string; first?: bigint; limit: number }, command: Command) =>
+      list({ ...options, first: options.first ?? 0n }, getContext(command)),
     );
 
   audit

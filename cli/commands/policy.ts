@@ -39,16 +39,16 @@ export function addPolicyCommands(program: Command): void {
     .description("make a policy the next version, on its way to every region")
     .argument("<file>", "policy as YAML or JSON")
     .option("--comment <text>", "why, for the record", "")
-    .option("--expected-version <n>", "refuse when another version came between", parseVersion, 0n)
-    .action((file: string, options: { comment: string; expectedVersion: bigint }, command: Command) =>
+    .option("--expected-version <n>", "refuse when another version came between", parseVersion)
+    .action((file: string, options: { comment: string; expectedVersion?: bigint }, command: Command) =>
       publish(file, options, getContext(command)),
     );
 
   policy
     .command("get")
     .description("print a version as it was published")
-    .argument("[version]", "number of the version; by default the latest", parseVersion, 0n)
-    .action((version: bigint, _, command: Command) => get(version, getContext(command)));
+    .argument("[version]", "number of the version; by default the latest", parseVersion)
+    .action((version: bigint | undefined, _, command: Command) => get(version ?? 0n, getContext(command)));
 
   policy
     .command("list")
@@ -87,7 +87,7 @@ async function check(file: string, { addresses, output }: Context): Promise<void
 
 async function publish(
   file: string,
-  { comment, expectedVersion }: { comment: string; expectedVersion: bigint },
+  { comment, expectedVersion = 0n }: { comment: string; expectedVersion?: bigint },
   { addresses, output }: Context,
 ): Promise<void> {
   const policy = readPolicyFile(file);

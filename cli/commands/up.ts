@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type Command, InvalidArgumentError } from "commander";
 import { createBanner } from "../up/banner.ts";
 import { Interrupted, listenForInterrupt } from "../up/interrupt.ts";
-import { DEFAULT_BASE_PORT } from "../up/layout.ts";
+import { DEFAULT_BASE_PORT, MAX_ROUTERS } from "../up/layout.ts";
 import { createPrintedProgress } from "../up/progress.ts";
 import { type RunningMesh, startUp } from "../up/up.ts";
 
@@ -12,8 +12,9 @@ export function addUpCommand(program: Command): void {
     .command("up")
     .description("start the whole mesh on this machine: control plane and two regions; Ctrl-C stops it")
     .option("--port <n>", "first port; the mesh uses those up to 40 above it", parsePort, DEFAULT_BASE_PORT)
-    .action(async ({ port, dataDir }: { port: number; dataDir: string }) => {
-      await runMesh({ port, dataDir }, async (mesh, signal) => {
+    .option("--routers <n>", `router processes in each region, on one port; from 1 to ${MAX_ROUTERS}`, parseRouters, 1)
+    .action(async ({ port, routers, dataDir }: { port: number; routers: number; dataDir: string }) => {
+      await runMesh({ port, routers, dataDir }, async (mesh, signal) => {
         console.log(createBanner(mesh));
         if (!signal.aborted) {
           await once(signal, "abort");
@@ -27,7 +28,7 @@ export function addUpCommand(program: Command): void {
  * Returns whether it was used to the end.
  */
 export async function runMesh(
-  options: { readonly port: number; readonly dataDir: string },
+  options: { readonly port: number; readonly routers?: number; readonly dataDir: string },
   use: (mesh: RunningMesh, signal: AbortSignal) => Promise<void>,
 ): Promise<boolean> {
   let mesh: RunningMesh | undefined;
@@ -37,7 +38,13 @@ export async function runMesh(
   try {
     const progress = createPrintedProgress(process.stdout);
     mesh = await startUp(
-      { dataDir: options.dataDir, basePort: options.port, progress, environment: process.env },
+      {
+        dataDir: options.dataDir,
+        basePort: options.port,
+        routers: options.routers ?? 1,
+        progress,
+        environment: process.env,
+      },
       interrupt.signal,
     );
     console.log(`Weir is up after ${((performance.now() - started) / 1000).toFixed(1)} s`);
@@ -57,6 +64,14 @@ export async function runMesh(
     }
     interrupt.end();
   }
+}
+
+function parseRouters(text: string): number {
+  const routers = Number(text);
+  if (!/^\d{1,2}$/.test(text) || routers < 1 || routers > MAX_ROUTERS) {
+    throw new InvalidArgumentError(`should be a number from 1 to ${MAX_ROUTERS}`);
+  }
+  return routers;
 }
 
 /** Reads a first port, leaving room for the others above it. */

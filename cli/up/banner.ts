@@ -1,11 +1,17 @@
 import { formatTable } from "../output.ts";
-import { HOST } from "./layout.ts";
+import { getRouterAdminPort, HOST, REGIONS, type Region } from "./layout.ts";
 import type { RunningMesh } from "./up.ts";
 
 /** What `weir up` prints once the mesh takes calls: the endpoints, the demo key, and three commands to copy. */
 export function createBanner(mesh: RunningMesh): string {
-  const { ports, demoKey, layout, modelProviders } = mesh;
+  const { ports, routers, demoKey, layout, modelProviders } = mesh;
   const http = (port: number) => `http://${HOST}:${port}`;
+  const listOperators = (region: Region) =>
+    Array.from({ length: routers }, (_, index) => [
+      routers === 1 ? `router ${region}, operators` : `router ${region}-${index + 1}, operators`,
+      http(getRouterAdminPort(ports, region, index + 1)),
+      "/healthz /readyz /metrics",
+    ]);
   const eu = http(ports["router-eu"]);
   const body = (stream: string) => `'{"model":"small",${stream}"messages":[{"role":"user","content":"Hello"}]}'`;
   const typed = `'{"input":{"model":"small","messages":[{"role":"ROLE_USER","blocks":[{"text":{"text":"Hello"}}]}]}}'`;
@@ -19,8 +25,7 @@ ${formatTable(
   [
     ["router eu", `${eu}/v1`, "callers: OpenAI base URL, gRPC, gRPC-Web, Connect"],
     ["router us", `${http(ports["router-us"])}/v1`, "callers"],
-    ["router eu, operators", http(ports["router-eu-admin"]), "/healthz /readyz /metrics"],
-    ["router us, operators", http(ports["router-us-admin"]), "/healthz /readyz /metrics"],
+    ...REGIONS.flatMap(listOperators),
     ["policy", http(ports.policy), "gRPC: policies, keys, snapshots; /metrics"],
     ["metering", http(ports.metering), "gRPC: spend; /metrics"],
     ["audit control", http(ports["audit-control"]), "gRPC: records and proofs of policy and key changes"],

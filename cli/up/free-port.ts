@@ -1,5 +1,5 @@
 import { createServer } from "node:net";
-import { HOST, type PortName, type Ports } from "./layout.ts";
+import { HOST } from "./layout.ts";
 
 /** Tells whether a port of the loopback address can be listened on now. It may be taken a moment later. */
 function isPortFree(port: number): Promise<boolean> {
@@ -11,9 +11,11 @@ function isPortFree(port: number): Promise<boolean> {
 }
 
 /** Lists the ports of a mesh that something else listens on, with what the mesh wants them for. */
-export async function findTakenPorts(ports: Ports): Promise<{ name: PortName; port: number }[]> {
-  const taken: { name: PortName; port: number }[] = [];
-  for (const [name, port] of Object.entries(ports) as [PortName, number][]) {
+export async function findTakenPorts(
+  ports: Readonly<Record<string, number>>,
+): Promise<{ name: string; port: number }[]> {
+  const taken: { name: string; port: number }[] = [];
+  for (const [name, port] of Object.entries(ports)) {
     if (!(await isPortFree(port))) {
       taken.push({ name, port });
     }

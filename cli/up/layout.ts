@@ -17,6 +17,8 @@ export interface Layout {
   readonly run: string;
   readonly logs: string;
   readonly credentials: string;
+  /** Compiled code of the services, which Node keeps there. */
+  readonly compileCache: string;
   readonly demoKey: string;
   /** Addresses of the mesh that last started here; the `weir` commands read it to find their services. */
   readonly meshFile: string;
@@ -35,6 +37,7 @@ export function createLayout(dataDir: string): Layout {
     run: join(root, "run"),
     logs: join(root, "logs"),
     credentials: join(root, "credentials"),
+    compileCache: join(root, "compile-cache"),
     demoKey: join(root, "demo-key"),
     meshFile: join(root, "mesh.json"),
   };
@@ -68,9 +71,20 @@ export type PortName = keyof typeof OFFSETS;
 /** The ports of a mesh, by what listens there. */
 export type Ports = Readonly<Record<PortName, number>>;
 
-/** Counts the ports of a mesh from its first one. The last port is 40 above it. */
+/** Counts the ports of a mesh from its first one. The last port is 40 above it, however many routers there are. */
 export function createPorts(basePort: number): Ports {
   return Object.fromEntries(Object.entries(OFFSETS).map(([name, offset]) => [name, basePort + offset])) as Ports;
+}
+
+/** How many routers a region of the development mesh can have: as many as there are free ports between those of the regions. */
+export const MAX_ROUTERS = 8;
+
+/**
+ * Where operators reach the router of this number in its region, from 1: eu-1 at 11 above the first port, eu-2 at 13, … eu-8 at 19, and those
+ * of us ten above these. All routers of a region share one port for callers.
+ */
+export function getRouterAdminPort(ports: Ports, region: Region, number: number): number {
+  return number === 1 ? ports[`router-${region}-admin`] : ports[`router-${region}-admin`] + number;
 }
 
 /** Loopback, on which everything of the development mesh listens. */

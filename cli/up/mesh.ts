@@ -3,7 +3,16 @@ import { type Addresses, createMeshAddresses } from "../addresses.ts";
 import { createAuditOrigin, generateTrustRoot, type TrustRoot } from "../keygen.ts";
 import { lockDataDir } from "./data-dir-lock.ts";
 import { findTakenPorts } from "./free-port.ts";
-import { createLayout, createPorts, HOST, type Layout, type Ports, REGIONS, type Region } from "./layout.ts";
+import {
+  createLayout,
+  createPorts,
+  getRouterAdminPort,
+  HOST,
+  type Layout,
+  type Ports,
+  REGIONS,
+  type Region,
+} from "./layout.ts";
 import type { ProcessOptions } from "./managed-process.ts";
 import { type ModelProvider, writeCredentials } from "./model-providers.ts";
 import { type Nats, prepareNats } from "./nats.ts";
@@ -13,7 +22,7 @@ import type { Progress } from "./progress.ts";
 import { answers, createServiceProcess } from "./service-process.ts";
 import { type Supervised, Supervisor } from "./supervisor.ts";
 
-/** Every process of the mesh, by name. */
+/** Every process of the mesh with a router in each region, by name. */
 export type ProcessName =
   | "postgres"
   | "nats-hub"
@@ -25,6 +34,9 @@ export type ProcessName =
   | `audit-${Region}`
   | `router-${Region}`;
 
+/** The routers beyond the first of their region: router-eu-2, router-eu-3 … */
+export type MoreRouterName = `router-${Region}-${number}`;
+
 /** Options of {@link startProcesses}. */
 export interface MeshOptions {
   readonly dataDir: string;
@@ -32,25 +44,31 @@ export interface MeshOptions {
   readonly progress: Progress;
   /** Real providers whose credentials the routers get. Default none. */
   readonly modelProviders?: readonly ModelProvider[];
+  /** How many routers each region has, on one port for callers. From 1 to `MAX_ROUTERS`; default 1. */
+  readonly routers?: number;
   /** Starts again what dies on its own. Default false. */
   readonly restart?: boolean;
+  /** Folder for compiled code, so that services start sooner the next time. Default none, but NODE_COMPILE_CACHE when it is set. */
+  readonly compileCache?: string;
   /** Level of the services' logs. Default "info". */
   readonly logLevel?: string;
   /** Further settings of a process, for tests. */
-  readonly settings?: Partial<Record<ProcessName, Readonly<Record<string, string>>>>;
+  readonly settings?: Partial<Record<ProcessName | MoreRouterName, Readonly<Record<string, string>>>>;
 }
 
 /** A mesh whose processes all run. It has no policy yet on its first start, and its routers wait for one. */
 export interface RunningProcesses {
   readonly layout: Layout;
   readonly ports: Ports;
+  /** How many routers each region has. */
+  readonly routers: number;
   readonly addresses: Addresses;
   readonly trust: TrustRoot;
-  readonly processes: Readonly<Record<ProcessName, Supervised>>;
+  readonly processes: Readonly<Record<ProcessName, Supervised>> & Readonly<Record<MoreRouterName, Supervised>>;
   /** URLs with passwords, for tests that look into the databases and the bus. */
   databaseUrl(owner: Owner): string;
   readonly natsUrl: Nats["url"];
-  /** Waits until the router of a region has a snapshot and takes calls. */
+  /** Waits until the routers of a region have a snapshot and take calls. */
   waitRouterReady(region: Region, signal: AbortSignal): Promise<void>;
   /** Kills everything at once; a {@link stop} in progress then ends soon. */
   killAll(): void;
@@ -60,13 +78,14 @@ export interface RunningProcesses {
 
 /**
  * Starts all processes of the development mesh: PostgreSQL, the NATS hub and a leaf for each region, the scripted provider, the
- * control plane (audit, policy, metering), and for each region its audit and its router. Each is ready before what needs it starts.
+ * control plane (audit, policy, metering), and for each region its audit and its routers. Each is ready before what needs it starts.
  * When one does not come up, those that run are stopped and the error is thrown.
  */
 export async function startProcesses(options: MeshOptions, signal?: AbortSignal): Promise<RunningProcesses> {
   const layout = createLayout(options.dataDir);
   const ports = createPorts(options.basePort);
-  const { progress } = options;
+  const { progress, routers = 1 } = options;
+  const numbers = Array.from({ length: routers }, (_, index) => index + 1);
   const lock = await lockDataDir(layout.dataDir);
   const supervisor = new Supervisor({
     runDir: layout.run,
@@ -83,7 +102,7 @@ export async function startProcesses(options: MeshOptions, signal?: AbortSignal)
   try {
     await supervisor.begin();
     signal?.throwIfAborted();
-    await refuseTakenPorts(ports);
+    await refuseTakenPorts({ ...ports, ...listMoreAdminPorts(ports, routers) });
     const trust = generateTrustRoot({ directory: layout.keys, regions: REGIONS });
     if (trust.made.length > 0) {
       progress.done("make signing keys", 0, trust.made.join(", "));
@@ -105,22 +124,26 @@ export async function startProcesses(options: MeshOptions, signal?: AbortSignal)
     // Two at a time: more would not be faster on a small machine.
     await Promise.all([supervisor.start(plan.policy), supervisor.start(plan.metering)]);
     await Promise.all(REGIONS.map((region) => supervisor.start(plan[`audit-${region}`])));
-    await Promise.all(REGIONS.map((region) => supervisor.start(plan[`router-${region}`])));
+    for (const number of numbers) {
+      await Promise.all(REGIONS.map((region) => supervisor.start(plan.router(region, number))));
+    }
 
     const addresses = createMeshAddresses(options.dataDir, options.basePort);
     writeFileSync(layout.meshFile, `${JSON.stringify(addresses, null, 2)}\n`, { mode: 0o600 });
     return {
       layout,
       ports,
+      routers,
       addresses,
       trust,
-      processes: Object.fromEntries(supervisor.children.map((child) => [child.name, child])) as Record<
-        ProcessName,
-        Supervised
-      >,
+      processes: Object.fromEntries(
+        supervisor.children.map((child) => [child.name, child]),
+      ) as RunningProcesses["processes"],
       databaseUrl: postgres.url,
       natsUrl: nats.url,
-      waitRouterReady: (region, ready) => waitRouterReady(ports, region, ready),
+      waitRouterReady: async (region, ready) => {
+        await Promise.all(numbers.map((number) => waitRouterReady(ports, region, number, ready)));
+      },
       killAll: () => supervisor.killAll(),
       stop,
     };
@@ -132,7 +155,17 @@ export async function startProcesses(options: MeshOptions, signal?: AbortSignal)
   }
 }
 
-async function refuseTakenPorts(ports: Ports): Promise<void> {
+/** Ports that a mesh with several routers in a region needs besides. */
+function listMoreAdminPorts(ports: Ports, routers: number): Record<string, number> {
+  const more = REGIONS.flatMap((region) =>
+    Array.from({ length: routers - 1 }, (_, index) => [region, index + 2] as const),
+  );
+  return Object.fromEntries(
+    more.map(([region, number]) => [`router-${region}-${number}-admin`, getRouterAdminPort(ports, region, number)]),
+  );
+}
+
+async function refuseTakenPorts(ports: Readonly<Record<string, number>>): Promise<void> {
   const taken = await findTakenPorts(ports);
   if (taken.length > 0) {
     const list = taken.map(({ name, port }) => `${port} (${name})`).join(", ");
@@ -142,11 +175,11 @@ async function refuseTakenPorts(ports: Ports): Promise<void> {
   }
 }
 
-async function waitRouterReady(ports: Ports, region: Region, signal: AbortSignal): Promise<void> {
-  const url = `http://${HOST}:${ports[`router-${region}-admin`]}/readyz`;
+async function waitRouterReady(ports: Ports, region: Region, number: number, signal: AbortSignal): Promise<void> {
+  const url = `http://${HOST}:${getRouterAdminPort(ports, region, number)}/readyz`;
   while (!(await answers(url, signal).catch(() => false))) {
     if (signal.aborted) {
-      throw new Error(`Cannot use router-${region}: it has no policy yet; its log says why`);
+      throw new Error(`Cannot use ${nameRouter(region, number)}: it has no policy yet; its log says why`);
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
@@ -160,15 +193,27 @@ interface PlanInput extends MeshOptions {
   readonly nats: Nats;
 }
 
-type PlannedName = Exclude<ProcessName, "postgres" | "nats-hub" | `nats-${Region}`>;
+type PlannedName = "scripted-provider" | "policy" | "metering" | "audit-control" | `audit-${Region}`;
 
 /** The processes that are ours, with their settings. */
-function planServices(input: PlanInput): Record<PlannedName, ProcessOptions> {
-  const { layout, ports, trust, postgres, nats } = input;
+interface Plan extends Record<PlannedName, ProcessOptions> {
+  router(region: Region, number: number): ProcessOptions;
+}
+
+/** Name of a process: the first router of a region is called as if it were the only one. */
+function nameRouter(region: Region, number: number): ProcessName | MoreRouterName {
+  return number === 1 ? `router-${region}` : `router-${region}-${number}`;
+}
+
+function planServices(input: PlanInput): Plan {
+  const { layout, ports, trust, postgres, nats, routers = 1 } = input;
   const credentials = writeCredentials(layout.credentials, input.modelProviders ?? []);
   const address = (name: keyof Ports) => `${HOST}:${ports[name]}`;
-  const common = { WEIR_LOG_LEVEL: input.logLevel ?? "info" };
-  const settings = (name: ProcessName, own: Record<string, string>) => ({
+  const common = {
+    WEIR_LOG_LEVEL: input.logLevel ?? "info",
+    ...(input.compileCache !== undefined && { NODE_COMPILE_CACHE: input.compileCache }),
+  };
+  const settings = (name: ProcessName | MoreRouterName, own: Record<string, string>) => ({
     ...common,
     ...own,
     ...input.settings?.[name],
@@ -188,27 +233,31 @@ function planServices(input: PlanInput): Record<PlannedName, ProcessOptions> {
       }),
     });
 
-  const router = (region: Region) =>
-    createServiceProcess({
-      name: `router-${region}`,
+  const router = (region: Region, number: number) => {
+    const name = nameRouter(region, number);
+    const adminPort = getRouterAdminPort(ports, region, number);
+    return createServiceProcess({
+      name,
       main: "services/router/main.ts",
       port: ports[`router-${region}`],
-      operationsPort: ports[`router-${region}-admin`],
+      operationsPort: adminPort,
       readyPath: "/healthz",
-      settings: settings(`router-${region}`, {
-        WEIR_ADMIN_LISTEN: address(`router-${region}-admin`),
+      settings: settings(name, {
+        WEIR_REUSE_PORT: String(routers > 1),
+        WEIR_ADMIN_LISTEN: `${HOST}:${adminPort}`,
         WEIR_REGION: region,
-        WEIR_ROUTER: `${region}-1`,
+        WEIR_ROUTER: `${region}-${number}`,
         WEIR_POLICY_ADDRESS: address("policy"),
         WEIR_METERING_ADDRESS: address("metering"),
         WEIR_AUDIT_ADDRESS: address(`audit-${region}`),
         WEIR_NATS_URL: nats.url(`router-${region}`),
         WEIR_AUDIT_NATS_URL: nats.url(`records-${region}`),
-        WEIR_STATE: `${layout.router}/${region}-1`,
+        WEIR_STATE: `${layout.router}/${region}-${number}`,
         WEIR_TRUST: trust.routerTrust,
         WEIR_CREDENTIALS: credentials[region],
       }),
     });
+  };
 
   return {
     "scripted-provider": createServiceProcess({
@@ -243,7 +292,6 @@ function planServices(input: PlanInput): Record<PlannedName, ProcessOptions> {
     "audit-control": audit("control"),
     "audit-eu": audit("eu"),
     "audit-us": audit("us"),
-    "router-eu": router("eu"),
-    "router-us": router("us"),
+    router,
   };
 }

@@ -1,7 +1,7 @@
 import { toPolicy } from "../policy-file.ts";
 import { createExamplePolicy } from "./example-policy.ts";
 import { getDemoKey, publishExampleWhereMissing } from "./example-tenant.ts";
-import { REGIONS } from "./layout.ts";
+import { createLayout, REGIONS } from "./layout.ts";
 import { type RunningProcesses, startProcesses } from "./mesh.ts";
 import { findModelProviders, type ModelProvider } from "./model-providers.ts";
 import type { Progress } from "./progress.ts";
@@ -10,6 +10,8 @@ import type { Progress } from "./progress.ts";
 export interface UpOptions {
   readonly dataDir: string;
   readonly basePort: number;
+  /** How many routers each region has. Default 1. */
+  readonly routers?: number;
   readonly progress: Progress;
   /** Where keys and URLs of real providers are looked for. */
   readonly environment: NodeJS.ProcessEnv;
@@ -27,9 +29,14 @@ export interface RunningMesh extends RunningProcesses {
  * key. When anything fails, what was started is stopped and the error thrown.
  */
 export async function startUp(options: UpOptions, signal: AbortSignal): Promise<RunningMesh> {
-  const { dataDir, basePort, progress } = options;
+  const { dataDir, basePort, routers = 1, progress } = options;
   const modelProviders = await findModelProviders(options.environment);
-  const processes = await startProcesses({ dataDir, basePort, progress, modelProviders, restart: true }, signal);
+  // One of the user's own choice is inherited.
+  const compileCache = options.environment.NODE_COMPILE_CACHE ?? createLayout(dataDir).compileCache;
+  const processes = await startProcesses(
+    { dataDir, basePort, routers, progress, modelProviders, compileCache, restart: true },
+    signal,
+  );
   try {
     const { addresses } = processes;
     const started = performance.now();

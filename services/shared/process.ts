@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { createLog, type Log } from "./telemetry/log.ts";
 
 /** Something started that can be stopped in good order. */
@@ -59,6 +60,8 @@ export function runService(name: string, start: (context: ServiceContext) => Pro
 
   start({ log, environment, signal: stopping.signal }).then(
     (service) => {
+      // Where NODE_COMPILE_CACHE is set: now, not at the end, which a killed process does not see. Nothing is left to write later.
+      flushCompileCache();
       const finish = () => {
         setTimeout(() => fail(undefined, "Cannot stop in time, leaving"), STOP_LIMIT_MS).unref();
         service.stop().then(

@@ -1,6 +1,7 @@
 import type { WatchSnapshotsResponse } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { WeirError } from "../errors/weir-error.ts";
 import { type DigestedEntry, KeyringTree } from "./digest.ts";
+import { runAtOnce, type Steps } from "./slices.ts";
 
 /** A piece of a watch, heads and heartbeats excepted. */
 type Part = Extract<WatchSnapshotsResponse["piece"], { case: "snapshotPage" | "keyringPage" | "keyringChange" }>;
@@ -10,6 +11,12 @@ const KEYRING_BYTES_LIMIT = 512 * 2 ** 20;
 const KEYRING_ENTRIES_LIMIT = 1_000_000;
 /** What an entry costs beside its grant, so that a million empty ones count too. */
 const ENTRY_OVERHEAD_BYTES = 64;
+
+/** The keyring that a change may start from. */
+interface HeldTree {
+  readonly version: bigint;
+  readonly tree: KeyringTree;
+}
 
 /**
  * Puts together the pages of a watch until their head comes. The sender is not trusted: pages must follow each other and
@@ -56,13 +63,18 @@ export class SnapshotAssembly {
   }
 
   /** The keyring, when its head has come; forgets it. Undefined when a change does not start from what is held. */
-  finishKeyring(held: { readonly version: bigint; readonly tree: KeyringTree } | undefined): KeyringTree | undefined {
+  finishKeyring(held: HeldTree | undefined): KeyringTree | undefined {
+    return runAtOnce(this.finishKeyringSteps(held));
+  }
+
+  /** As {@link finishKeyring}, in steps. What comes meanwhile is already of the next version. */
+  finishKeyringSteps(held: HeldTree | undefined): Steps<KeyringTree | undefined> {
     const base = this.#base;
     const entries = this.#entries ?? [];
     const removed = this.#removed;
     this.clear();
-    if (base === undefined) return KeyringTree.EMPTY.apply(entries);
-    return held?.version === base ? held.tree.apply(entries, removed) : undefined;
+    const from = base === undefined ? KeyringTree.EMPTY : held?.version === base ? held.tree : undefined;
+    return applyTo(from, entries, removed);
   }
 
   /** Forgets what has come so far. */
@@ -101,6 +113,14 @@ export class SnapshotAssembly {
     this.#bytes += bytes;
     if (this.#bytes > limit) throw refuse(`it is larger than ${limit} bytes`);
   }
+}
+
+function* applyTo(
+  from: KeyringTree | undefined,
+  changed: readonly DigestedEntry[],
+  removedIds: readonly string[],
+): Steps<KeyringTree | undefined> {
+  return from === undefined ? undefined : yield* from.applySteps(changed, removedIds);
 }
 
 function refuse(state: string): WeirError {

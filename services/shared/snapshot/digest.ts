@@ -3,6 +3,7 @@
  * buckets, so that a change among 100,000 keys costs the hashing of one bucket and of 32 KiB of digests.
  */
 import { createHash, hash } from "node:crypto";
+import { runAtOnce, type Steps } from "./slices.ts";
 
 /** Buckets of a keyring: ten bits of a hash. */
 export const BUCKET_COUNT = 1024;
@@ -22,8 +23,9 @@ export function snapshotDigest(bytes: Uint8Array): Uint8Array {
 
 /** The bucket of an entry, from 0 to 1,023: the first ten bits of SHA-256 of its id. */
 export function bucketOf(id: string): number {
-  const digest = hash("sha256", id, "buffer");
-  return (digest.readUInt16BE(0) >>> 6) as number;
+  // A character for each byte: a Buffer for each of 100,000 ids took three times as long.
+  const digest = hash("sha256", id, "binary");
+  return (digest.charCodeAt(0) << 2) | (digest.charCodeAt(1) >>> 6);
 }
 
 /** The digest of one bucket; its entries in any order, each id once. An empty one gives the SHA-256 of nothing. */
@@ -31,9 +33,17 @@ export function bucketDigest(entries: Iterable<DigestedEntry>): Uint8Array {
   const sorted = Array.from(entries, ({ id, grant }) => ({ id: Buffer.from(id), grant })).sort((a, b) =>
     Buffer.compare(a.id, b.id),
   );
-  const sum = createHash("sha256");
-  for (const { id, grant } of sorted) sum.update(length(id)).update(id).update(length(grant)).update(grant);
-  return new Uint8Array(sum.digest());
+  // One piece to hash: four small ones for each entry took twice as long.
+  const bytes = Buffer.allocUnsafe(sorted.reduce((sum, { id, grant }) => sum + 8 + id.length + grant.length, 0));
+  let at = 0;
+  for (const { id, grant } of sorted) {
+    at = bytes.writeUInt32BE(id.length, at);
+    bytes.set(id, at);
+    at = bytes.writeUInt32BE(grant.length, at + id.length);
+    bytes.set(grant, at);
+    at += grant.length;
+  }
+  return new Uint8Array(hash("sha256", bytes, "buffer"));
 }
 
 /** The digest of a keyring from those of its buckets, in their order. Throws when there are not 1,024. */
@@ -48,6 +58,9 @@ interface Bucket {
   readonly grants: ReadonlyMap<string, Uint8Array>;
   readonly digest: Uint8Array;
 }
+
+/** So many entries are put in their buckets in a step. */
+const STEP = 256;
 
 const EMPTY_BUCKET: Bucket = { grants: new Map(), digest: bucketDigest([]) };
 
@@ -74,6 +87,11 @@ export class KeyringTree {
    * put in; of an id that stands there twice the last counts.
    */
   apply(changed: Iterable<DigestedEntry>, removedIds: Iterable<string> = []): KeyringTree {
+    return runAtOnce(this.applySteps(changed, removedIds));
+  }
+
+  /** As {@link apply}, in steps: of a whole keyring with 100,000 keys it takes a quarter of a second. */
+  *applySteps(changed: Iterable<DigestedEntry>, removedIds: Iterable<string> = []): Steps<KeyringTree> {
     const touched = new Map<number, Map<string, Uint8Array>>();
     const open = (id: string): Map<string, Uint8Array> => {
       const index = bucketOf(id);
@@ -84,11 +102,19 @@ export class KeyringTree {
       }
       return grants;
     };
-    for (const id of removedIds) open(id).delete(id);
-    for (const { id, grant } of changed) open(id).set(id, grant);
+    let count = 0;
+    for (const id of removedIds) {
+      open(id).delete(id);
+      if (++count % STEP === 0) yield;
+    }
+    for (const { id, grant } of changed) {
+      open(id).set(id, grant);
+      if (++count % STEP === 0) yield;
+    }
     const buckets = [...this.#buckets];
     for (const [index, grants] of touched) {
       buckets[index] = { grants, digest: bucketDigest(toEntries(grants)) };
+      yield;
     }
     return new KeyringTree(buckets);
   }
@@ -120,12 +146,6 @@ export class KeyringTree {
 
 function* toEntries(grants: ReadonlyMap<string, Uint8Array>): IterableIterator<DigestedEntry> {
   for (const [id, grant] of grants) yield { id, grant };
-}
-
-function length(bytes: Uint8Array): Buffer {
-  const prefix = Buffer.allocUnsafe(4);
-  prefix.writeUInt32BE(bytes.length);
-  return prefix;
 }
 
 function sha256(bytes: Uint8Array): Uint8Array {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createLog } from "../telemetry/log.ts";
 import { SnapshotDisk } from "./disk.ts";
 import { SnapshotHold } from "./hold.ts";
-import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleSnapshot } from "./snapshots.fixture.ts";
+import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleSnapshot, sampleTenantEntry } from "./snapshots.fixture.ts";
 import type { SnapshotRefusal } from "./verify.ts";
 
 const log = createLog({ service: "test", level: "silent" });
@@ -48,6 +48,19 @@ describe("disk", () => {
     expect(await openDisk().load(hold)).toEqual(["snapshot", "keyring"]);
     expect(hold.current()).toMatchObject({ snapshotVersion: 2n, keyringVersion: 2n });
     expect(hold.current()?.keyring.find("bbbbbbbbbbbb")).toBeDefined();
+  });
+
+  it("a keyring that is written and read in many steps comes back as it was", async () => {
+    const entries = Array.from({ length: 3_000 }, (_, index) => sampleTenantEntry(`acme/team-${index}`));
+    const { note, tree } = sampleKeyring(1n, entries);
+    const hold = emptyHold();
+    hold.offerKeyring(note, tree);
+    await openDisk().save("keyring", hold);
+    const next = emptyHold();
+    expect(await openDisk().load(next)).toEqual(["keyring"]);
+    const read = next.heldKeyring()?.keyring;
+    expect([read?.size, read?.tree.digest()]).toEqual([3_000, tree.digest()]);
+    expect(read?.isTenantDisabled("acme/team-2999")).toBe(true);
   });
 
   it("the last three of each kind stay", async () => {

@@ -1,9 +1,10 @@
 import { mkdir, open, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../telemetry/log.ts";
-import { decodeEntries, decodeFile, encodeEntries, encodeFile, type SnapshotFile } from "./file.ts";
+import { decodeEntries, decodeFile, encodeTree, toPieces } from "./file.ts";
 import type { HeadKind } from "./head.ts";
-import type { OfferVerdict, SnapshotHold } from "./hold.ts";
+import type { HeldVersion, OfferVerdict, SnapshotHold } from "./hold.ts";
+import { runInSlices } from "./slices.ts";
 import type { SnapshotRefusal } from "./verify.ts";
 
 /** How many versions of each kind stay. */
@@ -51,7 +52,7 @@ export class SnapshotDisk {
         const verdict = await this.#offer(kind, name, hold);
         if (verdict.verdict === "applied") taken.push(kind);
         if (verdict.verdict !== "refused") break;
-        this.#kept.delete(kind);
+        if (this.#kept.get(kind) === version) this.#kept.delete(kind);
         // The network was faster, and what is still older than this file is older still.
         if (verdict.stage === "STALE") break;
         this.#options.log.error(
@@ -86,11 +87,12 @@ export class SnapshotDisk {
   async #saveWanted(kind: HeadKind, hold: SnapshotHold): Promise<void> {
     while (this.#wanted.delete(kind)) {
       try {
-        const held = toFile(kind, hold);
-        if (held === undefined || this.#kept.get(kind) === held.version) continue;
-        await this.#write(held.version, held.file());
-        this.#kept.set(kind, held.version);
-        await this.#prune(kind, held.version);
+        const held = kind === "snapshot" ? hold.heldSnapshot() : hold.heldKeyring();
+        if (held === undefined || this.#kept.get(kind) === held.head.version) continue;
+        const content = "content" in held ? [held.content] : await runInSlices(encodeTree(held.keyring.tree));
+        await this.#write(held, content);
+        this.#kept.set(kind, held.head.version);
+        await this.#prune(kind, held.head.version);
       } catch (error) {
         this.#options.log.error({ kind, error }, "Cannot keep the last good version on disk");
       }
@@ -104,9 +106,11 @@ export class SnapshotDisk {
       if (size > SIZE_LIMIT) return refuse(`it has ${size} bytes, more than ${SIZE_LIMIT}`);
       const file = decodeFile(await readFile(path));
       if (file === undefined || file.kind !== kind) return refuse("it has not the form of such a file");
-      if (kind === "snapshot") return hold.offerSnapshot(file.note, file.content);
-      const tree = decodeEntries(file.content);
-      return tree === undefined ? refuse("its entries do not decode") : hold.offerKeyring(file.note, tree);
+      if (kind === "snapshot") return await hold.offerSnapshotInSlices(file.note, file.content);
+      const tree = await runInSlices(decodeEntries(file.content));
+      return tree === undefined
+        ? refuse("its entries do not decode")
+        : await hold.offerKeyringInSlices(file.note, tree);
     } catch (error) {
       return refuse(error instanceof Error ? error.message : "it cannot be read");
     }
@@ -130,13 +134,14 @@ export class SnapshotDisk {
       .sort((a, b) => (a.version < b.version ? 1 : -1));
   }
 
-  async #write(version: bigint, file: SnapshotFile): Promise<void> {
+  async #write({ head, note }: HeldVersion, content: readonly Uint8Array[]): Promise<void> {
     const { directory } = this.#options;
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    const path = join(directory, `${file.kind}-${String(version).padStart(19, "0")}.weir`);
+    const path = join(directory, `${head.kind}-${String(head.version).padStart(19, "0")}.weir`);
     const handle = await open(`${path}.new`, "w", 0o600);
     try {
-      await handle.writeFile(encodeFile(file));
+      // Each goes on where the one before ended.
+      for (const piece of toPieces(head.kind, note, content)) await handle.writeFile(piece);
       await handle.sync();
     } finally {
       await handle.close();
@@ -157,20 +162,6 @@ export class SnapshotDisk {
     const torn = (await readdir(directory)).filter((name) => TEMPORARY.exec(name)?.[1] === kind);
     for (const name of [...old.map((file) => file.name), ...torn]) await unlink(join(directory, name));
   }
-}
-
-function toFile(kind: HeadKind, hold: SnapshotHold): { version: bigint; file: () => SnapshotFile } | undefined {
-  if (kind === "snapshot") {
-    const held = hold.heldSnapshot();
-    return held && { version: held.head.version, file: () => ({ kind, note: held.note, content: held.content }) };
-  }
-  const held = hold.heldKeyring();
-  return (
-    held && {
-      version: held.head.version,
-      file: () => ({ kind, note: held.note, content: encodeEntries(held.keyring.tree.entries()) }),
-    }
-  );
 }
 
 function refuse(reason: string): SnapshotRefusal {

@@ -1,7 +1,10 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { KeyringEntrySchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { KeyringPageSchema } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { type DigestedEntry, KeyringTree } from "./digest.ts";
 import type { HeadKind } from "./head.ts";
+import type { Steps } from "./slices.ts";
 
 /** What a file holds: the signed note and the bytes that it speaks of. */
 export interface SnapshotFile {
@@ -17,7 +20,13 @@ const FIRST_LINE_LIMIT = 64;
 
 /** Writes the bytes of a file: a line with kind, format and the two lengths, then note and content. The note proves the content. */
 export function encodeFile({ kind, note, content }: SnapshotFile): Uint8Array {
-  return Buffer.concat([Buffer.from(`weir ${kind} ${FORMAT} ${note.length} ${content.length}\n`), note, content]);
+  return Buffer.concat(toPieces(kind, note, [content]));
+}
+
+/** The bytes of a file in pieces, the content being in pieces too: for one that is large. */
+export function toPieces(kind: HeadKind, note: Uint8Array, content: readonly Uint8Array[]): Uint8Array[] {
+  const contentLength = content.reduce((sum, { length }) => sum + length, 0);
+  return [Buffer.from(`weir ${kind} ${FORMAT} ${note.length} ${contentLength}\n`), note, ...content];
 }
 
 /** Reads the bytes of a file, which anybody may have changed. Undefined when it has not the form of one, or a newer one. */
@@ -45,11 +54,45 @@ export function encodeEntries(entries: Iterable<DigestedEntry>): Uint8Array {
   return toBinary(KeyringPageSchema, page);
 }
 
+/** So many buckets are one piece of a file: of 100,000 keys some 100 KiB. */
+const BUCKETS_PER_PIECE = 8;
+
+/** A keyring's entries as the content of a file, in pieces. Parts of a page one behind the other are that page. */
+export function* encodeTree(tree: KeyringTree): Steps<Uint8Array[]> {
+  const pieces: Uint8Array[] = [];
+  let entries: DigestedEntry[] = [];
+  let buckets = 0;
+  for (const bucket of tree.buckets()) {
+    for (const [id, grant] of bucket) entries.push({ id, grant });
+    buckets += 1;
+    if (buckets % BUCKETS_PER_PIECE !== 0) continue;
+    if (entries.length > 0) pieces.push(encodeEntries(entries));
+    entries = [];
+    yield;
+  }
+  return pieces;
+}
+
+/** So many entries are decoded in a step. */
+const STEP = 256;
+const ENTRIES = KeyringPageSchema.field.entries.number;
+
 /** The entries of a file. Undefined when they do not decode. */
-export function decodeEntries(content: Uint8Array): KeyringTree | undefined {
+export function* decodeEntries(content: Uint8Array): Steps<KeyringTree | undefined> {
+  const entries: DigestedEntry[] = [];
   try {
-    return KeyringTree.EMPTY.apply(fromBinary(KeyringPageSchema, content).entries);
+    const reader = new BinaryReader(content);
+    while (reader.pos < reader.len) {
+      const [field, wireType] = reader.tag();
+      if (field === ENTRIES && wireType === WireType.LengthDelimited) {
+        entries.push(fromBinary(KeyringEntrySchema, reader.bytes()));
+      } else {
+        reader.skip(wireType, field);
+      }
+      if (entries.length % STEP === 0) yield;
+    }
   } catch {
     return undefined;
   }
+  return yield* KeyringTree.EMPTY.applySteps(entries);
 }

@@ -5,6 +5,14 @@ import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleSnapshot } from "./s
 
 const options = { trust: SAMPLE_TRUST, region: "eu" };
 
+/** A key id of its own for each number. */
+function toKeyId(number: number): string {
+  return number
+    .toString(26)
+    .replace(/[0-9]/g, (digit) => "qrstuvwxyz"[Number(digit)]!)
+    .padStart(12, "2");
+}
+
 describe("hold", () => {
   it("there is nothing to run under until both a snapshot and a keyring have verified", () => {
     const hold = new SnapshotHold(options);
@@ -55,6 +63,19 @@ describe("hold", () => {
     expect(pinned.keyringVersion).toBe(1n);
     expect(pinned.keyring.find("abcdefghijkl")).toBeDefined();
     expect(hold.current()?.keyring.find("abcdefghijkl")).toBeUndefined();
+  });
+
+  it("what is overtaken by a newer one while it is looked at in slices is not swapped in", async () => {
+    const hold = new SnapshotHold(options);
+    const many = Array.from({ length: 20_000 }, (_, index) => sampleKeyEntry(toKeyId(index)));
+    const [older, newer] = [sampleKeyring(1n, many), sampleKeyring(2n)];
+
+    const offered = hold.offerKeyringInSlices(older.note, older.tree);
+    expect(hold.offerKeyring(newer.note, newer.tree).verdict).toBe("applied");
+
+    expect(await offered).toMatchObject({ verdict: "refused", stage: "STALE" });
+    expect(hold.heldKeyring()?.keyring.size).toBe(1);
+    expect(await hold.offerKeyringInSlices(older.note, older.tree)).toMatchObject({ stage: "STALE" });
   });
 
   it("a listener hears of each swap and of nothing that was refused", () => {

@@ -4,7 +4,14 @@ import type { NoteVerifier } from "../note/note.ts";
 import type { KeyringTree } from "./digest.ts";
 import type { HeadKind, SnapshotHead } from "./head.ts";
 import type { Keyring } from "./keyring.ts";
-import { type SnapshotRefusal, type SnapshotUnchanged, verifyKeyring, verifySnapshot } from "./verify.ts";
+import { runAtOnce, runInSlices, type Steps } from "./slices.ts";
+import {
+  compareWithHeld,
+  type SnapshotRefusal,
+  type SnapshotUnchanged,
+  verifyKeyring,
+  verifySnapshot,
+} from "./verify.ts";
 
 /** What a region runs at one instant: one snapshot with one keyring. Never changes, so a chat pins it and reads without locks. */
 export interface PinnedPolicy {
@@ -83,7 +90,26 @@ export class SnapshotHold {
 
   /** Verifies a snapshot and swaps it in. Bytes from anywhere; they must not change afterwards. */
   offerSnapshot(note: Uint8Array, content: Uint8Array): OfferVerdict {
-    const verified = verifySnapshot(note, content, this.#context(this.#snapshot));
+    return runAtOnce(this.#takeSnapshot(note, content));
+  }
+
+  /** As {@link offerSnapshot}, while the event loop serves others. */
+  offerSnapshotInSlices(note: Uint8Array, content: Uint8Array): Promise<OfferVerdict> {
+    return runInSlices(this.#takeSnapshot(note, content));
+  }
+
+  /** Verifies a keyring and swaps it in. */
+  offerKeyring(note: Uint8Array, tree: KeyringTree): OfferVerdict {
+    return runAtOnce(this.#takeKeyring(note, tree));
+  }
+
+  /** As {@link offerKeyring}, while the event loop serves others. */
+  offerKeyringInSlices(note: Uint8Array, tree: KeyringTree): Promise<OfferVerdict> {
+    return runInSlices(this.#takeKeyring(note, tree));
+  }
+
+  *#takeSnapshot(note: Uint8Array, content: Uint8Array): Steps<OfferVerdict> {
+    const verified = yield* verifySnapshot(note, content, this.#context(this.#snapshot));
     if (verified.verdict !== "verified") return verified;
     const { head, snapshot } = verified;
     if (this.#options.isBarred?.(head)) {
@@ -97,16 +123,20 @@ export class SnapshotHold {
       const reason = error instanceof Error ? error.message : "unknown";
       return { verdict: "refused", stage: "TABLES", reasons: [reason], head };
     }
+    const overtaken = compareWithHeld(head, this.#snapshot?.head);
+    if (overtaken !== undefined) return overtaken;
     this.#snapshot = { head, note, content, snapshot, tables };
     this.#swap("snapshot");
     return { verdict: "applied", head };
   }
 
-  /** Verifies a keyring and swaps it in. */
-  offerKeyring(note: Uint8Array, tree: KeyringTree): OfferVerdict {
-    const verified = verifyKeyring(note, tree, this.#context(this.#keyring));
+  *#takeKeyring(note: Uint8Array, tree: KeyringTree): Steps<OfferVerdict> {
+    const verified = yield* verifyKeyring(note, tree, this.#context(this.#keyring));
     if (verified.verdict !== "verified") return verified;
     const { head, keyring } = verified;
+    // While this one was looked at, the other road may have brought a newer one.
+    const overtaken = compareWithHeld(head, this.#keyring?.head);
+    if (overtaken !== undefined) return overtaken;
     this.#keyring = { head, note, keyring };
     this.#swap("keyring");
     return { verdict: "applied", head };

@@ -48,10 +48,10 @@ export class Keyring {
   }
 }
 
-/** The tenants that a bucket disables, looked for once a bucket. */
+/** The tenants that a bucket disables, looked for once a bucket: when it is verified, so that a keyring of known buckets is made at once. */
 const disabledIn = new WeakMap<ReadonlyMap<string, Uint8Array>, readonly string[]>();
 
-function listDisabled(bucket: ReadonlyMap<string, Uint8Array>): readonly string[] {
+export function listDisabled(bucket: ReadonlyMap<string, Uint8Array>): readonly string[] {
   let tenants = disabledIn.get(bucket);
   if (tenants === undefined) {
     tenants = [...bucket.keys()]

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Dialect } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import { generateNoteKey, parseSignerKey, parseVerifierKey } from "../note/note.ts";
 import { KeyringTree, snapshotDigest } from "./digest.ts";
+import { runAtOnce } from "./slices.ts";
 import {
   SAMPLE_TRUST,
   sampleKeyEntry,
@@ -10,7 +11,16 @@ import {
   sampleSnapshot,
   sampleTenantEntry,
 } from "./snapshots.fixture.ts";
-import { verifyKeyring, verifySnapshot } from "./verify.ts";
+import {
+  type VerifyContext,
+  verifyKeyring as verifyKeyringSteps,
+  verifySnapshot as verifySnapshotSteps,
+} from "./verify.ts";
+
+const verifySnapshot = (note: Uint8Array, content: Uint8Array, context: VerifyContext) =>
+  runAtOnce(verifySnapshotSteps(note, content, context));
+const verifyKeyring = (note: Uint8Array, tree: KeyringTree, context: VerifyContext) =>
+  runAtOnce(verifyKeyringSteps(note, tree, context));
 
 const context = { trust: SAMPLE_TRUST, region: "eu" };
 

@@ -14,6 +14,7 @@ import { backOffMs } from "./back-off.ts";
 import type { HeadKind } from "./head.ts";
 import type { OfferVerdict, SnapshotHold } from "./hold.ts";
 import type { InstanceName, SnapshotReporter } from "./report.ts";
+import { runInSlices } from "./slices.ts";
 import { SUPPORTED_FEATURES } from "./verify.ts";
 
 /** Policy sends a heartbeat every 5 s; three missed ones are a broken watch. */
@@ -107,7 +108,7 @@ class Watch {
       for await (const response of pieces) {
         this.#lastMs = this.#options.clock.monotonicMs();
         if (!this.stood) this.#stand();
-        this.#take(response);
+        await this.#take(response);
         if (this.needsWholeKeyring) return;
       }
     } finally {
@@ -122,7 +123,7 @@ class Watch {
     this.#options.onConnected?.(true);
   }
 
-  #take({ piece }: WatchSnapshotsResponse): void {
+  async #take({ piece }: WatchSnapshotsResponse): Promise<void> {
     switch (piece.case) {
       case "snapshotPage":
       case "keyringPage":
@@ -130,7 +131,7 @@ class Watch {
         this.#assembly.add(piece);
         break;
       case "head":
-        this.#finish(piece.value);
+        await this.#finish(piece.value);
         break;
       default:
         // A heartbeat has done its work by coming; a piece that a later policy knows is none of ours.
@@ -138,22 +139,23 @@ class Watch {
     }
   }
 
-  #finish({ kind, note }: Head): void {
+  async #finish({ kind, note }: Head): Promise<void> {
     const { hold } = this.#options;
     if (kind === SnapshotKind.SNAPSHOT) {
-      this.#report("snapshot", hold.offerSnapshot(note, this.#assembly.finishSnapshot()));
+      this.#report("snapshot", await hold.offerSnapshotInSlices(note, this.#assembly.finishSnapshot()));
       return;
     }
     if (kind !== SnapshotKind.KEYRING) {
       throw new WeirError("SNAPSHOT_REFUSED", "Cannot take head: its kind is unknown", { facts: { stage: "KIND" } });
     }
     const held = hold.heldKeyring();
-    const tree = this.#assembly.finishKeyring(held && { version: held.head.version, tree: held.keyring.tree });
+    const base = held && { version: held.head.version, tree: held.keyring.tree };
+    const tree = await runInSlices(this.#assembly.finishKeyringSteps(base));
     if (tree === undefined) {
       this.needsWholeKeyring = true;
       return;
     }
-    const verdict = hold.offerKeyring(note, tree);
+    const verdict = await hold.offerKeyringInSlices(note, tree);
     const isWhole = this.#wantsWholeKeyring || held === undefined;
     if (verdict.verdict === "refused" && verdict.stage === "DIGEST" && !isWhole) {
       this.needsWholeKeyring = true;

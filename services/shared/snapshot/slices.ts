@@ -1,0 +1,25 @@
+/** Work that can be put down after each step, so that the event loop serves others meanwhile. Its result is what it returns. */
+export type Steps<T> = Generator<undefined, T, undefined>;
+
+/** How long a slice of work may hold the event loop, milliseconds; a step begun within it is finished. */
+const SLICE_MS = 2;
+
+/** Does the work in one go: for little of it, and where nobody waits. */
+export function runAtOnce<T>(steps: Steps<T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** Does the work in slices of a few milliseconds, with a turn of the event loop between them. Rejects with what the work throws. */
+export async function runInSlices<T>(steps: Steps<T>): Promise<T> {
+  let untilMs = performance.now() + SLICE_MS;
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    if (performance.now() < untilMs) continue;
+    await new Promise((resolve) => setImmediate(resolve));
+    untilMs = performance.now() + SLICE_MS;
+  }
+}
