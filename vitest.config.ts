@@ -18,7 +18,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["{cli,services,proto}/**/*.test.ts", "test/*.test.ts"],
+          include: ["{cli,services,proto}/**/*.test.ts", "test/*.test.ts", "test/bench/**/*.test.ts"],
           testTimeout: 30_000,
         },
       },

@@ -28,6 +28,7 @@ const DOORS: Record<string, readonly string[]> = {
 const PURE_ROOMS = [
   "services/shared/money/",
   "services/shared/decision/",
+  "services/shared/validation/",
   "services/audit/merkle/",
   "services/metering/ledger/",
   "services/metering/rating/",
@@ -53,7 +54,7 @@ const PURE_MAY_IMPORT = [
  * `*-service.ts` files, `config.ts` and `main.ts` stand at the service's root and see all rooms.
  */
 const ROOMS: Record<string, readonly string[]> = {
-  router: ["admission", "providers", "routing", "arrival", "dispatch", "accounting"],
+  router: ["admission", "providers", "routing", "arrival", "rpc", "dispatch", "accounting"],
   policy: ["compilation", "keys", "store", "distribution"],
   metering: ["rating", "ledger", "store"],
   audit: ["merkle", "verification", "store", "log"],

@@ -7,7 +7,7 @@ import { parsePolicy, toPolicy } from "../cli/policy-file.ts";
 import { createExamplePolicy } from "../cli/up/example-policy.ts";
 import { createTenantKey, DEMO_TENANT } from "../cli/up/example-tenant.ts";
 import { HOST, REGIONS, type Region } from "../cli/up/layout.ts";
-import { type ProcessName, type RunningProcesses, startProcesses } from "../cli/up/mesh.ts";
+import { type MoreRouterName, type ProcessName, type RunningProcesses, startProcesses } from "../cli/up/mesh.ts";
 import { createSilentProgress } from "../cli/up/progress.ts";
 import { SCRIPTS, type Script } from "../cli/up/scripted-provider/script.ts";
 import type { Policy } from "../gen/weir/policy/v1/policy_pb.ts";
@@ -23,10 +23,12 @@ export interface StartMeshOptions {
   readonly basePort?: number;
   /** Data directory. Default: a temporary one, removed by `stop()`. One that is given stays. */
   readonly dataDir?: string;
+  /** How many routers each region has. Default 1. */
+  readonly routers?: number;
   /** Policy that is published. Default: {@link createTestPolicy}. `null` publishes none, and routers are not waited for. */
   readonly policy?: unknown | null;
   /** Further settings of a process. */
-  readonly settings?: Partial<Record<ProcessName, Readonly<Record<string, string>>>>;
+  readonly settings?: Partial<Record<ProcessName | MoreRouterName, Readonly<Record<string, string>>>>;
 }
 
 /** A whole mesh in processes of its own, for tests. */
@@ -101,6 +103,7 @@ export async function startMesh(options: StartMeshOptions): Promise<Mesh> {
   const processes = await startProcesses({
     dataDir,
     basePort,
+    routers: options.routers ?? 1,
     progress: createSilentProgress(),
     ...(options.settings ? { settings: options.settings } : {}),
   });
@@ -133,7 +136,7 @@ async function furnish(
     routerAdminUrl: (region) => `http://${HOST}:${ports[`router-${region}-admin`]}`,
     async createKey(keyOptions = {}) {
       const key = await createTenantKey(addresses.policy, { displayName: "Test key", ...keyOptions });
-      await mesh.waitCurrent(findRunningRegions(processes));
+      await waitCurrent(addresses.policy, listRouters(processes).filter(isRunning(processes)));
       return key;
     },
     async publish(policy) {
@@ -141,10 +144,14 @@ async function furnish(
         addresses.policy,
         typeof policy === "string" ? parsePolicy(policy, "test") : toPolicy(policy, "test"),
       );
-      await mesh.waitCurrent(findRunningRegions(processes));
+      await waitCurrent(addresses.policy, listRouters(processes).filter(isRunning(processes)));
       return version;
     },
-    waitCurrent: (regions = REGIONS) => waitCurrent(addresses.policy, regions),
+    waitCurrent: (regions = REGIONS) =>
+      waitCurrent(
+        addresses.policy,
+        listRouters(processes).filter(({ region }) => regions.includes(region)),
+      ),
     script: (model, script) => post(`${providerUrl}/script`, { model, script }),
     release: () => post(`${providerUrl}/release`, {}),
     bill: async () => (await fetch(`${providerUrl}/bill`)).json() as ReturnType<Mesh["bill"]>,
@@ -158,8 +165,21 @@ async function furnish(
   return { ...mesh, key: secret };
 }
 
-function findRunningRegions(processes: RunningProcesses): Region[] {
-  return REGIONS.filter((region) => processes.processes[`router-${region}`].isRunning);
+/** A router of the mesh, by its name in its region. */
+interface Router {
+  readonly region: Region;
+  readonly number: number;
+}
+
+function listRouters({ routers }: RunningProcesses): Router[] {
+  return REGIONS.flatMap((region) => Array.from({ length: routers }, (_, index) => ({ region, number: index + 1 })));
+}
+
+function isRunning({ processes }: RunningProcesses): (router: Router) => boolean {
+  return ({ region, number }) =>
+    number === 1
+      ? processes[`router-${region}`].isRunning
+      : processes[`router-${region}-${number}`]?.isRunning === true;
 }
 
 async function publish(policyAddress: string, policy: Policy): Promise<bigint> {
@@ -169,24 +189,23 @@ async function publish(policyAddress: string, policy: Policy): Promise<bigint> {
   });
 }
 
-/** Asks policy until the routers of these regions have reported the latest versions as running. */
-async function waitCurrent(policyAddress: string, regions: readonly Region[]): Promise<void> {
+/** Asks policy until these routers have reported the latest versions as running. */
+async function waitCurrent(policyAddress: string, routers: readonly Router[]): Promise<void> {
   const deadline = AbortSignal.timeout(WAIT_MS);
-  let behind: string[] = [...regions];
+  let behind = routers.map(({ region, number }) => `${region}-${number}`);
   await withClient(policyAddress, ReleaseService, async (client) => {
     while (behind.length > 0) {
       const { instances, latest } = await client.listInstances({}, CALL_OPTIONS);
-      behind = regions.filter((region) => {
-        const newest = latest.find((versions) => versions.region === region);
-        return !instances.some(
-          (instance) =>
-            instance.region === region &&
-            (instance.snapshot?.version ?? 0n) >= (newest?.snapshotVersion ?? 1n) &&
-            (instance.keyring?.version ?? 0n) >= (newest?.keyringVersion ?? 1n),
+      behind = behind.filter((name) => {
+        const instance = instances.find((one) => one.instance === name);
+        const newest = latest.find(({ region }) => region === instance?.region);
+        return (
+          (instance?.snapshot?.version ?? 0n) < (newest?.snapshotVersion ?? 1n) ||
+          (instance?.keyring?.version ?? 0n) < (newest?.keyringVersion ?? 1n)
         );
       });
       if (deadline.aborted && behind.length > 0) {
-        throw new Error(`Cannot wait for policy: the routers of ${behind.join(", ")} are behind after ${WAIT_MS} ms`);
+        throw new Error(`Cannot wait for policy: the routers ${behind.join(", ")} are behind after ${WAIT_MS} ms`);
       }
       await new Promise((resolve) => setTimeout(resolve, behind.length > 0 ? 50 : 0));
     }

@@ -63,7 +63,7 @@ describe("a chat", () => {
     expect(response.headers.has("set-cookie")).toBe(false);
     expect(router.accounting.outcomes).toMatchObject([
       {
-        started: { eventId: id, model: "small", streamed: false, surface: "openai", caller: { endUser: "u1" } },
+        started: { eventId: id, model: "small", streamed: false, surface: "openai", endUser: "u1" },
         outcome: {
           kind: OutcomeKind.ANSWERED,
           attempts: [{ outcome: OutcomeKind.ANSWERED, usage: { source: UsageSource.PROVIDER } }],
@@ -158,10 +158,10 @@ describe("a chat", () => {
       .withResponse();
 
     expect(response.headers.get("x-weir-target")).toBe("p1/small");
-    expect(router.accounting.started[0]?.candidates.map(({ target, result }) => [target, result.case])).toEqual([
-      ["p1/small", "score"],
-      ["p0/small", "rejected"],
-    ]);
+    expect(router.accounting.started[0]).toMatchObject({
+      candidates: [{ target: { id: "p1/small" } }],
+      rejected: [{ target: { id: "p0/small" }, reason: "CREDENTIAL_MISSING" }],
+    });
   });
 
   it("ends with NO_TARGET and an outcome when no target can be used", async () => {

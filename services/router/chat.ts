@@ -1,10 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import type { Model } from "../../gen/weir/policy/v1/policy_pb.ts";
-import { CallerSchema } from "../../gen/weir/type/v1/caller_pb.ts";
+import type { SnapshotTarget } from "../../gen/weir/policy/v1/snapshot_pb.ts";
 import { Operation, OutcomeKind, type PinnedVersions, PinnedVersionsSchema } from "../../gen/weir/type/v1/usage_pb.ts";
 import type { Clock } from "../shared/clock.ts";
-import { toCandidates } from "../shared/decision/candidates.ts";
 import { listModels } from "../shared/decision/decide.ts";
+import type { RankedTarget } from "../shared/decision/plan.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import type { PinnedPolicy } from "../shared/snapshot/hold.ts";
 import type { Log } from "../shared/telemetry/log.ts";
@@ -16,8 +16,10 @@ import { admit, identify } from "./admission/admit.ts";
 import type { LimitCounters } from "./admission/counters.ts";
 import type { CallerHeaders } from "./admission/credentials.ts";
 import type { AnswerHead, AnswerSink, ChatCall, Greeting } from "./arrival/call.ts";
-import type { ChatDispatcher, DispatchResult } from "./dispatch/dispatch.ts";
+import type { ChatDispatcher, DispatchResult, PlannedChat } from "./dispatch/dispatch.ts";
+import type { AttemptResult } from "./dispatch/result.ts";
 import type { UpstreamBook } from "./routing/upstream-book.ts";
+import type { Upstreams } from "./routing/upstreams.ts";
 import { sumUsage } from "./usage-sum.ts";
 
 /** The stations of a chat. */
@@ -52,25 +54,22 @@ export class Chats {
 
   /** Takes a chat and sees to it that its sink is served. Never throws. */
   start(call: ChatCall, sink: AnswerSink): void {
-    const head: AnswerHead = { eventId: call.eventId };
+    const { eventId } = call;
     try {
       const pinned = this.#pin();
-      const pinnedHead = {
-        ...head,
-        snapshotVersion: pinned.snapshotVersion,
-        keyringVersion: pinned.keyringVersion,
-      };
+      const { snapshotVersion, keyringVersion } = pinned;
+      const head: AnswerHead = { eventId, snapshotVersion, keyringVersion };
       const admission = this.#admit(call, pinned);
       if (admission.kind === "denial") {
-        sink.fail(pinnedHead, { error: this.#refuse(admission, call.arrivedAtMs) });
+        sink.fail(head, { error: this.#refuse(admission, call.arrivedAtMs) });
         return;
       }
       const started = toStartedCall(call, admission);
       const open = this.#stations.accounting.begin(started);
-      this.#dispatch({ call, sink, head: pinnedHead, admission, started, open });
+      new BegunChat(this.#stations, { call, sink, head, admission, started, open }).dispatch();
     } catch (error) {
       // Nothing has begun: no snapshot, no room in the spool, or a mistake of ours.
-      sink.fail(head, { error: this.#toRefusal(error) });
+      sink.fail({ eventId }, { error: this.#toRefusal(error) });
     }
   }
 
@@ -111,76 +110,9 @@ export class Chats {
   #admit({ headers, model, eventId, greeting }: ChatCall, pinned: PinnedPolicy): Admission | Denial {
     const { counters, upstreams, clock } = this.#stations;
     const { findRejection } = upstreams.get(pinned.snapshot);
-    const asked = { headers, model, eventId, nowMs: clock.nowMs(), findRejection };
     // A keyring that came while the body was read counts.
-    return admit(pinned, counters, greeting.pinned === pinned ? { ...asked, proven: greeting.proven } : asked);
-  }
-
-  #dispatch(chat: BegunChat): void {
-    const { upstreams, dispatcher } = this.#stations;
-    const { call, sink, head, admission, open } = chat;
-    const targets = admission.plan.candidates.map(({ target }) => target);
-    if (targets.length === 0) {
-      const error = new WeirError(
-        "NO_TARGET",
-        `Cannot start call: no target of model "${call.model}" can be used now`,
-        {
-          facts: { model: call.model },
-        },
-      );
-      this.#settle(chat, {
-        kind: OutcomeKind.FAILED,
-        reason: error.reason,
-        attempts: [],
-        head,
-        failure: { error },
-      });
-      return;
-    }
-    let isDone = false;
-    const onDone = (result: DispatchResult) => {
-      if (isDone) return;
-      isDone = true;
-      this.#settle(chat, result);
-    };
-    try {
-      dispatcher.dispatch({
-        call,
-        sink,
-        targets,
-        upstreams: upstreams.get(admission.pinned.snapshot),
-        head,
-        onAttempt: (target, startedAtMs, earlier) => open.attemptStarted(target, startedAtMs, earlier),
-        onDone,
-      });
-    } catch (cause) {
-      const error = new WeirError("INTERNAL", "Cannot answer: internal error", { cause });
-      this.#stations.log.error({ err: error, event_id: call.eventId }, "Chat failed");
-      onDone({ kind: OutcomeKind.FAILED, reason: "INTERNAL", attempts: [], head, failure: { error } });
-    }
-  }
-
-  /** Accounts first, answers then: an answer that is whole has its usage in the spool. */
-  #settle({ call, sink, started, open }: BegunChat, result: DispatchResult): void {
-    const { clock, observer, log } = this.#stations;
-    const { kind, reason, attempts, head, failure } = result;
-    const endedAtMs = clock.nowMs();
-    try {
-      open.settle({ kind, endedAtMs, attempts, ...(reason !== undefined && { reason }) });
-    } catch (error) {
-      // Its STARTED entry stays, and the successor of this process settles it.
-      log.error({ err: error, event_id: call.eventId }, "Cannot settle chat");
-    }
-    observer.onOutcome(call, result, endedAtMs);
-    try {
-      if (failure !== undefined) sink.fail(head, failure);
-      else sink.end(() => sumUsage(attempts.map((attempt) => toAttempt(started, attempt))));
-    } catch (cause) {
-      // A mistake of ours at the very end: the caller must not wait for ever.
-      const error = new WeirError("INTERNAL", "Cannot answer: internal error", { cause });
-      log.error({ err: error, event_id: call.eventId }, "Cannot hand over an answer");
-      sink.fail(head, { error });
-    }
+    const proven = greeting.pinned === pinned ? greeting.proven : undefined;
+    return admit(pinned, counters, { headers, model, eventId, nowMs: clock.nowMs(), findRejection, proven });
   }
 
   #refuse(denial: Denial, nowMs: number): WeirError {
@@ -203,8 +135,8 @@ export class Chats {
   }
 }
 
-/** A chat that will leave exactly one outcome. */
-interface BegunChat {
+/** What a chat has in hand once it has begun. */
+interface Beginning {
   readonly call: ChatCall;
   readonly sink: AnswerSink;
   readonly head: AnswerHead;
@@ -213,23 +145,109 @@ interface BegunChat {
   readonly open: OpenCall;
 }
 
+/** A chat from `begin` on: dispatch, account, answer. It leaves exactly one outcome; whatever comes after that finds it over. */
+class BegunChat implements PlannedChat {
+  readonly call: ChatCall;
+  readonly sink: AnswerSink;
+  readonly head: AnswerHead;
+  readonly targets: readonly SnapshotTarget[];
+  readonly upstreams: Upstreams;
+  readonly #stations: ChatStations;
+  readonly #started: StartedCall;
+  readonly #open: OpenCall;
+  #isOver = false;
+
+  constructor(stations: ChatStations, { call, sink, head, admission, started, open }: Beginning) {
+    this.call = call;
+    this.sink = sink;
+    this.head = head;
+    this.targets = admission.plan.candidates.map(toTarget);
+    this.upstreams = stations.upstreams.get(admission.pinned.snapshot);
+    this.#stations = stations;
+    this.#started = started;
+    this.#open = open;
+  }
+
+  /** Hands the chat to its targets. Its outcome may be there before this returns. */
+  dispatch(): void {
+    if (this.targets.length === 0) {
+      const { model } = this.call;
+      const message = `Cannot start call: no target of model "${model}" can be used now`;
+      this.#fail(new WeirError("NO_TARGET", message, { facts: { model } }));
+      return;
+    }
+    try {
+      this.#stations.dispatcher.dispatch(this);
+    } catch (cause) {
+      const error = new WeirError("INTERNAL", "Cannot answer: internal error", { cause });
+      this.#stations.log.error({ err: error, event_id: this.call.eventId }, "Chat failed");
+      this.#fail(error);
+    }
+  }
+
+  onAttempt(target: SnapshotTarget, startedAtMs: number, earlier: readonly AttemptResult[]): void {
+    this.#open.attemptStarted(target, startedAtMs, earlier);
+  }
+
+  /** Accounts first, answers then: an answer that is whole has its usage in the spool. */
+  onDone(result: DispatchResult): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const endedAtMs = this.#stations.clock.nowMs();
+    this.#settle(result, endedAtMs);
+    this.#stations.observer.onOutcome(this.call, result, endedAtMs);
+    this.#answer(result);
+  }
+
+  #fail(error: WeirError): void {
+    const { head } = this;
+    this.onDone({ kind: OutcomeKind.FAILED, reason: error.reason, attempts: [], head, failure: { error } });
+  }
+
+  #settle({ kind, reason, attempts }: DispatchResult, endedAtMs: number): void {
+    try {
+      this.#open.settle(reason === undefined ? { kind, endedAtMs, attempts } : { kind, reason, endedAtMs, attempts });
+    } catch (error) {
+      // Its STARTED entry stays, and the successor of this process settles it.
+      this.#stations.log.error({ err: error, event_id: this.call.eventId }, "Cannot settle chat");
+    }
+  }
+
+  #answer({ attempts, head, failure }: DispatchResult): void {
+    const { sink } = this;
+    try {
+      if (failure !== undefined) sink.fail(head, failure);
+      else sink.end(() => sumUsage(attempts.map((attempt) => toAttempt(this.#started, attempt))));
+    } catch (cause) {
+      // A mistake of ours at the very end: the caller must not wait for ever.
+      const error = new WeirError("INTERNAL", "Cannot answer: internal error", { cause });
+      this.#stations.log.error({ err: error, event_id: this.call.eventId }, "Cannot hand over an answer");
+      sink.fail(head, { error });
+    }
+  }
+}
+
+function toTarget({ target }: RankedTarget): SnapshotTarget {
+  return target;
+}
+
 function toStartedCall(call: ChatCall, { caller, plan, limits, pinned }: Admission): StartedCall {
-  const { endUser, maxOutputTokens, candidates } = call;
+  const { maxOutputTokens, candidates } = call;
   return {
     eventId: call.eventId,
-    // The grant's caller is shared by all its calls.
-    caller: endUser === "" ? caller : create(CallerSchema, { ...caller, endUser }),
+    caller,
+    endUser: call.endUser,
     operation: Operation.CHAT,
     model: plan.model.id,
     streamed: call.streamed,
     surface: call.surface,
     versions: toVersions(pinned),
     startedAtMs: call.arrivedAtMs,
-    limits: limits.map(({ id }) => id),
-    candidates: toCandidates(plan),
-    targets: plan.candidates.map(({ target }) => target),
+    limits,
+    candidates: plan.candidates,
+    rejected: plan.rejected,
     requestBytes: call.requestBytes,
-    ...(maxOutputTokens !== undefined && { maxOutputTokens: maxOutputTokens * BigInt(candidates) }),
+    maxOutputTokens: maxOutputTokens === undefined ? undefined : maxOutputTokens * BigInt(candidates),
     answers: candidates,
   };
 }

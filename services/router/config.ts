@@ -13,6 +13,12 @@ export const DECLARATIONS = {
     default: "127.0.0.1:7410",
     meaning: "Where callers are served: the OpenAI paths, ChatService, health.",
   },
+  WEIR_REUSE_PORT: {
+    kind: "boolean",
+    default: false,
+    meaning:
+      "Whether several routers of this machine share WEIR_LISTEN, each with an admin port, a name and a state folder of its own.",
+  },
   WEIR_ADMIN_LISTEN: {
     kind: "address",
     default: "127.0.0.1:7411",

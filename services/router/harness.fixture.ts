@@ -27,6 +27,7 @@ import { ChatDispatcher } from "./dispatch/dispatch.ts";
 import { Pools } from "./dispatch/pools.ts";
 import { DeadlineSweep } from "./dispatch/sweep.ts";
 import { UpstreamBook } from "./routing/upstream-book.ts";
+import { createGrpcSurface } from "./rpc/grpc-surface.ts";
 
 /** A provider of a test: answers as its handler says, and keeps what it was sent. */
 export interface TestProvider {
@@ -118,6 +119,10 @@ export interface HarnessOptions {
   readonly answerLimitBytes?: number;
   readonly requestsPerMinute?: number;
   readonly models?: string[];
+  /** Whether the key was revoked. Default false. */
+  readonly isKeyRevoked?: boolean;
+  /** Whether gRPC has its handler of its own; without it the RPC library serves gRPC too. Default true. */
+  readonly hasHotRpc?: boolean;
   /** Without one the router is not ready. Default true. */
   readonly hasPolicy?: boolean;
   /** Credentials by name; provider n wants "credential-n" when this is given. */
@@ -171,15 +176,19 @@ export function createSnapshot({ providers, timeoutsMs = {}, credentials }: Harn
 /** Pins a snapshot and a keyring with one key. */
 export function pin(
   snapshot: Snapshot,
-  options: { readonly keyId: string; readonly text: string } & Pick<HarnessOptions, "requestsPerMinute" | "models">,
+  options: { readonly keyId: string; readonly text: string } & Pick<
+    HarnessOptions,
+    "requestsPerMinute" | "models" | "isKeyRevoked"
+  >,
 ): PinnedPolicy {
   const hold = new SnapshotHold({ trust: SAMPLE_TRUST, region: "eu" });
   const sample = sampleSnapshot(1n, create(SnapshotSchema, snapshot));
   hold.offerSnapshot(sample.note, sample.content);
-  const { requestsPerMinute, models } = options;
+  const { requestsPerMinute, models, isKeyRevoked = false } = options;
   const entry = sampleKeyEntry(options.keyId, options.text, {
     ...(requestsPerMinute !== undefined && { requestsPerMinute }),
     ...(models !== undefined && { models }),
+    ...(isKeyRevoked && { revokedAt: { seconds: 1n } }),
   });
   const keyring = sampleKeyring(1n, [entry]);
   hold.offerKeyring(keyring.note, keyring.tree);
@@ -223,19 +232,29 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
     clock,
     log,
   });
+  const body = { limitBytes: options.bodyLimitBytes ?? 1 << 20, memory, deadlines: sweep, clock };
   const surface = createOpenAiSurface({
     startChat: (call, sink) => chats.start(call, sink),
     greet: (headers) => chats.greet(headers),
     listModels: (headers) => chats.listModels(headers),
     onRefusal: () => undefined,
-    body: { limitBytes: options.bodyLimitBytes ?? 1 << 20, memory, deadlines: sweep, clock },
+    body,
     clock,
     log,
+  });
+  const grpc = createGrpcSurface({
+    startChat: (call, sink) => chats.start(call, sink),
+    greet: (headers) => chats.greet(headers),
+    body,
+    requestTimeoutMs: 60_000,
+    clock,
   });
   const server = await startMeshServer({
     listen: { host: "127.0.0.1", port: 0 },
     routes: (router) => router.service(ChatService, createChatService({ chats, clock })),
     services: [ChatService],
+    hot: options.hasHotRpc === false ? [] : grpc,
+    readMaxBytes: body.limitBytes,
     reflection: true,
     health,
     first: (request, response) => {

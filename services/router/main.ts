@@ -7,6 +7,7 @@ import { ChatService } from "../../gen/weir/router/v1/chat_service_pb.ts";
 import { connectBus } from "../shared/bus/bus.ts";
 import { systemClock } from "../shared/clock.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
+import { lockFolder } from "../shared/folder-lock.ts";
 import { createBootId } from "../shared/ids.ts";
 import { createMeshTransport } from "../shared/mesh/client.ts";
 import { Health } from "../shared/mesh/health.ts";
@@ -34,6 +35,7 @@ import { DeadlineSweep } from "./dispatch/sweep.ts";
 import { FailureLog } from "./failure-log.ts";
 import { createObserver } from "./measure.ts";
 import { UpstreamBook } from "./routing/upstream-book.ts";
+import { createGrpcSurface } from "./rpc/grpc-surface.ts";
 import { toState } from "./state.ts";
 
 /** How long before the end of the drain time the last streams are ended, so that they can say so and are settled. */
@@ -49,6 +51,12 @@ runService("router", async ({ environment, log, signal }) => {
   const build = readBuild();
   const producer = { region, instance, boot };
   mkdirSync(settings.WEIR_STATE, { recursive: true, mode: 0o700 });
+  // Two routers in one folder would take each other's open chats for those of a dead one.
+  const lock = await lockFolder(settings.WEIR_STATE);
+  if (lock === undefined) {
+    const state = `another process has the folder "${settings.WEIR_STATE}" of WEIR_STATE`;
+    throw new WeirError("SETTING_INVALID", `Cannot start router: ${state}`);
+  }
   const metrics = createMetrics("router");
   const health = new Health({ gauge: metrics.weir_ready });
 
@@ -95,7 +103,8 @@ runService("router", async ({ environment, log, signal }) => {
     clock,
   });
 
-  const memory = new BodyMemory(settings.WEIR_BODY_MEMORY, (bytes) => metrics.weir_router_body_memory_bytes.set(bytes));
+  const memory = new BodyMemory(settings.WEIR_BODY_MEMORY);
+  metrics.onPage(() => metrics.weir_router_body_memory_bytes.set(memory.usedBytes));
   const sweep = new DeadlineSweep(clock);
   const pools = new Pools({ connections: settings.WEIR_PROVIDER_CONNECTIONS });
   const upstreams = new UpstreamBook(() => readCredentials(settings.WEIR_CREDENTIALS, log));
@@ -119,13 +128,15 @@ runService("router", async ({ environment, log, signal }) => {
     log,
   });
 
+  // A port that is shared is opened late, see below; any other is open before somebody can ask whether this router is ready.
+  let isOpen = !settings.WEIR_REUSE_PORT;
   let appliedSnapshot: unknown;
   const onSwap = () => {
     const pinned = snapshots.current();
     if (pinned === undefined) return;
     metrics.weir_router_snapshot_version.set({ kind: "snapshot" }, Number(pinned.snapshotVersion));
     metrics.weir_router_snapshot_version.set({ kind: "keyring" }, Number(pinned.keyringVersion));
-    health.setReady(`snapshot ${pinned.snapshotVersion}, keyring ${pinned.keyringVersion}`);
+    if (isOpen) health.setReady(`snapshot ${pinned.snapshotVersion}, keyring ${pinned.keyringVersion}`);
     if (pinned.snapshot === appliedSnapshot) return;
     appliedSnapshot = pinned.snapshot;
     const renewed = upstreams.renew(pinned.snapshot);
@@ -138,34 +149,46 @@ runService("router", async ({ environment, log, signal }) => {
   if (snapshots.current() === undefined) health.setNotReady("no snapshot and keyring yet");
 
   const operations = createOperationsHandler({ health, metrics });
+  const body = { limitBytes: settings.WEIR_BODY_LIMIT, memory, deadlines: sweep, clock };
   const surface = createOpenAiSurface({
     startChat: (call, sink) => chats.start(call, sink),
     greet: (headers) => chats.greet(headers),
     listModels: (headers) => chats.listModels(headers),
     onRefusal: (reason) => observer.onRefusal(reason),
-    body: { limitBytes: settings.WEIR_BODY_LIMIT, memory, deadlines: sweep, clock },
+    body,
     clock,
     log,
   });
-  const server = await startMeshServer({
-    listen: settings.WEIR_LISTEN,
-    tls,
-    clients: "anyone",
-    routes: (router) => router.service(ChatService, createChatService({ chats, clock })),
-    services: [ChatService],
-    reflection: settings.WEIR_REFLECTION,
-    health,
-    first: (request, response) => {
-      if (surface.take(request, response)) return true;
-      if (request.url?.startsWith(`/${ChatService.typeName}/`)) countRpcBody(request, response, memory);
-      return false;
-    },
-    fallback: serveHealthOnly(operations, (request, response) => surface.refuseUnknown(request, response)),
-    limits: toLimits(settings),
-    readMaxBytes: settings.WEIR_BODY_LIMIT,
-    metrics,
-    log,
+  const grpc = createGrpcSurface({
+    startChat: (call, sink) => chats.start(call, sink),
+    greet: (headers) => chats.greet(headers),
+    body,
+    requestTimeoutMs: settings.WEIR_REQUEST_TIMEOUT,
+    clock,
   });
+  const openForCallers = () =>
+    startMeshServer({
+      listen: settings.WEIR_LISTEN,
+      reusePort: settings.WEIR_REUSE_PORT,
+      tls,
+      clients: "anyone",
+      routes: (router) => router.service(ChatService, createChatService({ chats, clock })),
+      services: [ChatService],
+      hot: grpc,
+      reflection: settings.WEIR_REFLECTION,
+      health,
+      first: (request, response) => {
+        if (surface.take(request, response)) return true;
+        if (request.url?.startsWith(`/${ChatService.typeName}/`)) countRpcBody(request, response, memory);
+        return false;
+      },
+      fallback: serveHealthOnly(operations, (request, response) => surface.refuseUnknown(request, response)),
+      limits: toLimits(settings),
+      readMaxBytes: settings.WEIR_BODY_LIMIT,
+      metrics,
+      log,
+    });
+  const opened = isOpen ? await openForCallers() : undefined;
   const admin = await startMeshServer({
     listen: settings.WEIR_ADMIN_LISTEN,
     tls,
@@ -200,6 +223,11 @@ runService("router", async ({ environment, log, signal }) => {
     metrics,
     log,
   });
+  // On a shared port the kernel deals out connections to all that listen: one that cannot serve yet would refuse what others could answer.
+  if (opened === undefined) await Promise.race([snapshots.ready, abortOf(signal)]);
+  const server = opened ?? (await openForCallers());
+  isOpen = true;
+  onSwap();
   log.info({ address: server.address, admin: admin.address, region, router: instance, boot, build }, "Listening");
 
   return {
@@ -219,9 +247,18 @@ runService("router", async ({ environment, log, signal }) => {
       await Promise.all([usageBus.close(), recordBus.close()]);
       for (const transport of [policy, metering, audit]) transport.close();
       await admin.close();
+      await lock.release();
     },
   };
 });
+
+/** Rejects when the signal fires. */
+function abortOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}
 
 /** The caller port says that it lives and takes work; how it fares is for operators. */
 function serveHealthOnly(operations: PlainHandler, otherwise: PlainHandler): PlainHandler {

@@ -1,7 +1,8 @@
 import { Meter, OutcomeKind } from "../../gen/weir/type/v1/usage_pb.ts";
 import type { Metrics } from "../shared/telemetry/metrics.ts";
+import { TallyMap } from "../shared/telemetry/tally.ts";
 import type { ChatObserver } from "./chat.ts";
-import type { AttemptResult } from "./dispatch/result.ts";
+import type { AttemptResult, MeasuredUsage } from "./dispatch/result.ts";
 import type { FailureLog } from "./failure-log.ts";
 
 /** Outcomes as label values. */
@@ -16,55 +17,84 @@ const OUTCOMES: Readonly<Record<number, string>> = {
 
 /** Measures chats, and notes what failed. What a caller wrote is no label: only models and targets of the policy are. */
 export function createObserver(metrics: Metrics, failures: FailureLog): ChatObserver {
+  const chats = new TallyMap((outcome: OutcomeKind) =>
+    metrics.weir_router_chats_total.labels({ outcome: nameOf(outcome) }),
+  );
+  const overhead = metrics.weir_router_overhead_seconds.labels({});
+  const targets = new TallyMap((target: string) => createTargetTallies(metrics, target));
+  // Models are those of policies, since what a chat began with is one; so there are few.
+  const models = new TallyMap(
+    (model: string) => new TallyMap((provider: string) => createProviderTallies(metrics, provider, model)),
+  );
   return {
     onRefusal: (reason) => metrics.weir_router_refusals_total.inc({ reason }),
     onOutcome: (call, { kind, reason, attempts }, endedAtMs) => {
+      const { arrivedAtMs } = call;
       failures.note(call.eventId, attempts);
-      metrics.weir_router_chats_total.inc({ outcome: nameOf(kind) });
+      chats.get(kind).inc();
+      const providers = models.get(call.model);
       const last = attempts.at(-1);
-      const labels = {
-        gen_ai_operation_name: "chat",
-        gen_ai_provider_name: last?.target.provider ?? "none",
-        gen_ai_request_model: call.model,
-      };
-      metrics.gen_ai_server_request_duration_seconds.observe(
-        { ...labels, error_type: reason ?? "" },
-        Math.max(0, endedAtMs - call.arrivedAtMs) / 1000,
-      );
-      const first = attempts[0];
-      if (first !== undefined) {
-        metrics.weir_router_overhead_seconds.observe(Math.max(0, first.startedAtMs - call.arrivedAtMs) / 1000);
-      }
+      const answering = providers.get(last === undefined ? "none" : last.target.provider);
+      answering.chatSeconds.get(reason ?? "").observe(toSeconds(endedAtMs - arrivedAtMs));
       if (call.streamed && last?.firstContentAtMs !== undefined) {
-        metrics.gen_ai_server_time_to_first_token_seconds.observe(
-          labels,
-          Math.max(0, last.firstContentAtMs - call.arrivedAtMs) / 1000,
-        );
+        answering.firstTokenSeconds.get("").observe(toSeconds(last.firstContentAtMs - arrivedAtMs));
       }
-      for (const attempt of attempts) measureAttempt(metrics, call.model, attempt);
+      const first = attempts[0];
+      if (first !== undefined) overhead.observe(toSeconds(first.startedAtMs - arrivedAtMs));
+      for (const attempt of attempts) {
+        targets.get(attempt.target.id).get(attempt.outcome).inc();
+        measureAttempt(providers.get(attempt.target.provider), attempt);
+      }
     },
   };
 }
 
-function measureAttempt(metrics: Metrics, model: string, attempt: AttemptResult): void {
-  const { target, outcome, startedAtMs, endedAtMs, reason, usage } = attempt;
-  metrics.weir_router_attempts_total.inc({ target: target.id, outcome: nameOf(outcome) });
-  const labels = { gen_ai_operation_name: "chat", gen_ai_provider_name: target.provider, gen_ai_request_model: model };
-  metrics.gen_ai_client_operation_duration_seconds.observe(
-    { ...labels, error_type: reason ?? "" },
-    Math.max(0, endedAtMs - startedAtMs) / 1000,
-  );
+function createTargetTallies({ weir_router_attempts_total: attempts }: Metrics, target: string) {
+  return new TallyMap((outcome: OutcomeKind) => attempts.labels({ target, outcome: nameOf(outcome) }));
+}
+
+type ProviderTallies = ReturnType<typeof createProviderTallies>;
+
+/** What is measured of a provider and a model. Each has a line on the page from its first chat. */
+function createProviderTallies(metrics: Metrics, provider: string, model: string) {
+  const labels = { gen_ai_operation_name: "chat", gen_ai_provider_name: provider, gen_ai_request_model: model };
+  return {
+    /** By the reason of the failure; empty when there was none. */
+    chatSeconds: new TallyMap((reason: string) =>
+      metrics.gen_ai_server_request_duration_seconds.labels({ ...labels, error_type: reason }),
+    ),
+    attemptSeconds: new TallyMap((reason: string) =>
+      metrics.gen_ai_client_operation_duration_seconds.labels({ ...labels, error_type: reason }),
+    ),
+    firstTokenSeconds: new TallyMap((_: "") => metrics.gen_ai_server_time_to_first_token_seconds.labels(labels)),
+    tokens: new TallyMap((type: "input" | "output") =>
+      metrics.gen_ai_client_token_usage.labels({ ...labels, gen_ai_token_type: type }),
+    ),
+  };
+}
+
+function measureAttempt(tallies: ProviderTallies, { startedAtMs, endedAtMs, reason, usage }: AttemptResult): void {
+  tallies.attemptSeconds.get(reason ?? "").observe(toSeconds(endedAtMs - startedAtMs));
   if (usage === undefined || usage.quantities.size === 0) return;
-  const count = (...meters: Meter[]) =>
-    meters.reduce<number>((sum, meter) => sum + (usage.quantities.get(meter) ?? 0), 0);
-  metrics.gen_ai_client_token_usage.observe(
-    { ...labels, gen_ai_token_type: "input" },
-    count(Meter.INPUT_TOKENS, Meter.CACHED_INPUT_TOKENS, Meter.CACHE_WRITE_TOKENS),
+  tallies.tokens.get("input").observe(countInput(usage));
+  tallies.tokens.get("output").observe(countOutput(usage));
+}
+
+function countInput({ quantities }: MeasuredUsage): number {
+  return (
+    (quantities.get(Meter.INPUT_TOKENS) ?? 0) +
+    (quantities.get(Meter.CACHED_INPUT_TOKENS) ?? 0) +
+    (quantities.get(Meter.CACHE_WRITE_TOKENS) ?? 0)
   );
-  metrics.gen_ai_client_token_usage.observe(
-    { ...labels, gen_ai_token_type: "output" },
-    count(Meter.OUTPUT_TOKENS, Meter.REASONING_TOKENS),
-  );
+}
+
+function countOutput({ quantities }: MeasuredUsage): number {
+  return (quantities.get(Meter.OUTPUT_TOKENS) ?? 0) + (quantities.get(Meter.REASONING_TOKENS) ?? 0);
+}
+
+/** A clock that was set back in between makes no negative time. */
+function toSeconds(ms: number): number {
+  return ms > 0 ? ms / 1000 : 0;
 }
 
 function nameOf(kind: OutcomeKind): string {

@@ -35,7 +35,7 @@ export function decodeAttemptNote(bytes: Buffer, started: StartedCall): AttemptN
     targetIndex: written.targetIndex,
     startedAtMs: written.startedAtMs,
     earlier: written.earlier.flatMap(({ targetIndex, usage, reason, ...rest }) => {
-      const target = started.targets[targetIndex];
+      const target = started.candidates[targetIndex]?.target;
       if (target === undefined) return [];
       return [
         {
@@ -57,8 +57,8 @@ export function decodeAttemptNote(bytes: Buffer, started: StartedCall): AttemptN
 }
 
 /** The place of a target among those of a call; -1 for another one. */
-export function findTargetIndex({ targets }: StartedCall, { id }: BilledTarget): number {
-  return targets.findIndex((target) => target.id === id);
+export function findTargetIndex({ candidates }: StartedCall, { id }: BilledTarget): number {
+  return candidates.findIndex(({ target }) => target.id === id);
 }
 
 interface WrittenNote {

@@ -30,8 +30,12 @@ export function boundUsage(
 /** The price of a meter at a target; one that the snapshot does not name costs as the plain tokens of its side, else nothing. */
 export function priceOf(target: BilledTarget, meter: Meter): bigint {
   const plain = OUTPUT_METERS.includes(meter) ? Meter.OUTPUT_TOKENS : Meter.INPUT_TOKENS;
-  const find = (wanted: Meter) => target.prices.find((price) => price.meter === wanted)?.nanosPerMillion;
-  return find(meter) ?? find(plain) ?? 0n;
+  return findPrice(target, meter) ?? findPrice(target, plain) ?? 0n;
+}
+
+function findPrice({ prices }: BilledTarget, meter: Meter): bigint | undefined {
+  for (const price of prices) if (price.meter === meter) return price.nanosPerMillion;
+  return undefined;
 }
 
 function findDearest(meters: readonly Meter[], target: BilledTarget): Meter {

@@ -2,7 +2,6 @@
 import { create } from "@bufbuild/protobuf";
 import { PriceSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { CallerSchema } from "../../../gen/weir/type/v1/caller_pb.ts";
-import { CandidateSchema } from "../../../gen/weir/type/v1/decision_pb.ts";
 import {
   Meter,
   Operation,
@@ -45,7 +44,6 @@ export const SAMPLE_CALLER = create(CallerSchema, {
 
 /** A call that begins, with an id of its own. */
 export function sampleCall(changes: Partial<StartedCall> = {}): StartedCall {
-  const target = sampleTarget();
   return {
     eventId: createEventId(SAMPLE_MS),
     caller: SAMPLE_CALLER,
@@ -59,15 +57,10 @@ export function sampleCall(changes: Partial<StartedCall> = {}): StartedCall {
       keyringVersion: 9n,
     }),
     startedAtMs: SAMPLE_MS,
-    limits: ["fair"],
-    candidates: [
-      create(CandidateSchema, {
-        target: target.id,
-        result: { case: "score", value: { priority: 0, weight: 1, draw: 999_999_999n } },
-      }),
-      create(CandidateSchema, { target: "openai-eu/large", result: { case: "rejected", value: "NO_TARGET" } }),
-    ],
-    targets: [target],
+    endUser: "",
+    limits: [{ id: "fair" }],
+    candidates: [{ target: sampleTarget(), priority: 0, weight: 1, draw: 999_999_999 }],
+    rejected: [{ target: { id: "openai-eu/large" }, reason: "NO_TARGET" }],
     requestBytes: 400,
     ...changes,
   };

@@ -3,10 +3,10 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
-import type { ProducerName } from "./facts.ts";
 import { decodeFacts } from "./facts-frame.ts";
 import { FrameType, readFrame } from "./frame.ts";
 import { getOwner, isOwned, type Owner } from "./owner.ts";
+import type { ProducerName } from "./producer.ts";
 import { parseSegmentName, type Segment, SegmentList } from "./segment-list.ts";
 
 /** A call that a dead router began and did not settle. */
@@ -110,7 +110,7 @@ function readSegment(
     list.grow(segment, verdict.bytes);
     if (type === FrameType.FACTS) {
       const facts = decodeFacts(payload);
-      list.noteFacts(segment, facts);
+      list.noteFacts(segment, facts.usageSeq, facts.recordSeq);
       if (!open.delete(facts.eventId) && facts.usageSeq > 0) settledForOthers.add(facts.eventId);
     } else if (type === FrameType.STARTED || type === FrameType.ATTEMPT) {
       const eventId = payload.toString("latin1", 0, 36);

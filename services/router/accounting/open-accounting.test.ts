@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
@@ -10,6 +10,7 @@ import { createBootId } from "../../shared/ids.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
 import type { Accounting } from "./accounting.ts";
 import { SAMPLE_CALLER, SAMPLE_MS, sampleAttempt, sampleCall, sampleOutcome, sampleTarget } from "./calls.fixture.ts";
+import { EARLIER_IDENTITY, EARLIER_SEGMENT } from "./earlier-spool.fixture.ts";
 import { openAccounting } from "./open-accounting.ts";
 import { Owners } from "./owners.fixture.ts";
 import type { Roads } from "./roads.ts";
@@ -91,7 +92,8 @@ describe("accounting", () => {
     owners.isBusDown = true;
     const [killed] = await open(root, owners);
     const targets = [sampleTarget("first"), sampleTarget("second")];
-    const [answered, open1, open2] = [sampleCall(), sampleCall(), sampleCall({ targets, requestBytes: 36 })];
+    const candidates = targets.map((target) => ({ target, priority: 0, weight: 1, draw: 1 }));
+    const [answered, open1, open2] = [sampleCall(), sampleCall(), sampleCall({ candidates, requestBytes: 36 })];
     killed.begin(answered).settle(sampleOutcome());
     killed.begin(open1);
     const { usage: _, firstContentAtMs: __, ...failed } = sampleAttempt({ target: targets[0]!, providerStatus: 500 });
@@ -118,6 +120,45 @@ describe("accounting", () => {
     await until(clock, () => livesIn(root) === 1);
     await close(successor, clock);
     expect(livesIn(root)).toBe(0);
+  });
+
+  it("what an earlier build wrote is shipped and settled as if it were of this one", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    const life = join(root, EARLIER_IDENTITY.boot);
+    mkdirSync(life);
+    writeFileSync(join(life, "identity.json"), JSON.stringify(EARLIER_IDENTITY));
+    writeFileSync(join(life, "00000001.segment"), EARLIER_SEGMENT);
+
+    const [accounting, clock] = await open(root, owners);
+    await until(clock, () => owners.usages.size === 3 && owners.records.size === 3);
+
+    const usageOf = (last: number) => owners.usages.get(`019b7000-0000-7000-8000-00000000000${last}`)!;
+    expect(usageOf(1)).toMatchObject({ outcome: OutcomeKind.ANSWERED, producer: { boot: "earlierlife", seq: 1n } });
+    expect(usageOf(2)).toMatchObject({
+      outcome: OutcomeKind.ABANDONED,
+      caller: SAMPLE_CALLER,
+      versions: { snapshotVersion: 7n, keyringVersion: 9n },
+      attempts: [{ target: "openai-eu/small", source: UsageSource.BOUNDED }],
+    });
+    expect(usageOf(2).attempts[0]!.lines.map(({ quantity }) => quantity)).toEqual([464n, 1_000n]);
+    expect(usageOf(3)).toMatchObject({
+      caller: { identity: { case: "subject", value: 'user"é' }, step: 2n ** 60n, runId: "run", endUser: "person é" },
+      attempts: [
+        { target: "first", outcome: OutcomeKind.FAILED, providerStatus: 500, lines: [] },
+        { target: "second", outcome: OutcomeKind.ABANDONED, lines: [{ quantity: 100n }, { quantity: 700n }] },
+      ],
+    });
+    const { act } = fromBinary(RecordSchema, owners.records.get(usageOf(3).eventId)!);
+    expect(act.case === "call" && act.value.limits).toEqual(["fair", "key"]);
+    expect(
+      act.case === "call" && act.value.candidates.map(({ target, result }) => [target, result.value]),
+    ).toMatchObject([
+      ["first", { priority: 0, weight: 3, draw: 7n }],
+      ["second", { priority: 1, weight: 1, draw: 1_000_000_000n }],
+      ["third", "PROVIDER_CREDENTIAL"],
+    ]);
+    await until(clock, () => livesIn(root) === 1);
+    await close(accounting, clock);
   });
 
   it("a recovery that is itself killed, however often, leaves one usage for each call", async () => {

@@ -4,20 +4,21 @@ import { createEventId } from "../../shared/ids.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import type { Metrics } from "../../shared/telemetry/metrics.ts";
 import type { Denial } from "../admission/admission.ts";
-import type { Accounting, OpenCall, SettledCall } from "./accounting.ts";
-import { sumCostNanos, toAttempt } from "./attempts.ts";
-import { encodeCallRecord, encodeRefusalRecord, encodeUsage, type ProducerName } from "./facts.ts";
+import type { Accounting, OpenCall } from "./accounting.ts";
+import { endUsage, openFacts } from "./facts-frame.ts";
 import { type Leftover, readLeftovers, removeLeftover } from "./leftover.ts";
 import type { Outcome } from "./outcome.ts";
+import { encodeProducer, type ProducerName } from "./producer.ts";
 import { recoverCalls } from "./recover.ts";
+import { encodeRefusalRecord } from "./refusal-record.ts";
 import { RefusalCounts } from "./refusals.ts";
 import type { Roads } from "./roads.ts";
 import { FACT_KINDS } from "./segment-list.ts";
 import { type FactSource, Shipper } from "./ship.ts";
 import { Spool } from "./spool.ts";
-import { SpooledCall } from "./spooled-call.ts";
+import { type CallSpool, SpooledCall } from "./spooled-call.ts";
 import type { StartedCall } from "./started-call.ts";
-import { encodeStarted } from "./started-frame.ts";
+import type { WireWriter } from "./wire-writer.ts";
 
 /** What accounting is made of. */
 export interface AccountingOptions {
@@ -35,12 +36,6 @@ export interface AccountingOptions {
   readonly segmentBytes?: number;
 }
 
-/** Set aside for what a call comes to: usage and record tell caller and candidates about as long as STARTED does, and … */
-const OUTCOME_BYTES = 1024;
-/** … each attempt in both. */
-const ATTEMPT_BYTES = 1024;
-/** More attempts than these are not set aside for, though each is written. */
-const ATTEMPTS_EXPECTED = 4;
 const REFUSAL_BYTES = 1024;
 const TICK_MS = 1_000;
 const SLOW_WRITE_MS = 100;
@@ -54,7 +49,7 @@ export async function openAccounting(options: AccountingOptions): Promise<Accoun
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const leftovers = await readLeftovers(directory, log);
   const accounting = new SpooledAccounting(options, clock, leftovers);
-  const count = recoverCalls(leftovers, (started, outcome) => accounting.write(started, outcome), clock.nowMs(), log);
+  const count = recoverCalls(leftovers, (...left) => accounting.settleLeft(...left), clock.nowMs(), log);
   if (count > 0) log.warn({ count }, "Settled calls that a dead router had begun");
   accounting.start();
   return accounting;
@@ -64,6 +59,7 @@ class SpooledAccounting implements Accounting {
   readonly #options: AccountingOptions;
   readonly #clock: Clock;
   readonly #spool: Spool;
+  readonly #callSpool: CallSpool;
   readonly #refusals = new RefusalCounts();
   readonly #shippers: readonly Shipper[];
   readonly #stopping = new AbortController();
@@ -90,6 +86,11 @@ class SpooledAccounting implements Accounting {
       onFailing: (error) =>
         log.error({ error }, "The disk refuses the spool; outcomes wait in memory, calls are refused"),
     });
+    this.#callSpool = {
+      spool: this.#spool,
+      producer: encodeProducer(producer),
+      onFacts: () => this.#wake(),
+    };
     this.#own = {
       producer,
       list: this.#spool.list,
@@ -112,29 +113,20 @@ class SpooledAccounting implements Accounting {
   /** Begins to ship. */
   start(): void {
     for (const source of this.#leftovers) this.#removeIfDone(source);
+    const { metrics } = this.#options;
+    metrics?.onPage(() => this.#measure(metrics));
     this.#running = Promise.all([...this.#shippers.map((shipper) => shipper.run(this.#stopping.signal)), this.#tick()]);
   }
 
   begin(started: StartedCall): OpenCall {
-    const payload = encodeStarted(started);
-    const attempts = Math.min(started.targets.length, ATTEMPTS_EXPECTED);
-    this.#spool.begin(started.eventId, payload, 2 * payload.length + OUTCOME_BYTES + attempts * ATTEMPT_BYTES);
-    return new SpooledCall(started, this.#spool, (outcome) => this.write(started, outcome));
+    const call = new SpooledCall(started, this.#callSpool);
+    call.begin();
+    return call;
   }
 
-  /** Writes what a call came to. */
-  write(started: StartedCall, outcome: Outcome): SettledCall {
-    const { producer } = this.#options;
-    const attempts = outcome.attempts.map((attempt) => toAttempt(started, attempt));
-    this.#spool.settle((usageSeq, recordSeq) => ({
-      eventId: started.eventId,
-      usageSeq,
-      recordSeq,
-      usage: encodeUsage(started, outcome, attempts, producer, usageSeq),
-      record: encodeCallRecord(started, outcome, attempts, producer, recordSeq),
-    }));
-    this.#wake();
-    return { costNanos: sumCostNanos(attempts) };
+  /** Writes what a call came to that a dead router has begun. */
+  settleLeft(started: StartedCall, outcome: Outcome): void {
+    new SpooledCall(started, this.#callSpool).settle(outcome);
   }
 
   refused(denial: Denial, nowMs: number): void {
@@ -162,13 +154,12 @@ class SpooledAccounting implements Accounting {
     this.#spool.close();
   }
 
-  // Once a second: what the disk refused, the refusals whose minute is over, and what a scraper reads.
+  // Once a second: what the disk refused, and the refusals whose minute is over.
   async #tick(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       await this.#clock.sleep(TICK_MS, signal).catch(() => {});
       if (this.#spool.retry()) this.#writeRefusals(this.#clock.nowMs());
-      this.#measure();
     }
   }
 
@@ -178,13 +169,13 @@ class SpooledAccounting implements Accounting {
       const refusals = this.#refusals.takeDue(nowMs);
       if (refusals === undefined) break;
       const eventId = createEventId(this.#clock.nowMs());
-      this.#spool.record((recordSeq) => ({
-        eventId,
-        usageSeq: 0,
-        recordSeq,
-        usage: new Uint8Array(),
-        record: encodeRefusalRecord(eventId, refusals, this.#options.producer, recordSeq),
-      }));
+      this.#spool.record({
+        writeFacts: (writer: WireWriter, usageSeq, recordSeq) => {
+          openFacts(writer, eventId, usageSeq, recordSeq);
+          endUsage(writer);
+          writer.raw(encodeRefusalRecord(eventId, refusals, this.#options.producer, recordSeq));
+        },
+      });
       this.#wake();
     }
   }
@@ -193,9 +184,7 @@ class SpooledAccounting implements Accounting {
     for (const shipper of this.#shippers) shipper.wake();
   }
 
-  #measure(): void {
-    const { metrics } = this.#options;
-    if (metrics === undefined) return;
+  #measure(metrics: Metrics): void {
     const lists = [...this.#leftovers, this.#own].map(({ list }) => list);
     metrics.weir_router_spool_bytes.set(lists.reduce((sum, { bytes }) => sum + bytes, 0));
     metrics.weir_router_chats_open.set(this.#spool.openCalls);

@@ -3,7 +3,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { AuditRecordedBatchSchema } from "../../../gen/weir/event/v1/audit_recorded_pb.ts";
 import { type UsageRecorded, UsageRecordedBatchSchema } from "../../../gen/weir/event/v1/usage_recorded_pb.ts";
 import { sumCostNanos } from "./attempts.ts";
-import type { ProducerName } from "./facts.ts";
+import type { ProducerName } from "./producer.ts";
 import type { Roads } from "./roads.ts";
 import type { FactKind } from "./segment-list.ts";
 

@@ -22,7 +22,7 @@ export function recoverCalls(leftovers: readonly Leftover[], settle: SettleRecov
     for (const [eventId, left] of leftover.open) {
       if (settled.has(eventId)) continue;
       try {
-        const started = decodeStarted(left.started);
+        const started = decodeStarted(eventId, left.started);
         settle(started, toAbandoned(started, left, nowMs));
         count += 1;
       } catch (error) {
@@ -39,7 +39,7 @@ export function recoverCalls(leftovers: readonly Leftover[], settle: SettleRecov
 function toAbandoned(started: StartedCall, left: LeftOpenCall, nowMs: number): Outcome {
   const note: AttemptNote | undefined = left.attempt && decodeAttemptNote(left.attempt, started);
   const attempts = [...(note?.earlier ?? [])];
-  const target = started.targets[note?.targetIndex ?? 0];
+  const target = started.candidates[note?.targetIndex ?? 0]?.target;
   if (target !== undefined) {
     const startedAtMs = note?.startedAtMs ?? started.startedAtMs;
     const last: AttemptOutcome = {

@@ -1,6 +1,6 @@
 import type { Caller } from "../../../gen/weir/type/v1/caller_pb.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
-import type { CountedRefusals } from "./facts.ts";
+import type { CountedRefusals } from "./refusal-record.ts";
 
 const MINUTE_MS = 60_000;
 /** Most pairs of key and reason that are counted at a time. Beyond it the longest counted one is written early. */

@@ -1,6 +1,6 @@
 import type { Bus } from "../../shared/bus/bus.ts";
 import { publish } from "../../shared/bus/publish.ts";
-import type { ProducerName } from "./facts.ts";
+import type { ProducerName } from "./producer.ts";
 import type { FactKind } from "./segment-list.ts";
 
 /** What brings facts to their owners. */

@@ -1,6 +1,5 @@
 import { unlinkSync } from "node:fs";
 import { join } from "node:path";
-import type { Facts } from "./facts-frame.ts";
 
 /** The two rows of facts that a router leaves: usages for metering, records for the audit of its region. */
 export type FactKind = "usage" | "record";
@@ -14,6 +13,8 @@ export interface Segment {
   readonly path: string;
   /** Bytes of whole entries. */
   bytes: number;
+  /** Bytes of those whose check was seen good when they were read to be shipped: it is looked at once for both kinds. */
+  checkedBytes: number;
   /** The highest seq of each kind in it; 0 when there is none. */
   readonly last: Record<FactKind, number>;
 }
@@ -48,7 +49,7 @@ export class SegmentList {
   /** Adds a file at the end. */
   add(index: number): Segment {
     const path = join(this.directory, `${String(index).padStart(8, "0")}.segment`);
-    const segment: Segment = { index, path, bytes: 0, last: { usage: 0, record: 0 } };
+    const segment: Segment = { index, path, bytes: 0, checkedBytes: 0, last: { usage: 0, record: 0 } };
     this.segments.push(segment);
     return segment;
   }
@@ -59,12 +60,12 @@ export class SegmentList {
     this.bytes += bytes;
   }
 
-  /** Notes which facts are in a file now. */
-  noteFacts(segment: Segment, { usageSeq, recordSeq }: Pick<Facts, "usageSeq" | "recordSeq">): void {
-    segment.last.usage = Math.max(segment.last.usage, usageSeq);
-    segment.last.record = Math.max(segment.last.record, recordSeq);
-    this.last.usage = Math.max(this.last.usage, usageSeq);
-    this.last.record = Math.max(this.last.record, recordSeq);
+  /** Notes which facts are in a file now; a seq of 0 is none. */
+  noteFacts(segment: Segment, usageSeq: number, recordSeq: number): void {
+    if (usageSeq > segment.last.usage) segment.last.usage = usageSeq;
+    if (recordSeq > segment.last.record) segment.last.record = recordSeq;
+    if (usageSeq > this.last.usage) this.last.usage = usageSeq;
+    if (recordSeq > this.last.record) this.last.record = recordSeq;
   }
 
   /** Notes that the owner of a kind has everything up to a seq. It never falls. */

@@ -1,9 +1,9 @@
 import type { Clock } from "../../shared/clock.ts";
 import { backOffMs } from "../../shared/snapshot/back-off.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
-import { BATCH_BYTES, BATCH_FACTS, encodeBatch } from "./batch.ts";
+import { BATCH_FACTS, Batch } from "./batch.ts";
 import { FactReader } from "./fact-reader.ts";
-import type { ProducerName } from "./facts.ts";
+import type { ProducerName } from "./producer.ts";
 import type { FactKind, SegmentList } from "./segment-list.ts";
 
 /** One life's facts, to be brought to their owner. */
@@ -21,7 +21,10 @@ export interface ShipOptions {
   readonly kind: FactKind;
   /** This life and the earlier ones, as they are now. */
   readonly sources: () => readonly FactSource[];
-  /** Brings a batch onto the bus and waits until the bus has it. `messageId` is the same for the same try. */
+  /**
+   * Brings a batch onto the bus and waits until the bus has it: then the payload's memory is used again. `messageId` is the same
+   * for the same try.
+   */
   readonly publish: (
     producer: ProducerName,
     payload: Uint8Array,
@@ -55,30 +58,42 @@ const LAST_ASK_MS = 100;
 export class Shipper {
   readonly #options: ShipOptions;
   readonly #states = new WeakMap<FactSource, ShippingState>();
-  #woken = Promise.withResolvers<void>();
+  #batch = new Batch();
+  /** Ends the sleep of `run`; absent while it is at work. */
+  #wakeSleeper: (() => void) | undefined;
+  #isWoken = false;
   #failures = { publish: 0, ask: 0 };
 
   constructor(options: ShipOptions) {
     this.#options = options;
   }
 
-  /** Says that there is something to ship. Costs next to nothing. */
+  /** Says that there is something to ship. It is called for each call, and costs next to nothing. */
   wake(): void {
-    this.#woken.resolve();
+    this.#isWoken = true;
+    this.#wakeSleeper?.();
   }
 
   /** Ships until the signal fires; resolves then and never throws. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     while (!signal.aborted) {
-      this.#woken = Promise.withResolvers();
+      this.#isWoken = false;
       const idleMs = await this.#round(signal);
-      const pause = new AbortController();
-      const timer = clock.sleep(idleMs, AbortSignal.any([signal, pause.signal])).catch(() => {});
-      await (this.#failures.publish > 0 ? timer : Promise.race([timer, this.#woken.promise]));
-      pause.abort();
+      await this.#sleep(idleMs, signal);
       if (!signal.aborted) await clock.sleep(GATHER_MS, signal).catch(() => {});
     }
+  }
+
+  /** Sleeps until there is something to do: at most so long, and no shorter while the bus takes nothing. */
+  async #sleep(ms: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const isRefused = this.#failures.publish > 0;
+    if (!isRefused && this.#isWoken) return;
+    const pause = new AbortController();
+    if (!isRefused) this.#wakeSleeper = () => pause.abort();
+    await clock.sleep(ms, AbortSignal.any([signal, pause.signal])).catch(() => {});
+    this.#wakeSleeper = undefined;
   }
 
   /**
@@ -90,7 +105,7 @@ export class Shipper {
     for (let asked = 0; asked < LAST_ASKS && !signal.aborted; asked++) {
       for (const source of sources()) {
         const state = this.#stateOf(source);
-        if (!(await this.#publishAll(source, state, signal))) return;
+        if (!(await this.#publishAll(source, state, 1, signal))) return;
         if (source.list.last[kind] > source.list.watermark[kind]) await this.#ask(source, state, signal);
         if (this.#failures.ask > 0) return;
       }
@@ -107,42 +122,60 @@ export class Shipper {
       const state = this.#stateOf(source);
       // An earlier life may have arrived long ago: ask before sending it all again.
       if (source.isLeftover && !state.asked) await this.#ask(source, state, signal);
-      const isShipped = await this.#publishAll(source, state, signal);
+      const { position } = state.reader;
+      const isShipped = await this.#publishAll(source, state, BATCH_FACTS, signal);
+      // What is left for the next round, unless it can't be read: no hurry mends that.
+      if (isShipped && state.reader.waiting > 0 && state.reader.position > position) this.#isWoken = true;
       if (!isShipped) idleMs = Math.min(PAUSE_LIMIT_MS, backOffMs(this.#failures.publish));
       if (this.#isDue(source, state)) await this.#ask(source, state, signal);
     }
     return idleMs;
   }
 
-  /** False when the bus did not take something. */
-  async #publishAll(source: FactSource, state: ShippingState, signal: AbortSignal): Promise<boolean> {
+  /**
+   * Publishes what there is, and goes on while at least `enough` facts wait: fewer come with the next round, or a busy router
+   * would send each few that came while it sent the last few. False when the bus did not take something.
+   */
+  async #publishAll(source: FactSource, state: ShippingState, enough: number, signal: AbortSignal): Promise<boolean> {
+    const { reader } = state;
+    try {
+      do {
+        if (signal.aborted) return true;
+        if (!(await this.#publishNext(source, state, signal))) return signal.aborted;
+      } while (reader.waiting >= enough && this.#batch.count > 0);
+      return true;
+    } finally {
+      await reader.close();
+    }
+  }
+
+  /** Publishes one batch, if there is anything to read. False when the bus did not take it. */
+  async #publishNext(source: FactSource, state: ShippingState, signal: AbortSignal): Promise<boolean> {
     const { kind, publish, clock, log } = this.#options;
     const { region, instance, boot } = source.producer;
-    for (;;) {
-      if (signal.aborted) return true;
-      const from = state.reader.position;
-      try {
-        const facts = await state.reader.next(BATCH_FACTS, BATCH_BYTES);
-        const [first, last] = [facts[0], facts.at(-1)];
-        if (first === undefined || last === undefined) return true;
-        if (from - 1 === source.list.watermark[kind]) state.movedAtMs = clock.monotonicMs();
-        // The server drops what it has seen within minutes; what is sent again on purpose must get past that.
-        const again = state.resends === 0 ? "" : `.${state.resends}`;
-        await publish(
-          source.producer,
-          encodeBatch(facts),
-          `${region}.${instance}.${boot}.${first.seq}-${last.seq}${again}`,
-          signal,
-        );
-        if (this.#failures.publish > 0) log.info({ kind }, "Facts are shipped again");
-        this.#failures.publish = 0;
-      } catch (error) {
-        state.reader.rewind(from);
-        if (signal.aborted) return true;
-        this.#failures.publish += 1;
-        if (this.#failures.publish === 1) log.warn({ kind, error }, "Cannot ship facts; they wait in the spool");
-        return false;
-      }
+    const { reader } = state;
+    const batch = this.#batch;
+    const from = reader.position;
+    batch.clear();
+    try {
+      await reader.fill(batch);
+      if (batch.count === 0) return true;
+      if (from - 1 === source.list.watermark[kind]) state.movedAtMs = clock.monotonicMs();
+      // The server drops what it has seen within minutes; what is sent again on purpose must get past that.
+      const again = state.resends === 0 ? "" : `.${state.resends}`;
+      const messageId = `${region}.${instance}.${boot}.${batch.firstSeq}-${batch.lastSeq}${again}`;
+      await publish(source.producer, batch.payload, messageId, signal);
+      if (this.#failures.publish > 0) log.info({ kind }, "Facts are shipped again");
+      this.#failures.publish = 0;
+      return true;
+    } catch (error) {
+      // The client of the bus may still hold the payload, to send it when it is connected again.
+      this.#batch = new Batch();
+      reader.rewind(from);
+      if (signal.aborted) return false;
+      this.#failures.publish += 1;
+      if (this.#failures.publish === 1) log.warn({ kind, error }, "Cannot ship facts; they wait in the spool");
+      return false;
     }
   }
 

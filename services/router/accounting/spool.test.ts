@@ -11,15 +11,17 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { createEventId } from "../../shared/ids.ts";
 import { findProcess } from "../../shared/process-identity.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
+import { Batch } from "./batch.ts";
 import { FactReader } from "./fact-reader.ts";
-import type { Facts } from "./facts-frame.ts";
+import { endUsage, openFacts } from "./facts-frame.ts";
 import { readLeftovers } from "./leftover.ts";
-import { Spool, type SpoolOptions } from "./spool.ts";
+import { type OpenEntry, Spool, type SpooledEntry, type SpoolOptions } from "./spool.ts";
 
 const log = createLog({ service: "test", level: "silent" });
 const roots: string[] = [];
@@ -40,17 +42,68 @@ function openSpool(options: Partial<SpoolOptions> = {}): Spool {
   return new Spool({ root: makeRoot(), producer, limitBytes: 2 ** 20, otherBytes: () => 0, ...options });
 }
 
-function begin(spool: Spool, started = "started", reserveBytes = 100): string {
-  const eventId = createEventId(0);
-  spool.begin(eventId, Buffer.from(started), reserveBytes);
-  return eventId;
+/** A call of plain bytes, whose usage and record have `size` bytes each. */
+class PlainCall implements SpooledEntry {
+  readonly eventId = createEventId(0);
+  readonly #started: string;
+  readonly #reserveBytes: number;
+  size = 10;
+  attempt: Uint8Array | undefined;
+
+  constructor(started: string, reserveBytes: number) {
+    this.#started = started;
+    this.#reserveBytes = reserveBytes;
+  }
+
+  writeStarted: SpooledEntry["writeStarted"] = (writer) => writer.raw(Buffer.from(this.#started));
+
+  outcomeBytes = () => this.#reserveBytes;
+
+  writeFacts: SpooledEntry["writeFacts"] = (writer, usageSeq, recordSeq) => {
+    openFacts(writer, this.eventId, usageSeq, recordSeq);
+    writer.raw(Buffer.alloc(this.size, usageSeq));
+    endUsage(writer);
+    writer.raw(Buffer.alloc(this.size, recordSeq));
+  };
 }
 
-function settle(spool: Spool, eventId: string, size = 10): void {
-  spool.settle((usageSeq, recordSeq): Facts => {
-    const usage = Buffer.alloc(size, usageSeq);
-    return { eventId, usageSeq, recordSeq, usage, record: Buffer.alloc(size, recordSeq) };
-  });
+/** Reads the next facts: their seqs and sizes. */
+async function readNext(reader: FactReader, count = 10, bytes = 10_000): Promise<[seq: number, size: number][]> {
+  const batch = new Batch(count, bytes);
+  await reader.fill(batch);
+  await reader.close();
+  const facts: [number, number][] = [];
+  const message = new BinaryReader(new Uint8Array(batch.payload));
+  while (message.pos < message.len) {
+    message.tag();
+    facts.push([batch.firstSeq + facts.length, message.bytes().length]);
+  }
+  expect(facts.length).toBe(batch.count);
+  if (facts.length > 0) expect(facts.at(-1)?.[0]).toBe(batch.lastSeq);
+  return facts;
+}
+
+/** Reads the seqs of the next facts. */
+const readSeqs = async (reader: FactReader) => (await readNext(reader)).map(([seq]) => seq);
+
+interface OpenPlainCall {
+  readonly call: PlainCall;
+  readonly open: OpenEntry;
+}
+
+function begin(spool: Spool, started = "started", reserveBytes = 100): OpenPlainCall {
+  const call = new PlainCall(started, reserveBytes);
+  return { call, open: spool.begin(call) };
+}
+
+function note(spool: Spool, { call, open }: OpenPlainCall, attempt: string): void {
+  call.attempt = Buffer.from(attempt);
+  spool.note(open);
+}
+
+function settle(spool: Spool, { call, open }: OpenPlainCall, size = 10): void {
+  call.size = size;
+  spool.settle(call, open);
 }
 
 describe("spool", () => {
@@ -58,17 +111,18 @@ describe("spool", () => {
     const root = makeRoot();
     const spool = openSpool({ root });
     const history: { bytes: number; open: string[]; facts: number }[] = [{ bytes: 0, open: [], facts: 0 }];
-    const note = (open: string[], facts: number) => history.push({ bytes: spool.list.bytes, open, facts });
+    const remember = (open: OpenPlainCall[], facts: number) =>
+      history.push({ bytes: spool.list.bytes, open: open.map(({ call }) => call.eventId), facts });
     const first = begin(spool);
-    note([first], 0);
+    remember([first], 0);
     const second = begin(spool);
-    note([first, second], 0);
-    spool.note(first, Buffer.from("on"));
-    note([first, second], 0);
+    remember([first, second], 0);
+    note(spool, first, "on");
+    remember([first, second], 0);
     settle(spool, second);
-    note([first], 1);
+    remember([first], 1);
     settle(spool, first);
-    note([], 2);
+    remember([], 2);
     const written = join(spool.list.directory, "00000001.segment");
     const identity = join(spool.list.directory, "identity.json");
 
@@ -102,10 +156,11 @@ describe("spool", () => {
           const reader = new FactReader(spool.list, "record");
           const read: [number, number][] = [];
           for (;;) {
-            const facts = await reader.next(count, bytes);
+            const facts = await readNext(reader, count, bytes);
             if (facts.length === 0) break;
             expect(facts.length).toBeLessThanOrEqual(count);
-            for (const fact of facts) read.push([fact.seq, fact.bytes.length]);
+            if (facts.length > 1) expect(facts.reduce((sum, [, size]) => sum + size, 0)).toBeLessThanOrEqual(bytes);
+            read.push(...facts);
           }
           expect(read).toEqual(sizes.map((size, index) => [index + 1, size]));
         },
@@ -118,23 +173,55 @@ describe("spool", () => {
     const spool = openSpool();
     const reader = new FactReader(spool.list, "usage");
     settle(spool, begin(spool));
-    expect((await reader.next(10, 1_000)).map(({ seq }) => seq)).toEqual([1]);
-    expect(await reader.next(10, 1_000)).toEqual([]);
+    expect(await readSeqs(reader)).toEqual([1]);
+    expect(await readSeqs(reader)).toEqual([]);
     settle(spool, begin(spool));
     settle(spool, begin(spool));
-    expect((await reader.next(10, 1_000)).map(({ seq }) => seq)).toEqual([2, 3]);
+    expect(await readSeqs(reader)).toEqual([2, 3]);
     reader.rewind(2);
-    expect((await reader.next(10, 1_000)).map(({ seq }) => seq)).toEqual([2, 3]);
+    expect(await readSeqs(reader)).toEqual([2, 3]);
+  });
+
+  it("an entry larger than what is read at a time is read, and what is damaged later is not sent", async () => {
+    const spool = openSpool({ limitBytes: 2 ** 24 });
+    settle(spool, begin(spool), 500_000);
+    expect(await readNext(new FactReader(spool.list, "record"))).toEqual([[1, 500_000]]);
+    settle(spool, begin(spool));
+    const path = spool.list.segments[0]!.path;
+    const bytes = readFileSync(path);
+    bytes[bytes.length - 1]! ^= 1;
+    writeFileSync(path, bytes);
+    const reader = new FactReader(spool.list, "usage");
+    expect(await readNext(reader, 10, 10_000_000)).toEqual([[1, 500_000]]);
+    expect(await readNext(reader)).toEqual([]);
+    expect(reader.waiting).toBe(1);
+  });
+
+  it("the two kinds are read apart, each from where it is", async () => {
+    const spool = openSpool({ segmentBytes: 4_096 });
+    const [usages, records] = [new FactReader(spool.list, "usage"), new FactReader(spool.list, "record")];
+    for (let index = 0; index < 100; index++) settle(spool, begin(spool), 50);
+    spool.record({
+      writeFacts: (writer, usageSeq, recordSeq) => {
+        openFacts(writer, "", usageSeq, recordSeq);
+        endUsage(writer);
+        writer.raw(Buffer.alloc(7));
+      },
+    });
+    expect(await readNext(usages, 70)).toHaveLength(70);
+    expect((await readNext(records, 1_000, 100_000)).at(-1)).toEqual([101, 7]);
+    expect((await readNext(usages, 70)).at(-1)).toEqual([100, 50]);
+    expect([usages.waiting, records.waiting]).toEqual([0, 0]);
   });
 
   it("a full spool refuses new calls and takes every outcome of those that began", () => {
     const spool = openSpool({ limitBytes: 4_096 });
-    const open: string[] = [];
+    const open: OpenPlainCall[] = [];
     expect(() => {
       for (;;) open.push(begin(spool, "x".repeat(100), 300));
     }).toThrow(full);
     expect(open.length).toBeGreaterThan(5);
-    for (const eventId of open) settle(spool, eventId, 120);
+    for (const call of open) settle(spool, call, 120);
     expect(spool.list.last).toEqual({ usage: open.length, record: open.length });
     expect(spool.usedBytes).toBeLessThanOrEqual(4_096);
   });
@@ -145,14 +232,12 @@ describe("spool", () => {
     const open = Array.from({ length: 6 }, () => begin(spool));
     const { directory } = spool.list;
     renameSync(directory, `${directory}-gone`);
-    for (const eventId of open) settle(spool, eventId);
+    for (const call of open) settle(spool, call);
     expect(() => begin(spool)).toThrow(full);
     expect(spool.retry()).toBe(false);
     renameSync(`${directory}-gone`, directory);
     expect(spool.retry()).toBe(true);
-    expect((await new FactReader(spool.list, "usage").next(10, 10_000)).map(({ seq }) => seq)).toEqual([
-      1, 2, 3, 4, 5, 6,
-    ]);
+    expect(await readSeqs(new FactReader(spool.list, "usage"))).toEqual([1, 2, 3, 4, 5, 6]);
     expect(() => begin(spool)).not.toThrow();
     expect(failures).toMatchObject([{ code: "ENOENT" }]);
   });
@@ -194,15 +279,15 @@ describe("spool", () => {
     const root = makeRoot();
     const spool = openSpool({ root, segmentBytes: 512 });
     const long = begin(spool, "the long one");
-    spool.note(long, Buffer.from("its second attempt"));
+    note(spool, long, "its second attempt");
     for (let index = 0; index < 40; index++) settle(spool, begin(spool), 100);
     spool.pass("usage", 40);
     spool.pass("record", 40);
     expect(spool.list.segments.length).toBeLessThanOrEqual(5);
     expect(spool.list.segments[0]!.index).toBeGreaterThan(1);
     const [left] = await readLeftovers(root, log);
-    expect(left!.open.get(long)?.started.toString()).toBe("the long one");
-    expect(left!.open.get(long)?.attempt?.toString()).toBe("its second attempt");
+    expect(left!.open.get(long.call.eventId)?.started.toString()).toBe("the long one");
+    expect(left!.open.get(long.call.eventId)?.attempt?.toString()).toBe("its second attempt");
     expect(left!.open.size).toBe(1);
   });
 

@@ -1,11 +1,11 @@
 import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { WeirError } from "../../shared/errors/weir-error.ts";
-import type { ProducerName } from "./facts.ts";
-import { encodeFacts, type Facts } from "./facts-frame.ts";
-import { encodeFrame, FrameType } from "./frame.ts";
+import { closeFrame, createFrameWriter, FrameType, openFrame } from "./frame.ts";
 import { writeIdentity } from "./leftover.ts";
+import type { ProducerName } from "./producer.ts";
 import { type FactKind, type Segment, SegmentList } from "./segment-list.ts";
+import type { WireWriter } from "./wire-writer.ts";
 
 /** How a spool is made. */
 export interface SpoolOptions {
@@ -24,14 +24,39 @@ export interface SpoolOptions {
   readonly onFailing?: (error: unknown) => void;
 }
 
-interface OpenEntry {
+/** What leaves facts: a call, or a minute's refusals. */
+export interface FactsSource {
+  /** Writes the payload of its entry of facts, under these seqs. A usage seq of 0 says that there is no usage. */
+  writeFacts(writer: WireWriter, usageSeq: number, recordSeq: number): void;
+}
+
+/** A call as the spool sees it. It writes its entries itself, again when it is carried: the spool keeps no bytes of it. */
+export interface SpooledEntry extends FactsSource {
+  /** 36 characters. */
   readonly eventId: string;
-  readonly started: Buffer;
+  /** The payload of its last note of a further attempt. */
+  readonly attempt: Uint8Array | undefined;
+  /** Writes what a successor needs in order to settle it: the same each time. */
+  writeStarted(writer: WireWriter): void;
+  /** Bytes to set aside for what it will come to, when `writeStarted` wrote so many. */
+  outcomeBytes(startedBytes: number): number;
+}
+
+/** An open call and where it stands; only the spool changes it. */
+export interface OpenEntry {
+  readonly entry: SpooledEntry;
   readonly reservedBytes: number;
-  attempt: Buffer | undefined;
   segment: Segment;
 }
 
+/** Facts that the disk did not take. */
+interface UnwrittenFacts {
+  readonly frame: Buffer;
+  readonly usageSeq: number;
+  readonly recordSeq: number;
+}
+
+const EVENT_ID_BYTES = 36;
 const RETRY_AFTER_MS = 5_000;
 const SEGMENT_BYTES = 8 * 2 ** 20;
 /** With more files than these, calls that have been open for long are carried to the newest, so that old files can go. */
@@ -45,11 +70,13 @@ export class Spool {
   readonly list: SegmentList;
   readonly #options: SpoolOptions;
   readonly #segmentBytes: number;
-  readonly #open = new Map<string, OpenEntry>();
-  readonly #openIn = new Map<Segment, Set<OpenEntry>>();
+  /** In the order in which they stand in the files. */
+  readonly #open = new Set<OpenEntry>();
   readonly #seq: Record<FactKind, number> = { usage: 0, record: 0 };
+  /** Each entry is put together here. */
+  readonly #writer = createFrameWriter();
   /** Facts that the disk did not take; tried again before anything else is written. Bounded by the calls that were open. */
-  #unwritten: { readonly frame: Buffer; readonly facts: Facts }[] = [];
+  #unwritten: UnwrittenFacts[] = [];
   #reservedBytes = 0;
   #isFailing = false;
   #segment: Segment;
@@ -83,61 +110,52 @@ export class Spool {
   }
 
   /**
-   * Writes that a call begins and sets `reserveBytes` aside for what it will come to. Throws SPOOL_FULL when there is no room
-   * for both, or the disk does not take it.
+   * Writes that a call begins and sets aside what it will come to. Throws SPOOL_FULL when there is no room for both, or the
+   * disk does not take it.
    */
-  begin(eventId: string, started: Buffer, reserveBytes: number): void {
-    if (this.#unwritten.length > 0) this.retry();
-    const frame = encodeFrame(FrameType.STARTED, [Buffer.from(eventId, "latin1"), started]);
-    if (this.#unwritten.length > 0) throw this.#refuse("the disk does not take entries");
-    if (!this.hasRoom(frame.length + reserveBytes)) throw this.#refuse("it is full of what has not been shipped");
-    const segment = this.#write(frame);
+  begin(entry: SpooledEntry): OpenEntry {
+    if (this.#unwritten.length > 0 && !this.retry()) throw this.#refuse("the disk does not take entries");
+    const startedBytes = this.#encodeStarted(entry);
+    const reservedBytes = entry.outcomeBytes(startedBytes);
+    if (!this.hasRoom(this.#writer.at + reservedBytes)) throw this.#refuse("it is full of what has not been shipped");
+    const segment = this.#write(this.#writer.bytes, this.#writer.at);
     if (segment === undefined) throw this.#refuse("the disk does not take entries");
-    const entry: OpenEntry = { eventId, started, reservedBytes: reserveBytes, attempt: undefined, segment };
-    this.#open.set(eventId, entry);
-    this.#place(entry, segment);
-    this.#reservedBytes += reserveBytes;
+    const open = { entry, reservedBytes, segment };
+    this.#open.add(open);
+    this.#reservedBytes += reservedBytes;
+    return open;
   }
 
-  /** Writes that an open call goes on to a further target. What the disk does not take is left out: the call is known anyway. */
-  note(eventId: string, attempt: Buffer): void {
-    const entry = this.#open.get(eventId);
-    if (entry === undefined || this.#unwritten.length > 0) return;
-    entry.attempt = attempt;
-    this.#write(encodeFrame(FrameType.ATTEMPT, [Buffer.from(eventId, "latin1"), attempt]));
+  /** Writes the last attempt's note of an open call. What the disk does not take is left out: the call is known anyway. */
+  note({ entry }: OpenEntry): void {
+    if (this.#unwritten.length > 0 || entry.attempt === undefined) return;
+    this.#encodeAttempt(entry.eventId, entry.attempt);
+    this.#write(this.#writer.bytes, this.#writer.at);
   }
 
-  /** Writes what a call came to. `build` is given the seqs of its usage and its record. Keeps it in memory while the disk fails. */
-  settle(build: (usageSeq: number, recordSeq: number) => Facts): void {
-    const facts = build(this.#seq.usage + 1, this.#seq.record + 1);
-    this.#seq.usage = facts.usageSeq;
-    this.#seq.record = facts.recordSeq;
-    this.#append(facts);
-    const entry = this.#open.get(facts.eventId);
-    if (entry === undefined) return;
-    this.#open.delete(facts.eventId);
-    this.#openIn.get(entry.segment)?.delete(entry);
-    this.#reservedBytes -= entry.reservedBytes;
+  /** Writes what a call came to, and closes it if it was open here. Keeps it in memory while the disk fails. */
+  settle(facts: FactsSource, open?: OpenEntry): void {
+    this.#append(facts, this.#seq.usage + 1);
+    if (open === undefined || !this.#open.delete(open)) return;
+    this.#reservedBytes -= open.reservedBytes;
   }
 
   /** Writes a record that belongs to no call. */
-  record(build: (recordSeq: number) => Facts): void {
-    const facts = build(this.#seq.record + 1);
-    this.#seq.record = facts.recordSeq;
-    this.#append(facts);
+  record(facts: FactsSource): void {
+    this.#append(facts, 0);
   }
 
   /** Tries again what the disk did not take. True when nothing is left of it. */
   retry(): boolean {
     const waiting = this.#unwritten;
     this.#unwritten = [];
-    for (const [index, { frame, facts }] of waiting.entries()) {
-      const segment = this.#write(frame);
+    for (const [index, { frame, usageSeq, recordSeq }] of waiting.entries()) {
+      const segment = this.#write(frame, frame.length);
       if (segment === undefined) {
         this.#unwritten = waiting.slice(index);
         return false;
       }
-      this.list.noteFacts(segment, facts);
+      this.list.noteFacts(segment, usageSeq, recordSeq);
     }
     return true;
   }
@@ -148,11 +166,8 @@ export class Spool {
     while (this.list.segments.length > 1) {
       const first = this.list.segments[0] as Segment;
       if (!this.list.isPassed(first)) return;
-      const open = this.#openIn.get(first);
-      if (open !== undefined && open.size > 0) {
-        if (this.list.segments.length <= CARRY_ABOVE || !this.#carry(open)) return;
-      }
-      this.#openIn.delete(first);
+      const [oldest] = this.#open;
+      if (oldest?.segment === first && (this.list.segments.length <= CARRY_ABOVE || !this.#carryFrom(first))) return;
       this.list.removeFirst();
     }
   }
@@ -167,40 +182,65 @@ export class Spool {
     }
   }
 
-  #append(facts: Facts): void {
-    const frame = encodeFrame(FrameType.FACTS, encodeFacts(facts));
+  #append(facts: FactsSource, usageSeq: number): void {
+    const recordSeq = this.#seq.record + 1;
+    openFrame(this.#writer, FrameType.FACTS);
+    facts.writeFacts(this.#writer, usageSeq, recordSeq);
+    closeFrame(this.#writer);
+    // From here on they are taken: if not by the disk, then by memory.
+    if (usageSeq > 0) this.#seq.usage = usageSeq;
+    this.#seq.record = recordSeq;
+    const { bytes, at } = this.#writer;
     // In order: behind one that waits, all wait.
-    const segment = this.#unwritten.length > 0 && !this.retry() ? undefined : this.#write(frame);
-    if (segment === undefined) this.#unwritten.push({ frame, facts });
-    else this.list.noteFacts(segment, facts);
+    const segment = this.#unwritten.length > 0 && !this.retry() ? undefined : this.#write(bytes, at);
+    if (segment === undefined) {
+      this.#unwritten.push({ frame: Buffer.from(bytes.subarray(0, at)), usageSeq, recordSeq });
+    } else {
+      this.list.noteFacts(segment, usageSeq, recordSeq);
+    }
   }
 
-  #carry(open: ReadonlySet<OpenEntry>): boolean {
-    for (const entry of [...open]) {
-      const id = Buffer.from(entry.eventId, "latin1");
-      const segment = this.#write(encodeFrame(FrameType.STARTED, [id, entry.started]));
+  /** Returns how many bytes the entry wrote. */
+  #encodeStarted(entry: SpooledEntry): number {
+    const writer = this.#writer;
+    openFrame(writer, FrameType.STARTED);
+    writer.latin1(entry.eventId, EVENT_ID_BYTES);
+    const from = writer.at;
+    entry.writeStarted(writer);
+    closeFrame(writer);
+    return writer.at - from;
+  }
+
+  #encodeAttempt(eventId: string, attempt: Uint8Array): void {
+    openFrame(this.#writer, FrameType.ATTEMPT);
+    this.#writer.latin1(eventId, EVENT_ID_BYTES);
+    this.#writer.raw(attempt);
+    closeFrame(this.#writer);
+  }
+
+  // Those of the first file are the first ones, since what is carried goes to the end.
+  #carryFrom(first: Segment): boolean {
+    for (const open of this.#open) {
+      if (open.segment !== first) break;
+      const { entry } = open;
+      this.#encodeStarted(entry);
+      const segment = this.#write(this.#writer.bytes, this.#writer.at);
       if (segment === undefined) return false;
-      this.#openIn.get(entry.segment)?.delete(entry);
-      this.#place(entry, segment);
-      if (entry.attempt !== undefined) this.#write(encodeFrame(FrameType.ATTEMPT, [id, entry.attempt]));
+      open.segment = segment;
+      this.#open.delete(open);
+      this.#open.add(open);
+      this.note(open);
     }
     return true;
   }
 
-  #place(entry: OpenEntry, segment: Segment): void {
-    entry.segment = segment;
-    const entries = this.#openIn.get(segment);
-    if (entries === undefined) this.#openIn.set(segment, new Set([entry]));
-    else entries.add(entry);
-  }
-
   /** Writes a whole entry, or nothing of it: then it returns nothing. */
-  #write(frame: Buffer): Segment | undefined {
+  #write(bytes: Buffer, length: number): Segment | undefined {
     const startMs = performance.now();
     try {
       if (this.#segment.bytes >= this.#segmentBytes) this.#roll();
       let written = 0;
-      while (written < frame.length) written += writeSync(this.#file, frame, written);
+      while (written < length) written += writeSync(this.#file, bytes, written, length - written);
       this.#options.onWritten?.(performance.now() - startMs);
     } catch (error) {
       if (!this.#isFailing) this.#options.onFailing?.(error);
@@ -209,7 +249,7 @@ export class Spool {
       return undefined;
     }
     this.#isFailing = false;
-    this.list.grow(this.#segment, frame.length);
+    this.list.grow(this.#segment, length);
     return this.#segment;
   }
 

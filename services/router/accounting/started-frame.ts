@@ -1,153 +1,101 @@
-import { create } from "@bufbuild/protobuf";
-import { PriceSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
-import { type Caller, CallerSchema } from "../../../gen/weir/type/v1/caller_pb.ts";
-import { CandidateSchema } from "../../../gen/weir/type/v1/decision_pb.ts";
-import { type Meter, type Operation, PinnedVersionsSchema } from "../../../gen/weir/type/v1/usage_pb.ts";
-import type { BilledTarget, StartedCall } from "./started-call.ts";
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type CallRecord, CallRecordSchema } from "../../../gen/weir/audit/v1/record_pb.ts";
+import { type SnapshotTarget, SnapshotTargetSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { CallerSchema } from "../../../gen/weir/type/v1/caller_pb.ts";
+import { PinnedVersionsSchema } from "../../../gen/weir/type/v1/usage_pb.ts";
+import { writeCallBeginning } from "./call-record.ts";
+import { getTargetBytes } from "./encoded-parts.ts";
+import type { StartedCall, StartedCandidate, StartedRejection } from "./started-call.ts";
+import { decodeStartedJson, FORM_JSON } from "./started-json.ts";
+import type { WireWriter } from "./wire-writer.ts";
+
+/** The first byte of a started call: its form. Text of JSON was the first one. */
+const FORM = 2;
+/** What follows is a protobuf message by hand, of these fields. */
+const FIELD = { call: 1, target: 2, requestBytes: 3, maxOutputTokens: 4, answers: 5 } as const;
+/** The instant in a CallRecord. */
+const CALL_STARTED_AT = 12;
 
 /**
- * A started call as JSON. It is written before each dispatch, so the parts that repeat from call to call (caller, targets,
- * digest) are made into text once. Numbers that may be beyond 2^53 are text.
+ * Writes a started call: what its record will begin with (a CallRecord without its outcome), the targets that may be tried, with
+ * their prices, and what bounds the bill.
  */
-export function encodeStarted(started: StartedCall): Buffer {
-  const { versions, candidates } = started;
-  const scored = candidates.map(({ target, result }) =>
-    result.case === "score"
-      ? [target, result.value.priority, result.value.weight, Number(result.value.draw)]
-      : [target, result.value ?? ""],
-  );
-  const rest = JSON.stringify({
-    eventId: started.eventId,
-    operation: started.operation,
-    model: started.model,
-    streamed: started.streamed,
-    surface: started.surface,
-    snapshotVersion: String(versions.snapshotVersion),
-    keyringVersion: String(versions.keyringVersion),
-    startedAtMs: started.startedAtMs,
-    limits: started.limits,
-    candidates: scored,
-    requestBytes: started.requestBytes,
-    maxOutputTokens: started.maxOutputTokens === undefined ? undefined : String(started.maxOutputTokens),
-    answers: started.answers,
-  });
-  const targets = started.targets.map(toTargetText).join(",");
-  const digest = toDigestText(versions.snapshotDigest);
-  return Buffer.from(
-    `{"v":1,"caller":${toCallerText(started.caller)},"targets":[${targets}],"snapshotDigest":"${digest}",${rest.slice(1)}`,
-  );
+export function writeStarted(writer: WireWriter, started: StartedCall): void {
+  const { candidates, maxOutputTokens, answers } = started;
+  writer.bytes[writer.at++] = FORM;
+  const call = writer.open(FIELD.call);
+  writeCallBeginning(writer, started);
+  writer.timestamp(CALL_STARTED_AT, started.startedAtMs);
+  writer.close(call);
+  for (let index = 0; index < candidates.length; index++) {
+    writer.message(FIELD.target, getTargetBytes((candidates[index] as StartedCandidate).target));
+  }
+  writer.int(FIELD.requestBytes, started.requestBytes);
+  // One more than it is: 0 and none differ.
+  if (maxOutputTokens !== undefined) writer.int(FIELD.maxOutputTokens, maxOutputTokens + 1n);
+  if (answers !== undefined) writer.int(FIELD.answers, answers + 1);
 }
 
-/** Reads a started call that an earlier process wrote, perhaps of an older version. Throws when it cannot. */
-export function decodeStarted(payload: Buffer): StartedCall {
-  const written = JSON.parse(payload.toString()) as WrittenCall;
-  if (written.v !== 1) throw new RangeError(`Cannot read started call: its form is ${written.v}, known is 1`);
-  const { caller, targets, snapshotDigest, snapshotVersion, keyringVersion, candidates, maxOutputTokens, answers } =
-    written;
-  const { keyId, subject, step, ...tenant } = caller;
+/**
+ * Reads a started call that an earlier process wrote, perhaps of an older version. Throws when it cannot. A limit that the record
+ * would not name is not there.
+ */
+export function decodeStarted(eventId: string, payload: Uint8Array): StartedCall {
+  const form = payload[0];
+  if (form === FORM_JSON) return decodeStartedJson(payload);
+  if (form !== FORM) throw new RangeError(`Cannot read started call: its form is ${form}, known is ${FORM}`);
+  let call: CallRecord | undefined;
+  const targets: SnapshotTarget[] = [];
+  let requestBytes = 0;
+  let maxOutputTokens: bigint | undefined;
+  let answers: number | undefined;
+  // Not as a Buffer, or the bytes within would be Buffers too.
+  const reader = new BinaryReader(new Uint8Array(payload.buffer, payload.byteOffset + 1, payload.length - 1));
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === FIELD.call) call = fromBinary(CallRecordSchema, reader.bytes());
+    else if (field === FIELD.target) targets.push(fromBinary(SnapshotTargetSchema, reader.bytes()));
+    else if (field === FIELD.requestBytes) requestBytes = Number(reader.uint64());
+    else if (field === FIELD.maxOutputTokens) maxOutputTokens = BigInt(reader.uint64()) - 1n;
+    else if (field === FIELD.answers) answers = Number(reader.uint64()) - 1;
+    else reader.skip(type, field);
+  }
+  if (call?.startedAt === undefined) throw new RangeError("Cannot read started call: it does not say when it began");
+  const caller = call.caller ?? create(CallerSchema);
+  const { endUser } = caller;
+  caller.endUser = "";
   return {
-    eventId: written.eventId,
-    caller: create(CallerSchema, {
-      ...tenant,
-      step: BigInt(step ?? "0"),
-      identity: keyId === undefined ? { case: "subject", value: subject ?? "" } : { case: "keyId", value: keyId },
-    }),
-    operation: written.operation,
-    model: written.model,
-    streamed: written.streamed,
-    surface: written.surface,
-    versions: create(PinnedVersionsSchema, {
-      snapshotVersion: BigInt(snapshotVersion),
-      snapshotDigest: new Uint8Array(Buffer.from(snapshotDigest, "base64")),
-      keyringVersion: BigInt(keyringVersion),
-    }),
-    startedAtMs: written.startedAtMs,
-    limits: written.limits,
-    candidates: candidates.map(([target, first, weight, draw]) =>
-      create(CandidateSchema, {
-        target,
-        result:
-          typeof first === "string"
-            ? { case: "rejected", value: first }
-            : { case: "score", value: { priority: first, weight: weight ?? 0, draw: BigInt(draw ?? 0) } },
-      }),
-    ),
-    targets: targets.map(({ id, provider, model, prices, maxOutputTokens: most }) => ({
-      id,
-      provider,
-      model,
-      prices: prices.map(([meter, nanos]) => create(PriceSchema, { meter, nanosPerMillion: BigInt(nanos) })),
-      maxOutputTokens: BigInt(most),
-    })),
-    requestBytes: written.requestBytes,
-    ...(maxOutputTokens === undefined ? {} : { maxOutputTokens: BigInt(maxOutputTokens) }),
+    eventId,
+    caller,
+    endUser,
+    operation: call.operation,
+    model: call.model,
+    streamed: call.streamed,
+    surface: call.surface,
+    versions: call.versions ?? create(PinnedVersionsSchema),
+    startedAtMs: timestampMs(call.startedAt),
+    limits: call.limits.map((id) => ({ id })),
+    ...placeTargets(call, targets),
+    requestBytes,
+    ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
     ...(answers === undefined ? {} : { answers }),
   };
 }
 
-interface WrittenCall {
-  readonly v: number;
-  readonly caller: Partial<Record<"keyId" | "subject" | "step", string>> &
-    Pick<Caller, "organisation" | "team" | "app" | "environment" | "runId" | "parentRunId" | "endUser">;
-  readonly targets: readonly {
-    id: string;
-    provider: string;
-    model: string;
-    prices: [Meter, string][];
-    maxOutputTokens: string;
-  }[];
-  readonly snapshotDigest: string;
-  readonly eventId: string;
-  readonly operation: Operation;
-  readonly model: string;
-  readonly streamed: boolean;
-  readonly surface: string;
-  readonly snapshotVersion: string;
-  readonly keyringVersion: string;
-  readonly startedAtMs: number;
-  readonly limits: readonly string[];
-  readonly candidates: readonly [string, string | number, number?, number?][];
-  readonly requestBytes: number;
-  readonly maxOutputTokens?: string;
-  readonly answers?: number;
-}
-
-const toCallerText = rememberText(
-  ({ identity, organisation, team, app, environment, runId, parentRunId, step, endUser }: Caller) =>
-    JSON.stringify({
-      ...(identity.case === undefined ? {} : { [identity.case]: identity.value }),
-      organisation,
-      team,
-      app,
-      environment,
-      runId,
-      parentRunId,
-      step: String(step),
-      endUser,
-    }),
-);
-
-const toTargetText = rememberText(({ id, provider, model, prices, maxOutputTokens }: BilledTarget) =>
-  JSON.stringify({
-    id,
-    provider,
-    model,
-    prices: prices.map(({ meter, nanosPerMillion }) => [meter, String(nanosPerMillion)]),
-    maxOutputTokens: String(maxOutputTokens),
-  }),
-);
-
-const toDigestText = rememberText((digest: Uint8Array) => Buffer.from(digest).toString("base64"));
-
-/** Remembers the text of an object for as long as the object lives; callers and targets belong to a snapshot or keyring. */
-function rememberText<T extends object>(toText: (value: T) => string): (value: T) => string {
-  const texts = new WeakMap<T, string>();
-  return (value) => {
-    let text = texts.get(value);
-    if (text === undefined) {
-      text = toText(value);
-      texts.set(value, text);
+// The targets stand in the order of the candidates that have a score.
+function placeTargets({ candidates }: CallRecord, targets: readonly SnapshotTarget[]) {
+  const placed: StartedCandidate[] = [];
+  const rejected: StartedRejection[] = [];
+  for (const { target: id, result } of candidates) {
+    if (result.case === "score") {
+      const { priority, weight, draw } = result.value;
+      const target = targets[placed.length] ?? create(SnapshotTargetSchema, { id });
+      placed.push({ target, priority, weight, draw: Number(draw) });
+    } else {
+      rejected.push({ target: { id }, reason: result.value ?? "" });
     }
-    return text;
-  };
+  }
+  return { candidates: placed, rejected };
 }

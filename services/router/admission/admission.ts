@@ -23,6 +23,8 @@ export interface CountedLimit {
   /** Whom it counts for together, such as "acme/search" for a limit per team. */
   readonly subject: string;
   readonly requestsPerMinute: Limit["requestsPerMinute"];
+  /** Of id and subject: what the limit is counted under. */
+  readonly counter: string;
 }
 
 /** An answer, not an error: why a call was not admitted. Turned into an error in the one place where it leaves the process. */

@@ -32,10 +32,11 @@ export function admit(pinned: PinnedPolicy, counters: LimitCounters, call: Asked
   const proven = call.proven ?? identify(pinned, call);
   if (proven.kind === "denial") return proven;
   const { grant, caller } = proven;
-  const plan = decide(pinned.tables, { ...call, grant });
+  const { model, eventId, nowMs, findRejection } = call;
+  const plan = decide(pinned.tables, { grant, model, eventId, nowMs, findRejection });
   if (plan.kind === "denial") return { ...plan, caller };
   const limits = toCountedLimits(plan.limits, grant);
-  const refusal = counters.count(limits, call.nowMs);
+  const refusal = counters.count(limits, nowMs);
   if (refusal !== undefined) return { ...toDenial(refusal), caller };
   return { kind: "admission", caller, plan, limits, pinned };
 }

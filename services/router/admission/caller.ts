@@ -45,7 +45,7 @@ export function findCaller(keyring: Keyring, headers: CallerHeaders): ProvenCall
   if (text === undefined) return MISSING;
   const key = parseKey(text);
   if (key === undefined) return MALFORMED;
-  const grant = keyring.find(key.keyId);
+  const grant = findGrant(keyring, key.keyId);
   const presented = hashKey(text);
   const secrets = grant === undefined || grant.secretSha256s.length === 0 ? NO_SECRETS : grant.secretSha256s;
   // Each is compared, so that the time does not say which one it was.
@@ -55,6 +55,25 @@ export function findCaller(keyring: Keyring, headers: CallerHeaders): ProvenCall
   if (grant.revokedAt !== undefined) return revoked(grant);
   return matches === 0 ? UNKNOWN : { kind: "caller", grant, caller: toCaller(grant) };
 }
+
+/** The grant of a key. The keyring hashes an id to find it, so what was found once is kept by its id for as long as the keyring. */
+function findGrant(keyring: Keyring, keyId: string): KeyGrant | undefined {
+  let grants = found.get(keyring);
+  if (grants === undefined) {
+    grants = new Map();
+    found.set(keyring, grants);
+  }
+  let grant = grants.get(keyId);
+  if (grant === undefined) {
+    grant = keyring.find(keyId);
+    // Only what is there: anybody can ask for ids that are not.
+    if (grant !== undefined) grants.set(grant.keyId, grant);
+  }
+  return grant;
+}
+
+/** By keyring, and gone with it. */
+const found = new WeakMap<Keyring, Map<string, KeyGrant>>();
 
 /** The caller that a grant makes. Made once a grant: it is the same for each call. */
 function toCaller(grant: KeyGrant): Caller {

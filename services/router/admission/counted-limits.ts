@@ -5,16 +5,33 @@ import type { CountedLimit } from "./admission.ts";
 /** Id of the limit that a key has of its own; no limit of a policy can have it, since a policy's limits count tenants. */
 const OWN_LIMIT = "key";
 
-/** The limits that count the calls of a key, each with whom it counts for together: those of the policy, and the key's own. */
-export function toCountedLimits(limits: readonly Limit[], grant: KeyGrant): CountedLimit[] {
-  const counted = limits.map(({ id, per, requestsPerMinute }) => ({
-    id,
-    subject: subjectOf(per, grant),
-    requestsPerMinute,
-  }));
+/**
+ * The limits that count the calls of a key, each with whom it counts for together: those of the policy, and the key's own. Made
+ * once for a grant and the list of its policy's limits, which {@link DecisionTables} keeps.
+ */
+export function toCountedLimits(limits: readonly Limit[], grant: KeyGrant): readonly CountedLimit[] {
+  let known = countedOf.get(grant);
+  if (known === undefined || known.limits !== limits) {
+    known = { limits, counted: countLimits(limits, grant) };
+    countedOf.set(grant, known);
+  }
+  return known.counted;
+}
+
+/** By grant, for the policy that it was asked for last. */
+const countedOf = new WeakMap<KeyGrant, { readonly limits: readonly Limit[]; readonly counted: CountedLimit[] }>();
+
+function countLimits(limits: readonly Limit[], grant: KeyGrant): CountedLimit[] {
   const { keyId, requestsPerMinute } = grant;
-  if (requestsPerMinute > 0) counted.push({ id: OWN_LIMIT, subject: `own ${keyId}`, requestsPerMinute });
+  const counted = limits.map(({ id, per, requestsPerMinute }) =>
+    toCounted(id, subjectOf(per, grant), requestsPerMinute),
+  );
+  if (requestsPerMinute > 0) counted.push(toCounted(OWN_LIMIT, `own ${keyId}`, requestsPerMinute));
   return counted;
+}
+
+function toCounted(id: string, subject: string, requestsPerMinute: number): CountedLimit {
+  return { id, subject, requestsPerMinute, counter: `${id}\n${subject}` };
 }
 
 function subjectOf(per: LimitPer, { keyId, organisation, team, app }: KeyGrant): string {

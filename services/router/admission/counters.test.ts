@@ -1,7 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { LimitCounters } from "./counters.ts";
 
-const limit = (id: string, subject: string, requestsPerMinute: number) => ({ id, subject, requestsPerMinute });
+const limit = (id: string, subject: string, requestsPerMinute: number) => ({
+  id,
+  subject,
+  requestsPerMinute,
+  counter: `${id}\n${subject}`,
+});
 
 describe("LimitCounters", () => {
   it("a call counts with all its limits or with none", () => {

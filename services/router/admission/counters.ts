@@ -10,6 +10,8 @@ export interface LimitRefusal {
 
 /** Most counters at a time: one a limit and subject that asked within the last minute. About 100 bytes each. */
 const COUNTER_LIMIT = 1_000_000;
+/** What the limits of a call would count up to. A count is synchronous, so one list serves them all. */
+const passed: number[] = [];
 /** Counters looked at for each call: the sweep keeps up with new ones and never takes long. */
 const SWEEP_STEP = 2;
 
@@ -38,21 +40,25 @@ export class LimitCounters {
    */
   count(limits: readonly CountedLimit[], nowMs: number): LimitRefusal | undefined {
     this.#forgetSome(nowMs);
-    const passed: number[] = [];
+    if (limits.length === 0) return undefined;
     let refusal: LimitRefusal | undefined;
-    for (const limit of limits) {
-      const verdict = checkLimit(limit.requestsPerMinute, this.#theoreticalMs.get(keyOf(limit)) ?? 0, nowMs);
-      if (verdict.passed) passed.push(verdict.theoreticalMs);
+    for (let index = 0; index < limits.length; index++) {
+      const limit = limits[index]!;
+      const verdict = checkLimit(limit.requestsPerMinute, this.#theoreticalMs.get(limit.counter) ?? 0, nowMs);
+      if (verdict.passed) passed[index] = verdict.theoreticalMs;
       else if (refusal === undefined || verdict.retryAfterMs > refusal.retryAfterMs) {
         refusal = { limit, retryAfterMs: verdict.retryAfterMs };
       }
     }
     if (refusal !== undefined) return refusal;
-    for (const [index, limit] of limits.entries()) this.#theoreticalMs.set(keyOf(limit), passed[index] as number);
+    for (let index = 0; index < limits.length; index++) {
+      this.#theoreticalMs.set(limits[index]!.counter, passed[index]!);
+    }
     return undefined;
   }
 
   #forgetSome(nowMs: number): void {
+    if (this.#theoreticalMs.size === 0) return;
     for (let step = 0; step < SWEEP_STEP; step++) {
       this.#sweep ??= this.#theoreticalMs.entries();
       const next = this.#sweep.next();
@@ -69,8 +75,4 @@ export class LimitCounters {
       this.#theoreticalMs.delete(oldest);
     }
   }
-}
-
-function keyOf({ id, subject }: CountedLimit): string {
-  return `${id}\n${subject}`;
 }

@@ -22,6 +22,9 @@ export function findKeyText({ authorization, xApiKey, apiKey }: CallerHeaders): 
 }
 
 function fromBearer(value: string): string | undefined {
-  const scheme = value.length <= LENGTH_LIMIT ? BEARER.exec(value) : null;
+  if (value.length > LENGTH_LIMIT) return undefined;
+  // As nearly everybody writes it.
+  if (value.startsWith("Bearer ") && value.charCodeAt(7) !== 0x20) return value.slice(7).trim();
+  const scheme = BEARER.exec(value);
   return scheme === null ? undefined : value.slice(scheme[0].length).trim();
 }

@@ -9,15 +9,14 @@ const RETRY_AFTER_MS = 1_000;
  */
 export class BodyMemory {
   readonly #limitBytes: number;
-  readonly #onChange: (usedBytes: number) => void;
   #usedBytes = 0;
 
-  /** `limitBytes` from 1; `onChange` hears of each change, for a metric. */
-  constructor(limitBytes: number, onChange: (usedBytes: number) => void = () => undefined) {
+  /** `limitBytes` from 1. */
+  constructor(limitBytes: number) {
     this.#limitBytes = limitBytes;
-    this.#onChange = onChange;
   }
 
+  /** What is taken now. */
   get usedBytes(): number {
     return this.#usedBytes;
   }
@@ -30,12 +29,10 @@ export class BodyMemory {
       });
     }
     this.#usedBytes += bytes;
-    this.#onChange(this.#usedBytes);
   }
 
   /** Gives back what was taken. */
   give(bytes: number): void {
     this.#usedBytes -= bytes;
-    this.#onChange(this.#usedBytes);
   }
 }

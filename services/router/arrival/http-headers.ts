@@ -37,14 +37,22 @@ export function findClientRequestId(headers: IncomingHttpHeaders): string | unde
   return id !== undefined && /^[\x21-\x7e]{1,128}$/.test(id) ? id : undefined;
 }
 
-/** The headers of every answer: whose it is, and what it ran under. */
+/** The headers of every answer, name and value by turns: whose it is, and what it ran under. */
+export function listAnswerHeaders(head: AnswerHead, clientRequestId: string | undefined): string[] {
+  const list = ["x-request-id", head.eventId];
+  if (clientRequestId !== undefined) list.push("x-client-request-id", clientRequestId);
+  if (head.snapshotVersion !== undefined) list.push("x-weir-snapshot", String(head.snapshotVersion));
+  if (head.keyringVersion !== undefined) list.push("x-weir-keyring", String(head.keyringVersion));
+  if (head.target !== undefined) list.push("x-weir-target", head.target);
+  if (head.relayedHeaders !== undefined) for (const [name, value] of head.relayedHeaders) list.push(name, value);
+  return list;
+}
+
+/** The same by name. */
 export function toAnswerHeaders(head: AnswerHead, clientRequestId: string | undefined): Record<string, string> {
-  const headers: Record<string, string> = { "x-request-id": head.eventId };
-  if (clientRequestId !== undefined) headers["x-client-request-id"] = clientRequestId;
-  if (head.snapshotVersion !== undefined) headers["x-weir-snapshot"] = String(head.snapshotVersion);
-  if (head.keyringVersion !== undefined) headers["x-weir-keyring"] = String(head.keyringVersion);
-  if (head.target !== undefined) headers["x-weir-target"] = head.target;
-  for (const [name, value] of head.relayedHeaders ?? []) headers[name] = value;
+  const headers: Record<string, string> = {};
+  const list = listAnswerHeaders(head, clientRequestId);
+  for (let i = 0; i < list.length; i += 2) headers[list[i]!] = list[i + 1]!;
   return headers;
 }
 

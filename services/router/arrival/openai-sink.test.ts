@@ -19,9 +19,12 @@ class FakeResponse extends EventEmitter {
   isSlow = false;
   #flushed: (() => void)[] = [];
 
-  writeHead(status: number, headers: Record<string, string | number>): void {
+  writeHead(status: number, headers: Record<string, string | number> | string[]): void {
     this.status = status;
-    this.headers = headers;
+    // As node:http takes them: by name, or name and value by turns.
+    this.headers = Array.isArray(headers)
+      ? Object.fromEntries(headers.flatMap((name, i) => (i % 2 === 0 ? [[name, headers[i + 1] ?? ""]] : [])))
+      : headers;
     this.headersSent = true;
   }
   write(bytes: Buffer | string, flushed?: () => void): boolean {
@@ -80,7 +83,7 @@ describe("OpenAiSink", () => {
 
     expect(response.status).toBe(200);
     expect(response.headers).toMatchObject({
-      "content-length": 2,
+      "content-length": "2",
       "x-request-id": "e1",
       "x-client-request-id": "mine",
       "x-weir-snapshot": "3",

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type Http2ServerResponse } from "node:http2";
 import type { Clock } from "../../shared/clock.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, SinkListener } from "./call.ts";
-import { findClientRequestId, toAnswerHeaders } from "./http-headers.ts";
+import { findClientRequestId, listAnswerHeaders, toAnswerHeaders } from "./http-headers.ts";
 import { toOpenAiError } from "./openai-error.ts";
 import type { Deadlines } from "./read-body.ts";
 
@@ -23,6 +23,8 @@ const FAREWELL_MS = 2_000;
 const GRACE_MS = 30_000;
 const SLOWEST_BYTES_PER_MS = 16;
 
+const NO_BYTES = Buffer.alloc(0);
+
 /** Sends an answer over HTTP in the OpenAI dialect: a stream piece by piece, any other in one. */
 export class OpenAiSink implements AnswerSink {
   readonly #response: ServerResponse;
@@ -34,6 +36,7 @@ export class OpenAiSink implements AnswerSink {
   #head: AnswerHead | undefined;
   #whole: Buffer | undefined;
   #listener: SinkListener | undefined;
+  #awaitsDrain = false;
 
   constructor({ request, response, streamed, onOver, deadlines, clock }: OpenAiSinkOptions) {
     this.#deadlines = deadlines;
@@ -47,8 +50,7 @@ export class OpenAiSink implements AnswerSink {
   listen(listener: SinkListener): void {
     const response = this.#response;
     this.#listener = listener;
-    response.on("drain", () => this.#listener?.onDrain());
-    response.once("close", () => {
+    response.on("close", () => {
       this.#listener?.onGone();
       this.#close();
     });
@@ -58,35 +60,38 @@ export class OpenAiSink implements AnswerSink {
   begin(head: AnswerHead): void {
     this.#head = head;
     if (!this.#streamed) return;
-    this.#response.writeHead(200, {
-      ...toAnswerHeaders(head, this.#clientRequestId),
-      "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-cache",
-      // Nginx, if one stands before, must not gather what is meant to flow.
-      "x-accel-buffering": "no",
-    });
+    const headers = listAnswerHeaders(head, this.#clientRequestId);
+    headers.push("content-type", "text/event-stream; charset=utf-8", "cache-control", "no-cache");
+    // Nginx, if one stands before, must not gather what is meant to flow.
+    headers.push("x-accel-buffering", "no");
+    this.#response.writeHead(200, headers);
   }
 
   write(bytes: Buffer): boolean {
-    if (this.#streamed) return this.#response.write(bytes);
-    this.#whole = bytes;
-    return true;
+    if (!this.#streamed) {
+      this.#whole = bytes;
+      return true;
+    }
+    if (this.#response.write(bytes)) return true;
+    this.#awaitDrain();
+    return false;
   }
 
   end(): void {
+    const response = this.#response;
     this.#listener = undefined;
     if (this.#streamed) {
-      this.#response.end();
+      response.end();
     } else {
-      const body = this.#whole ?? Buffer.alloc(0);
-      this.#response.writeHead(200, {
-        ...(this.#head && toAnswerHeaders(this.#head, this.#clientRequestId)),
-        "content-type": "application/json",
-        "content-length": body.length,
-      });
-      this.#response.end(body);
+      const body = this.#whole ?? NO_BYTES;
+      const headers = this.#head === undefined ? [] : listAnswerHeaders(this.#head, this.#clientRequestId);
+      headers.push("content-type", "application/json", "content-length", String(body.length));
+      response.writeHead(200, headers);
+      response.end(body);
+      this.#whole = undefined;
     }
-    this.#limitReading();
+    // Most answers are with the kernel now, and nothing of them is here any longer.
+    if (response.writableLength > 0) this.#limitReading();
     this.#close();
   }
 
@@ -115,10 +120,20 @@ export class OpenAiSink implements AnswerSink {
     this.#response.write(`data: ${JSON.stringify(body)}\n\n`, end);
   }
 
+  /** Listens only once there is something to wait for, which with most answers is never. */
+  #awaitDrain(): void {
+    if (this.#awaitsDrain) return;
+    this.#awaitsDrain = true;
+    this.#response.once("drain", () => {
+      this.#awaitsDrain = false;
+      this.#listener?.onDrain();
+    });
+  }
+
   /** A caller that does not read its answer must not keep it in memory for ever. */
   #limitReading(): void {
     const response = this.#response;
-    if (response.writableFinished || response.destroyed) return;
+    if (response.destroyed) return;
     const limitMs = GRACE_MS + response.writableLength / SLOWEST_BYTES_PER_MS;
     const watched = { deadlineMs: this.#clock.monotonicMs() + limitMs, onDeadline: () => abort(response) };
     this.#deadlines.add(watched);

@@ -89,13 +89,13 @@ class Arrival {
     this.#arrivedAtMs = options.clock.nowMs();
     this.#arrivedMonotonicMs = options.clock.monotonicMs();
     this.#head = { eventId: createEventId(this.#arrivedAtMs) };
-    // Without a listener an error of one request or answer would end the process.
-    request.on("error", () => undefined);
-    response.on("error", () => undefined);
+    // Without a listener an error of one answer would end the process. Requests have none to tell: node:http gives their errors
+    // only to those who listen, and the listener of HTTP/2 does.
+    response.on("error", ignore);
   }
 
   takeChat(): void {
-    this.#checkMethod("POST");
+    if (this.#request.method !== "POST") this.#checkMethod("POST");
     checkContentType(this.#request);
     const headers = pickCallerHeaders(this.#request.headers);
     const greeting = this.#options.greet(headers);
@@ -219,6 +219,8 @@ class Arrival {
   }
 }
 
+function ignore(): void {}
+
 /** A refusal that was counted where it was made. */
 class CountedError extends WeirError {
   constructor({ reason, message, facts, violations, retryAfterMs, cause }: WeirError) {
@@ -228,12 +230,14 @@ class CountedError extends WeirError {
 
 function checkContentType({ headers }: IncomingMessage): void {
   const given = headers["content-type"];
+  const encoding = headers["content-encoding"];
+  // As nearly all clients write it.
+  if (given === "application/json" && encoding === undefined) return;
   // The body is taken as UTF-8 and is checked to be; JSON has no other encoding (RFC 8259, section 8.1).
   if (given === undefined || !/^application\/json *(; *charset *= *"?utf-8"? *)?$/i.test(given)) {
     throw new WeirError("CONTENT_TYPE_UNSUPPORTED", "Cannot read request: its content type must be application/json");
   }
-  const encoding = headers["content-encoding"] ?? "identity";
-  if (encoding.toLowerCase() !== "identity") {
+  if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
     throw new WeirError("CONTENT_TYPE_UNSUPPORTED", "Cannot read request: its body must not be compressed");
   }
 }

@@ -29,75 +29,109 @@ const GRACE_MS = 10_000;
 /** The slowest that a body may come, on average after the grace. */
 const SLOWEST_BYTES_PER_MS = 16;
 
+/** Called once: with what is wrong, or with the body. */
+export type BodyDone = (error: WeirError | undefined, body: ReadBody | undefined) => void;
+
 /**
  * Reads a request's body into memory, at most `limitBytes` of it, and calls `done` once: with the body, or with BODY_TOO_LARGE,
  * BODY_MEMORY_FULL, BODY_TOO_SLOW (slower than 16 KiB a second after a grace of 10 s) or CALLER_GONE. Everything counted is given back
  * when there is an error. What the caller still sends after one is not read here.
  */
-export function readBody(
-  request: IncomingMessage,
-  { limitBytes, memory, deadlines, clock }: ReadBodyOptions,
-  done: (error: WeirError | undefined, body: ReadBody | undefined) => void,
-): void {
-  const announced = Number(request.headers["content-length"] ?? 0);
-  if (announced > limitBytes) {
-    done(tooLarge(limitBytes), undefined);
+export function readBody(request: IncomingMessage, options: ReadBodyOptions, done: BodyDone): void {
+  const announced = request.headers["content-length"];
+  if (announced !== undefined && Number(announced) > options.limitBytes) {
+    done(tooLarge(options.limitBytes), undefined);
     return;
   }
-  const beganMs = clock.monotonicMs();
-  let chunks: Buffer[] = [];
-  let size = 0;
-  let over = false;
-  const watched = { deadlineMs: beganMs + GRACE_MS, onDeadline: () => fail(tooSlow()) };
+  const reading = new Reading(options, done);
+  options.deadlines.add(reading);
+  // They stay on to the request's end, and find the reading over: to take them off would only cost.
+  request.on("data", (chunk: Buffer) => reading.take(chunk));
+  request.on("end", () => reading.end());
+  request.on("close", () => reading.leave());
+}
 
-  const finish = (): boolean => {
-    if (over) return false;
-    over = true;
-    deadlines.remove(watched);
-    request.off("data", onData).off("end", onEnd).off("close", onClose);
-    return true;
-  };
-  const fail = (error: WeirError) => {
-    if (!finish()) return;
-    chunks = [];
-    memory.give(size);
-    done(error, undefined);
-  };
-  const onData = (chunk: Buffer) => {
-    if (size + chunk.length > limitBytes) return fail(tooLarge(limitBytes));
+/** A body on its way. */
+class Reading {
+  readonly #options: ReadBodyOptions;
+  readonly #beganMs: number;
+  /** Undefined once it is over. */
+  #done: BodyDone | undefined;
+  #chunks: Buffer[] = [];
+  #size = 0;
+  deadlineMs: number;
+
+  constructor(options: ReadBodyOptions, done: BodyDone) {
+    this.#options = options;
+    this.#done = done;
+    this.#beganMs = options.clock.monotonicMs();
+    this.deadlineMs = this.#beganMs + GRACE_MS;
+  }
+
+  take(chunk: Buffer): void {
+    if (this.#done === undefined) return;
+    const { limitBytes, memory } = this.#options;
+    if (this.#size + chunk.length > limitBytes) {
+      this.#fail(tooLarge(limitBytes));
+      return;
+    }
     try {
       memory.take(chunk.length);
     } catch (error) {
-      return fail(error as WeirError);
+      this.#fail(error as WeirError);
+      return;
     }
-    size += chunk.length;
-    chunks.push(chunk);
-    watched.deadlineMs = beganMs + GRACE_MS + size / SLOWEST_BYTES_PER_MS;
-  };
-  const onEnd = () => {
-    if (!finish()) return;
-    let held = true;
-    const release = () => {
-      if (held) memory.give(size);
-      held = false;
-    };
-    const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
-    // `release` outlives the bytes, and must not hold on to them.
-    chunks = [];
-    done(undefined, { bytes, release });
-  };
-  const onClose = () => fail(new WeirError("CALLER_GONE", "Cannot read body: the caller is gone"));
+    this.#size += chunk.length;
+    this.#chunks.push(chunk);
+    this.deadlineMs = this.#beganMs + GRACE_MS + this.#size / SLOWEST_BYTES_PER_MS;
+  }
 
-  request.on("data", onData).on("end", onEnd).on("close", onClose);
-  deadlines.add(watched);
+  end(): void {
+    const chunks = this.#chunks;
+    const done = this.#finish();
+    done?.(undefined, {
+      bytes: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks),
+      release: createRelease(this.#options.memory, this.#size),
+    });
+  }
+
+  leave(): void {
+    if (this.#done !== undefined) this.#fail(new WeirError("CALLER_GONE", "Cannot read body: the caller is gone"));
+  }
+
+  onDeadline(): void {
+    this.#fail(new WeirError("BODY_TOO_SLOW", "Cannot read body: it comes too slowly"));
+  }
+
+  #fail(error: WeirError): void {
+    const done = this.#finish();
+    if (done === undefined) return;
+    this.#options.memory.give(this.#size);
+    done(error, undefined);
+  }
+
+  #finish(): BodyDone | undefined {
+    const done = this.#done;
+    if (done === undefined) return undefined;
+    this.#done = undefined;
+    // The request's listeners hold on to this, and must not to the bytes.
+    this.#chunks = [];
+    this.#options.deadlines.remove(this);
+    return done;
+  }
+}
+
+/** It outlives the bytes, so it knows only how many they were. */
+function createRelease(memory: BodyMemory, size: number): () => void {
+  let held = true;
+  return () => {
+    if (held) memory.give(size);
+    held = false;
+  };
 }
 
 function tooLarge(limitBytes: number): WeirError {
   return new WeirError("BODY_TOO_LARGE", `Cannot read body: it is larger than ${limitBytes} bytes`, {
     facts: { limit_bytes: String(limitBytes) },
   });
-}
-
-function tooSlow(): WeirError {
-  return new WeirError("BODY_TOO_SLOW", "Cannot read body: it comes too slowly");
 }

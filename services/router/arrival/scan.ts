@@ -76,9 +76,12 @@ export function scanRequest(bytes: Buffer): ScannedRequest {
 }
 
 function readModel(bytes: Buffer): string {
-  const model = byteAt(bytes, "model") === 0x22 ? (read(bytes, "model") as string) : "";
+  const model =
+    byteAt(bytes, "model") === 0x22 ? readText(bytes, scan.starts[KEYS.model]!, scan.ends[KEYS.model]!) : "";
   if (model === "") throw invalid("model", "must be a text, not empty");
-  if (Buffer.byteLength(model) > LONGEST_MODEL) throw invalid("model", `must have at most ${LONGEST_MODEL} bytes`);
+  // A character takes at most three bytes for each of its units.
+  if (model.length * 3 > LONGEST_MODEL && Buffer.byteLength(model) > LONGEST_MODEL)
+    throw invalid("model", `must have at most ${LONGEST_MODEL} bytes`);
   return model;
 }
 
@@ -131,6 +134,15 @@ function isEmptyArray(bytes: Buffer): boolean {
   let i = scan.starts[KEYS.messages]! + 1;
   while (bytes[i]! <= 0x20) i += 1;
   return bytes[i] === 0x5d;
+}
+
+/** The text that stands from its opening quote to after its closing one. */
+function readText(bytes: Buffer, start: number, end: number): string {
+  for (let i = start; i < end; i += 1) {
+    if (bytes[i] === 0x5c) return JSON.parse(bytes.toString("utf8", start, end)) as string;
+  }
+  // Without an escape the text is what stands there.
+  return bytes.toString("utf8", start + 1, end - 1);
 }
 
 function read(bytes: Buffer, name: Name): unknown {

@@ -2,38 +2,42 @@ import type { Dispatcher } from "undici";
 import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { Clock } from "../../shared/clock.ts";
-import type { Reason } from "../../shared/errors/reason.ts";
-import { WeirError } from "../../shared/errors/weir-error.ts";
+import type { WeirError } from "../../shared/errors/weir-error.ts";
 import type { BodyMemory } from "../arrival/body-memory.ts";
 import type { ChatCall } from "../arrival/call.ts";
 import type { ProviderFailure, StreamReader } from "../providers/dialect.ts";
 import type { Upstream } from "../routing/upstreams.ts";
 import { pickAnswerHeaders } from "./answer-headers.ts";
+import {
+  type AttemptFailure,
+  type FailedTarget,
+  relayFailure,
+  type StatedFailure,
+  stateFailure,
+} from "./attempt-failure.ts";
+import type { BodyBuffers } from "./body-buffers.ts";
+import type { Pool, PooledCall } from "./pool.ts";
 import { type AttemptResult, countUsage, type MeasuredUsage, NOTHING_USED } from "./result.ts";
 import type { DeadlineSweep, Watched } from "./sweep.ts";
 
-/** What an attempt is made of. */
+/** What all attempts of a process share. */
 export interface AttemptOptions {
-  readonly call: ChatCall;
-  readonly target: SnapshotTarget;
-  readonly upstream: Upstream;
-  readonly pool: Dispatcher;
-  readonly body: Buffer;
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;
   readonly memory: BodyMemory;
+  /** Where the requests' bodies are given back to. */
+  readonly buffers: BodyBuffers;
   /** Largest answer that is taken, in bytes. */
   readonly answerLimitBytes: number;
-  readonly listener: AttemptListener;
 }
 
-/** Why an attempt brought no answer, or no whole one. */
-export interface AttemptFailure {
-  readonly error: WeirError;
-  /** Whether another target may do better. */
-  readonly elsewhere: boolean;
-  readonly said?: ProviderFailure["said"];
-  readonly status?: number;
+/** Who is tried for whom. */
+export interface Trial {
+  readonly call: ChatCall;
+  readonly target: SnapshotTarget;
+  readonly upstream: Upstream;
+  /** Milliseconds since 1970. */
+  readonly startedAtMs: number;
 }
 
 /** Hears of an attempt. `onEnd` comes last and exactly once. */
@@ -45,8 +49,11 @@ export interface AttemptListener {
   onEnd(result: AttemptResult, failure?: AttemptFailure): void;
 }
 
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
 /** Most of the body of an answer that is no 200 that is read. */
 const REFUSAL_BYTES = 64 * 1024;
+const NO_HEADERS: Headers = {};
 
 /**
  * One call to one target, from the moment it is handed to the pool to its end. Its states, and what the deadline is in each:
@@ -61,16 +68,21 @@ const REFUSAL_BYTES = 64 * 1024;
  * The total timeout of the whole chat cuts through all of them. When the process dies in any state, the spool's entry settles
  * the call.
  */
-export class Attempt implements Dispatcher.DispatchHandler, Watched {
+export class Attempt implements PooledCall, Watched {
   readonly #options: AttemptOptions;
-  readonly #startedAtMs: number;
+  readonly #trial: Trial;
+  readonly #listener: AttemptListener;
   readonly #totalDeadlineMs: number;
+  /** The request's body, until it is known whether it can be used again. */
+  #body: Buffer | undefined;
   #state: "connecting" | "asked" | "answering" | "over" = "connecting";
   #controller: Dispatcher.DispatchController | undefined;
   #status = 0;
-  #headers: Readonly<Record<string, string | string[] | undefined>> = {};
+  /** Of the answer; let go of once those that go on are picked. */
+  #headers = NO_HEADERS;
   #reader: StreamReader | undefined;
-  #collected: Buffer[] = [];
+  /** The parts of an answer in one piece. */
+  #collected: Buffer[] | undefined;
   #collectedBytes = 0;
   #receivedBytes = 0;
   #events = 0;
@@ -78,10 +90,11 @@ export class Attempt implements Dispatcher.DispatchHandler, Watched {
   #paused = false;
   deadlineMs: number;
 
-  constructor(options: AttemptOptions) {
-    const { call, clock, upstream } = options;
+  constructor(options: AttemptOptions, trial: Trial, listener: AttemptListener) {
+    const { call, upstream } = trial;
     this.#options = options;
-    this.#startedAtMs = clock.nowMs();
+    this.#trial = trial;
+    this.#listener = listener;
     this.#totalDeadlineMs = Math.min(
       call.arrivedMonotonicMs + upstream.totalTimeoutMs,
       call.deadlineMonotonicMs ?? Number.POSITIVE_INFINITY,
@@ -89,28 +102,30 @@ export class Attempt implements Dispatcher.DispatchHandler, Watched {
     this.deadlineMs = this.#until(upstream.connectTimeoutMs);
   }
 
+  get isOver(): boolean {
+    return this.#state === "over";
+  }
+
   /** Hands the request to the pool. `onEnd` may come before this returns. */
-  start(): void {
-    const { call, upstream, body, pool, sweep } = this.#options;
-    sweep.add(this);
+  start(pool: Pool, body: Buffer): void {
+    const { call, upstream } = this.#trial;
+    const headers = call.streamed ? upstream.streamHeaders : upstream.headers;
+    // A stream's is not waited for.
+    if (!call.streamed) this.#body = body;
+    this.#options.sweep.add(this);
     try {
       pool.dispatch(
         {
           path: upstream.chatPath,
           method: "POST",
-          headers: [
-            ...upstream.headers,
-            ...call.relayedHeaders,
-            "accept",
-            call.streamed ? "text/event-stream" : "application/json",
-          ],
+          headers: (call.relayedHeaders.length === 0 ? headers : [...headers, ...call.relayedHeaders]) as string[],
           body,
         },
         this,
       );
     } catch (cause) {
-      // What the client library refuses to send, such as a path that is none.
-      this.#failWith("PROVIDER_FAILED", "the request can't be sent", { elsewhere: true, cause });
+      // What the client library refuses, such as an origin that is none.
+      this.#fail({ reason: "PROVIDER_FAILED", state: "the request can't be sent", elsewhere: true, cause });
     }
   }
 
@@ -123,22 +138,22 @@ export class Attempt implements Dispatcher.DispatchHandler, Watched {
   resume(): void {
     if (!this.#paused || this.#state === "over") return;
     this.#paused = false;
-    this.deadlineMs = this.#until(this.#options.upstream.idleTimeoutMs);
+    this.deadlineMs = this.#until(this.#trial.upstream.idleTimeoutMs);
     this.#controller?.resume();
   }
 
   onDeadline(): void {
-    const { call, clock, upstream } = this.#options;
-    const total = clock.monotonicMs() >= this.#totalDeadlineMs;
-    if (total && this.#totalDeadlineMs === call.deadlineMonotonicMs) {
-      this.#failWith("DEADLINE_EXCEEDED", "the caller's deadline has passed", { elsewhere: false });
-    } else if (total) {
-      const facts = { timeout: "total", limit_ms: String(upstream.totalTimeoutMs) };
-      this.#failWith("TIMEOUT", `the chat took longer than ${upstream.totalTimeoutMs} ms`, { elsewhere: false, facts });
-    } else {
+    const { call, upstream } = this.#trial;
+    if (this.#options.clock.monotonicMs() < this.#totalDeadlineMs) {
       const [timeout, limitMs, state] = this.#describeTimeout();
       const facts = { timeout, limit_ms: String(limitMs) };
-      this.#failWith("PROVIDER_TIMEOUT", `${state} within ${limitMs} ms`, { elsewhere: true, facts });
+      this.#fail({ reason: "PROVIDER_TIMEOUT", state: `${state} within ${limitMs} ms`, elsewhere: true, facts });
+    } else if (this.#totalDeadlineMs === call.deadlineMonotonicMs) {
+      this.#fail({ reason: "DEADLINE_EXCEEDED", state: "the caller's deadline has passed", elsewhere: false });
+    } else {
+      const limitMs = upstream.totalTimeoutMs;
+      const facts = { timeout: "total", limit_ms: String(limitMs) };
+      this.#fail({ reason: "TIMEOUT", state: `the chat took longer than ${limitMs} ms`, elsewhere: false, facts });
     }
   }
 
@@ -146,34 +161,31 @@ export class Attempt implements Dispatcher.DispatchHandler, Watched {
     this.#controller = controller;
     if (this.#state === "over") return void controller.abort(new Error("the attempt is over"));
     this.#state = "asked";
-    this.deadlineMs = this.#until(this.#options.upstream.firstTokenTimeoutMs);
+    this.deadlineMs = this.#until(this.#trial.upstream.firstTokenTimeoutMs);
   }
 
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    status: number,
-    headers: Readonly<Record<string, string | string[] | undefined>>,
-  ): void {
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: Headers): void {
     if (this.#state === "over" || status < 200) return;
     this.#status = status;
     this.#headers = headers;
     if (status !== 200) return;
-    const { call, upstream, answerLimitBytes } = this.#options;
-    const encoding = headers["content-encoding"] ?? "identity";
-    if (encoding !== "identity") {
+    const { call, upstream } = this.#trial;
+    const { streamed } = call;
+    const encoding = headers["content-encoding"];
+    if (encoding !== undefined && encoding !== "identity") {
       this.#failAs("the provider's answer is compressed, though none was asked for");
       return;
     }
-    if (Number(headers["content-length"] ?? 0) > answerLimitBytes) {
+    const length = headers["content-length"];
+    if (length !== undefined && Number(length) > this.#options.answerLimitBytes) {
       this.#failAsTooLarge();
       return;
     }
-    const type = String(headers["content-type"] ?? "").toLowerCase();
-    if (type.startsWith("text/event-stream") !== call.streamed) {
-      this.#failAs(`the provider's answer is ${call.streamed ? "no stream" : "a stream"}, against what was asked for`);
+    if (isStream(headers["content-type"]) !== streamed) {
+      this.#failAs(`the provider's answer is ${streamed ? "no stream" : "a stream"}, against what was asked for`);
       return;
     }
-    if (call.streamed) {
+    if (streamed) {
       this.#reader = upstream.dialect.createStreamReader({
         wantsUsage: call.request.dialect === undefined || call.request.wantsUsage,
         candidates: call.candidates,
@@ -188,15 +200,18 @@ export class Attempt implements Dispatcher.DispatchHandler, Watched {
       this.#failAsTooLarge();
       return;
     }
-    if (this.#reader === undefined) {
+    const reader = this.#reader;
+    if (reader === undefined) {
       this.#collect(chunk);
       return;
     }
-    this.#relay(this.#reader.read(chunk), this.#reader);
-    this.#afterReading(this.#reader, controller);
+    this.#relay(reader.read(chunk), reader);
+    this.#afterReading(reader, controller);
   }
 
-  onResponseEnd(): void {
+  onResponseEnd(_controller?: unknown, _trailers?: unknown, isSent = false): void {
+    if (isSent && this.#body !== undefined) this.#options.buffers.give(this.#body);
+    this.#body = undefined;
     if (this.#state === "over") return;
     const reader = this.#reader;
     if (this.#status !== 200) {
@@ -221,25 +236,27 @@ export class Attempt implements Dispatcher.DispatchHandler, Watched {
 
   onResponseError(_controller: Dispatcher.DispatchController, cause: Error): void {
     if (this.#state === "over") return;
-    const code = (cause as NodeJS.ErrnoException).code;
-    if (code === "UND_ERR_CONNECT_TIMEOUT") {
+    if ((cause as NodeJS.ErrnoException).code === "UND_ERR_CONNECT_TIMEOUT") {
       this.onDeadline();
       return;
     }
     const state =
       this.#state === "connecting" ? "no connection to the provider" : "the connection to the provider broke";
-    this.#failWith("PROVIDER_FAILED", state, { elsewhere: true, cause });
+    this.#fail({ reason: "PROVIDER_FAILED", state, elsewhere: true, cause });
   }
 
   #relay(bytes: Buffer | undefined, reader: StreamReader): void {
     if (bytes === undefined || this.#state === "over") return;
-    const { clock, listener } = this.#options;
-    if (this.#state === "asked" && reader.hasContent) {
-      this.#state = "answering";
-      this.#firstContentAtMs = clock.nowMs();
-      listener.onContent(pickAnswerHeaders(this.#headers));
-    }
-    this.#paused = !listener.onBytes(bytes);
+    if (this.#state === "asked" && reader.hasContent) this.#begin(this.#options.clock.nowMs());
+    this.#paused = !this.#listener.onBytes(bytes);
+  }
+
+  #begin(nowMs: number): void {
+    this.#state = "answering";
+    this.#firstContentAtMs = nowMs;
+    const relayed = pickAnswerHeaders(this.#headers);
+    this.#headers = NO_HEADERS;
+    this.#listener.onContent(relayed);
   }
 
   #afterReading(reader: StreamReader, controller: Dispatcher.DispatchController): void {
@@ -255,7 +272,7 @@ export class Attempt implements Dispatcher.DispatchHandler, Watched {
       controller.pause();
     } else if (reader.events !== this.#events) {
       this.#events = reader.events;
-      this.deadlineMs = this.#until(this.#options.upstream.idleTimeoutMs);
+      this.deadlineMs = this.#until(this.#trial.upstream.idleTimeoutMs);
     }
   }
 
@@ -273,105 +290,67 @@ export class Attempt implements Dispatcher.DispatchHandler, Watched {
         return;
       }
     }
-    this.#collected.push(chunk);
+    if (this.#collected === undefined) this.#collected = [chunk];
+    else this.#collected.push(chunk);
     this.#collectedBytes += chunk.length;
     // An answer in one piece comes when it is complete; between its parts the idle timeout runs.
-    if (this.#status === 200) this.deadlineMs = this.#until(this.#options.upstream.idleTimeoutMs);
+    if (this.#status === 200) this.deadlineMs = this.#until(this.#trial.upstream.idleTimeoutMs);
   }
 
   #endAnswered(): void {
-    const { upstream, listener, clock } = this.#options;
-    const body = this.#collected.length === 1 ? this.#collected[0]! : Buffer.concat(this.#collected);
-    const { failure, quantities, textBytes } = upstream.dialect.readAnswer(body);
+    const body = this.#joinCollected();
+    const { failure, quantities, textBytes } = this.#trial.upstream.dialect.readAnswer(body);
     if (failure !== undefined) {
       this.#failFromProvider(failure);
       return;
     }
-    this.#firstContentAtMs = clock.nowMs();
-    this.#state = "answering";
-    listener.onContent(pickAnswerHeaders(this.#headers));
-    listener.onBytes(body);
+    const nowMs = this.#options.clock.nowMs();
+    this.#begin(nowMs);
+    this.#listener.onBytes(body);
     const usage: MeasuredUsage =
       quantities === undefined ? this.#count(textBytes) : { source: UsageSource.PROVIDER, quantities };
-    if ((this.#state as string) !== "over") this.#end(undefined, usage);
+    if ((this.#state as string) !== "over") this.#end(undefined, usage, nowMs);
   }
 
   #endRefused(): void {
-    const { upstream, clock } = this.#options;
-    const failure = upstream.dialect.readRefusal({
+    const failure = this.#trial.upstream.dialect.readRefusal({
       status: this.#status,
       headers: this.#headers,
-      body: Buffer.concat(this.#collected),
-      nowMs: clock.nowMs(),
+      body: this.#joinCollected(),
+      nowMs: this.#options.clock.nowMs(),
     });
     this.#failFromProvider(failure);
   }
 
-  #failFromProvider(failure: ProviderFailure): void {
-    const { said } = failure;
-    const state = this.#hide(failure.state);
-    const status = this.#status === 200 ? undefined : this.#status;
-    const error = new WeirError(this.#reasonOf(failure.reason), `Cannot answer: ${state}`, {
-      facts: {
-        target: this.#options.target.id,
-        ...(status !== undefined && { provider_status: String(status) }),
-        ...(said?.code && { provider_code: this.#hide(said.code) }),
-        ...(said?.param && { param: this.#hide(said.param) }),
-      },
-      ...(failure.retryAfterMs !== undefined && { retryAfterMs: failure.retryAfterMs }),
-    });
-    this.#end({
-      error,
-      elsewhere: failure.elsewhere,
-      ...(status !== undefined && { status }),
-      ...(said && {
-        said: {
-          message: this.#hide(said.message),
-          type: this.#hide(said.type),
-          code: this.#hide(said.code),
-          param: this.#hide(said.param),
-        },
-      }),
-    });
+  #joinCollected(): Buffer {
+    const parts = this.#collected ?? [];
+    return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
   }
 
-  /** Takes the credential out of what a provider says, should it quote it. */
-  #hide(text: string): string {
-    const { secret } = this.#options.upstream;
-    return secret === "" ? text : text.replaceAll(secret, "…");
+  #failFromProvider(failure: ProviderFailure): void {
+    this.#end(relayFailure(this.#describeTarget(), failure));
   }
 
   #failAs(state: string): void {
-    this.#failWith("PROVIDER_FAILED", state, { elsewhere: true });
+    this.#fail({ reason: "PROVIDER_FAILED", state, elsewhere: true });
   }
 
   #failAsTooLarge(): void {
     this.#failAs(`the provider's answer is larger than ${this.#options.answerLimitBytes} bytes`);
   }
 
-  #failWith(
-    reason: Reason,
-    state: string,
-    {
-      elsewhere,
-      facts,
-      cause,
-    }: { readonly elsewhere: boolean; readonly facts?: Readonly<Record<string, string>>; readonly cause?: unknown },
-  ): void {
-    const error = new WeirError(this.#reasonOf(reason), `Cannot answer: ${state}`, {
-      facts: { ...facts, target: this.#options.target.id },
-      cause,
-    });
-    this.#end({ error, elsewhere });
+  #fail(stated: StatedFailure): void {
+    this.#end(stateFailure(this.#describeTarget(), stated));
   }
 
-  /** A provider's failure after content is a cut, whatever it was. */
-  #reasonOf(reason: Reason): Reason {
-    return this.#state === "answering" && reason.startsWith("PROVIDER_") ? "STREAM_CUT" : reason;
+  #describeTarget(): FailedTarget {
+    const { target, upstream } = this.#trial;
+    const hadContent = this.#state === "answering";
+    return { id: target.id, secret: upstream.secret, status: this.#status, hadContent };
   }
 
   #describeTimeout(): readonly [timeout: string, limitMs: number, state: string] {
-    const { connectTimeoutMs, firstTokenTimeoutMs, idleTimeoutMs } = this.#options.upstream;
+    const { connectTimeoutMs, firstTokenTimeoutMs, idleTimeoutMs } = this.#trial.upstream;
     if (this.#state === "connecting") return ["connect", connectTimeoutMs, "no connection to the provider"];
     if (this.#state === "answering" || this.#collectedBytes > 0) {
       return ["idle", idleTimeoutMs, "the provider sent nothing more"];
@@ -384,32 +363,31 @@ export class Attempt implements Dispatcher.DispatchHandler, Watched {
   }
 
   #count(textBytes: number): MeasuredUsage {
-    return countUsage(this.#options.call.requestBytes, textBytes);
+    return countUsage(this.#trial.call.requestBytes, textBytes);
   }
 
-  #end(failure?: AttemptFailure, measured?: MeasuredUsage): void {
+  #end(failure?: AttemptFailure, measured?: MeasuredUsage, endedAtMs = this.#options.clock.nowMs()): void {
     const state = this.#state;
     if (state === "over") return;
     this.#state = "over";
-    const { sweep, memory, target, clock, listener } = this.#options;
+    const { sweep, memory } = this.#options;
+    const { target, startedAtMs } = this.#trial;
     sweep.remove(this);
     if (this.#status === 200 && this.#reader === undefined) memory.give(this.#collectedBytes);
-    this.#collected = [];
+    this.#collected = undefined;
     if (failure !== undefined) this.#controller?.abort(failure.error);
-    const usage = measured ?? this.#measure(state, failure);
-    listener.onEnd(
-      {
-        target,
-        startedAtMs: this.#startedAtMs,
-        endedAtMs: clock.nowMs(),
-        outcome: toOutcome(state === "answering", failure),
-        providerStatus: this.#status,
-        ...(this.#firstContentAtMs !== undefined && { firstContentAtMs: this.#firstContentAtMs }),
-        ...(failure !== undefined && { reason: failure.error.reason, error: failure.error }),
-        ...(usage !== undefined && { usage }),
-      },
-      failure,
-    );
+    const result: AttemptResult = {
+      target,
+      startedAtMs,
+      firstContentAtMs: this.#firstContentAtMs,
+      endedAtMs,
+      outcome: toOutcome(state === "answering", failure),
+      reason: failure?.error.reason,
+      providerStatus: this.#status,
+      error: failure?.error,
+      usage: measured ?? this.#measure(state, failure),
+    };
+    this.#listener.onEnd(result, failure);
   }
 
   /** What is known of the usage at the end. Undefined leaves it to accounting's rule for what nobody knows. */
@@ -423,6 +401,11 @@ export class Attempt implements Dispatcher.DispatchHandler, Watched {
     // The provider itself said that there is no answer, before any content.
     return reader.failure !== undefined && failure !== undefined ? NOTHING_USED : undefined;
   }
+}
+
+function isStream(contentType: string | string[] | undefined): boolean {
+  if (contentType === "application/json") return false;
+  return String(contentType).toLowerCase().startsWith("text/event-stream");
 }
 
 function toOutcome(hadContent: boolean, failure: AttemptFailure | undefined): OutcomeKind {

@@ -77,8 +77,15 @@ class FakeSink implements AnswerSink {
   fail(_head: AnswerHead, _failure: AnswerFailure): void {}
 }
 
-function start(options: { readonly streamed?: boolean; readonly targets?: number; readonly deadlineMs?: number } = {}) {
-  const { streamed = true, targets = 2, deadlineMs } = options;
+interface StartOptions {
+  readonly streamed?: boolean;
+  readonly targets?: number;
+  readonly deadlineMs?: number;
+  readonly model?: string;
+}
+
+function start(options: StartOptions = {}) {
+  const { streamed = true, targets = 2, deadlineMs, model = "small" } = options;
   const clock = new ManualClock();
   const sweep = new DeadlineSweep(clock, 0);
   const calls: FakeCall[] = [];
@@ -95,7 +102,7 @@ function start(options: { readonly streamed?: boolean; readonly targets?: number
     providers: Array.from({ length: targets }, (_, index) => `http://127.0.0.1:${index + 1}/v1`),
     timeoutsMs: TIMEOUTS,
   });
-  const body = Buffer.from(`{"model":"small","messages":[{}],"stream":${streamed}}`);
+  const body = Buffer.from(`{"model":"${model}","messages":[{}],"stream":${streamed}}`);
   const { request, ...scanned } = scanRequest(body);
   const call: ChatCall = {
     ...scanned,
@@ -157,6 +164,16 @@ describe("ChatDispatcher", () => {
         ],
       },
     ]);
+  });
+
+  it("leaves an earlier target's request as it was sent when the next one is asked", () => {
+    const { calls } = start({ streamed: false, model: "a model with a long name" });
+    calls[0]!.connect();
+    calls[0]!.head(500, {});
+    calls[0]!.end();
+    calls[1]!.connect();
+
+    expect(calls.map(({ options }) => JSON.parse(String(options.body)).model)).toEqual(["upstream-0", "upstream-1"]);
   });
 
   it("aborts a connection that comes after it was given up", () => {

@@ -1,25 +1,21 @@
 import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { OutcomeKind } from "../../../gen/weir/type/v1/usage_pb.ts";
-import type { Clock } from "../../shared/clock.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
-import type { BodyMemory } from "../arrival/body-memory.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, ChatCall, SinkListener } from "../arrival/call.ts";
 import type { Upstreams } from "../routing/upstreams.ts";
-import { Attempt, type AttemptFailure, type AttemptListener } from "./attempt.ts";
+import { Attempt, type AttemptListener, type AttemptOptions } from "./attempt.ts";
+import type { AttemptFailure } from "./attempt-failure.ts";
+import { BodyBuffers } from "./body-buffers.ts";
 import type { Pools } from "./pools.ts";
 import type { AttemptResult } from "./result.ts";
-import type { DeadlineSweep } from "./sweep.ts";
 
 /** What all chats of a process share. */
-export interface DispatcherOptions {
+export interface DispatcherOptions extends Omit<AttemptOptions, "buffers"> {
   readonly pools: Pools;
-  readonly sweep: DeadlineSweep;
-  readonly clock: Clock;
-  readonly memory: BodyMemory;
-  /** Largest answer that is taken, in bytes. */
-  readonly answerLimitBytes: number;
 }
+
+interface RunOptions extends DispatcherOptions, AttemptOptions {}
 
 /** A chat that has been planned. */
 export interface PlannedChat {
@@ -50,11 +46,11 @@ const NO_BYTES = Buffer.alloc(0);
 
 /** Makes the calls of chats to their targets, one after the other until content came. */
 export class ChatDispatcher {
-  readonly #options: DispatcherOptions;
+  readonly #options: RunOptions;
   readonly #runs = new Set<Run>();
 
   constructor(options: DispatcherOptions) {
-    this.#options = options;
+    this.#options = { ...options, buffers: new BodyBuffers() };
   }
 
   /** Chats on their way. */
@@ -64,7 +60,7 @@ export class ChatDispatcher {
 
   /** Begins a chat. `onDone` may come before this returns. */
   dispatch(chat: PlannedChat): void {
-    const run = new Run(this.#options, chat, () => this.#runs.delete(run));
+    const run = new Run(this.#options, chat, this.#runs);
     this.#runs.add(run);
     run.start();
   }
@@ -77,9 +73,10 @@ export class ChatDispatcher {
 
 /** One chat on its way: tries target after target until content came, then holds on to that one. */
 class Run implements AttemptListener, SinkListener {
-  readonly #options: DispatcherOptions;
+  readonly #options: RunOptions;
   readonly #chat: PlannedChat;
-  readonly #onOver: () => void;
+  /** All that are on their way; this one leaves them when it is over. */
+  readonly #runs: Set<Run>;
   readonly #attempts: AttemptResult[] = [];
   #head: AnswerHead;
   #attempt: Attempt | undefined;
@@ -88,11 +85,11 @@ class Run implements AttemptListener, SinkListener {
   #over = false;
   #retryAfterMs: number | undefined;
 
-  constructor(options: DispatcherOptions, chat: PlannedChat, onOver: () => void) {
+  constructor(options: RunOptions, chat: PlannedChat, runs: Set<Run>) {
     this.#options = options;
     this.#chat = chat;
     this.#head = chat.head;
-    this.#onOver = onOver;
+    this.#runs = runs;
   }
 
   start(): void {
@@ -146,16 +143,18 @@ class Run implements AttemptListener, SinkListener {
   }
 
   #tryNext(): void {
-    const { call, targets, upstreams, onAttempt } = this.#chat;
+    const { call, targets, upstreams } = this.#chat;
     const target = targets[this.#next]!;
     this.#next += 1;
+    // What is composed may stand in the bytes themselves, from which the earlier target's connection may still be sending.
+    if (this.#next > 1 && call.request.dialect !== undefined) call.request.bytes = Buffer.from(call.request.bytes);
     const upstream = upstreams.get(target);
     let body: Buffer;
     try {
       body =
         call.request.dialect === undefined
           ? upstream.dialect.composeTyped(call.request.input, call.streamed, target.model)
-          : upstream.dialect.composeRelayed(call.request, target.model);
+          : upstream.dialect.composeRelayed(call.request, target.model, this.#options.buffers);
     } catch (cause) {
       const error =
         cause instanceof WeirError
@@ -164,27 +163,17 @@ class Run implements AttemptListener, SinkListener {
       this.#finish({ error, elsewhere: false });
       return;
     }
-    const { pools, clock, sweep, memory, answerLimitBytes } = this.#options;
-    onAttempt.call(this.#chat, target, clock.nowMs(), this.#attempts);
-    this.#attempt = new Attempt({
-      call,
-      target,
-      upstream,
-      pool: pools.get(upstream),
-      body,
-      clock,
-      sweep,
-      memory,
-      answerLimitBytes,
-      listener: this,
-    });
-    this.#attempt.start();
+    const { pools, clock } = this.#options;
+    const startedAtMs = clock.nowMs();
+    this.#chat.onAttempt(target, startedAtMs, this.#attempts);
+    this.#attempt = new Attempt(this.#options, { call, target, upstream, startedAtMs }, this);
+    this.#attempt.start(pools.get(upstream), body);
   }
 
   #finish(failure?: AttemptFailure): void {
     if (this.#over) return;
     this.#over = true;
-    this.#onOver();
+    this.#runs.delete(this);
     const last = this.#attempts.at(-1);
     if (failure === undefined) {
       this.#chat.onDone({ kind: OutcomeKind.ANSWERED, attempts: this.#attempts, head: this.#head });

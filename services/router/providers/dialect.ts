@@ -12,8 +12,12 @@ export interface Dialect {
   readonly chatPath: string;
   /** The headers that present a credential, name and value by turns. */
   composeCredential(secret: string): string[];
-  /** The body for a target, from a request of this same dialect: its bytes with only what must change spliced in. */
-  composeRelayed(request: RelayedRequest, model: string): Buffer;
+  /**
+   * The body for a target, from a request of this same dialect: its bytes with only what must change spliced in, either in
+   * place, if that can be done so that another model can be put there later, or as a copy: for an answer in one piece in memory
+   * of `allocator`, for a stream, which holds on to it for long, in memory of its own.
+   */
+  composeRelayed(request: RelayedRequest, model: string, allocator: BodyAllocator): Buffer;
   /** The body for a target, from a typed request. Throws ARGUMENT_INVALID for what the dialect cannot say. */
   composeTyped(input: ChatInput, streamed: boolean, model: string): Buffer;
   /** Understands an answer that came with status 200 in one piece. */
@@ -42,6 +46,12 @@ export interface RelayedRequest {
   readonly streamOptionsEnd: number;
   /** Whether the caller itself asked for the usage in the stream. */
   readonly wantsUsage: boolean;
+}
+
+/** Where bodies get their memory. */
+export interface BodyAllocator {
+  /** Memory with anything in it. */
+  allocate(sizeBytes: number): Buffer;
 }
 
 /** Tokens by meter, disjoint, whole numbers from 0. */

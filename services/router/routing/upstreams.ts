@@ -13,8 +13,10 @@ export interface Upstream {
   readonly origin: string;
   /** Path of a chat. */
   readonly chatPath: string;
-  /** Headers of each call, name and value by turns; the credential is among them. */
+  /** Headers of a call whose answer comes in one piece, name and value by turns; the credential is among them. */
   readonly headers: readonly string[];
+  /** The same of a call whose answer is a stream. */
+  readonly streamHeaders: readonly string[];
   /** The credential itself, for taking it out of what a provider says. Empty when it wants none. */
   readonly secret: string;
   readonly connectTimeoutMs: number;
@@ -90,20 +92,22 @@ function createUpstream(
     }
     secret = found;
   }
+  const headers = [
+    "content-type",
+    "application/json",
+    "accept-encoding",
+    "identity",
+    "user-agent",
+    "weir",
+    ...(secret === "" ? [] : dialect.composeCredential(secret)),
+  ];
   return {
     provider,
     dialect,
     origin: base.origin,
     chatPath: `${base.pathname.replace(/\/+$/, "")}${dialect.chatPath}`,
-    headers: [
-      "content-type",
-      "application/json",
-      "accept-encoding",
-      "identity",
-      "user-agent",
-      "weir",
-      ...(secret === "" ? [] : dialect.composeCredential(secret)),
-    ],
+    headers: [...headers, "accept", "application/json"],
+    streamHeaders: [...headers, "accept", "text/event-stream"],
     secret,
     connectTimeoutMs: toMilliseconds(provider.connectTimeout, 5_000),
     firstTokenTimeoutMs: toMilliseconds(provider.firstTokenTimeout, 60_000),

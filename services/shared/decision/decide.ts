@@ -53,12 +53,15 @@ function findRejected(
   routes: readonly IndexedRoute[],
   findRejection: (target: SnapshotTarget) => Reason | undefined,
 ): readonly RejectedTarget[] {
-  const rejected: RejectedTarget[] = [];
+  // Mostly there is none, and no list to make.
+  let rejected: RejectedTarget[] | undefined;
   for (const { target } of routes) {
     const reason = findRejection(target);
-    if (reason !== undefined) rejected.push({ target, reason });
+    if (reason === undefined) continue;
+    rejected ??= [];
+    rejected.push({ target, reason });
   }
-  return rejected;
+  return rejected ?? NONE;
 }
 
 // Sorts by insertion: routes come by priority and there are seldom more than three.

@@ -27,11 +27,16 @@ export interface CreatedKey {
 /** Longest text that is looked at: a key with the longest environment has 101 characters. */
 const TEXT_LIMIT = 128;
 const SECRET_BYTES = 32;
+const ID_LENGTH = 12;
+const SECRET_LENGTH = 43;
 const CHECK_LENGTH = 6;
+/** Where the secret and the id begin, counted from the end of the text. */
+const SECRET_FROM_END = SECRET_LENGTH + 1 + CHECK_LENGTH;
+const ID_FROM_END = ID_LENGTH + 1 + SECRET_FROM_END;
 /** 36^6 is a little less than 2^32, so the check is the CRC's remainder: one wrong key in 2,176,782,336 passes it. */
 const CHECK_RANGE = 36 ** CHECK_LENGTH;
 // base64url may hold "_", so the fields at the end are told apart by their length and not by counting underscores.
-const FORM = /^weir_([a-z0-9][a-z0-9-]{0,31})_([a-z2-7]{12})_[A-Za-z0-9_-]{43}_[0-9a-z]{6}$/;
+const FORM = /^weir_[a-z0-9][a-z0-9-]{0,31}_[a-z2-7]{12}_[A-Za-z0-9_-]{43}_[0-9a-z]{6}$/;
 const ENVIRONMENT = /^[a-z0-9][a-z0-9-]{0,31}$/;
 
 /** Makes a key for an environment from 256 random bits. Throws when the environment's id is malformed. */
@@ -48,20 +53,25 @@ export function createKey(environment: string): CreatedKey {
  * Returns nothing for any other text; what it returns is a claim until the hash is found in the keyring.
  */
 export function parseKey(text: string): KeyText | undefined {
-  if (text.length > TEXT_LIMIT) return undefined;
-  const match = FORM.exec(text);
-  if (match === null) return undefined;
-  const end = text.length - CHECK_LENGTH;
-  if (text.slice(end) !== computeCheck(text.slice(0, end - 1))) return undefined;
-  return { environment: match[1] as string, keyId: match[2] as string };
+  if (text.length > TEXT_LIMIT || !FORM.test(text)) return undefined;
+  const checkAt = text.length - CHECK_LENGTH;
+  // As numbers: the form leaves each number one way to be written.
+  if (Number.parseInt(text.slice(checkAt), 36) !== computeCheckNumber(text.slice(0, checkAt - 1))) return undefined;
+  const idAt = text.length - ID_FROM_END;
+  return { environment: text.slice("weir_".length, idAt - 1), keyId: text.slice(idAt, idAt + ID_LENGTH) };
 }
 
 /** SHA-256 of a whole key text: what is kept of it. 32 bytes. A key has 256 random bits, so a slow hash would add nothing. */
 export function hashKey(text: string): Uint8Array {
-  return hash("sha256", text, "buffer");
+  // By way of hex, since Node makes a Buffer of its own for "buffer", which takes longer than the hash: 0.5 for 0.8 µs.
+  return Buffer.from(hash("sha256", text, "hex"), "hex");
 }
 
 /** CRC-32 (ISO 3309, as in zlib) of the text before the last underscore, as six digits of base 36. */
 function computeCheck(body: string): string {
-  return (crc32(body) % CHECK_RANGE).toString(36).padStart(CHECK_LENGTH, "0");
+  return computeCheckNumber(body).toString(36).padStart(CHECK_LENGTH, "0");
+}
+
+function computeCheckNumber(body: string): number {
+  return crc32(body) % CHECK_RANGE;
 }

@@ -40,8 +40,11 @@ function findBetter(error: ConnectError | undefined): ConnectError | undefined {
   return toConnectError(findRefusal(error) ?? new ConnectError(error.rawMessage, error.code));
 }
 
-/** The library's own refusals are known by their words, which are those of its pinned version; a test holds them. */
-function findRefusal(error: ConnectError): WeirError | undefined {
+/**
+ * What an error without a reason of ours says, when it is a refusal of the library's own: known by its words, which are those of its
+ * pinned version; a test holds them.
+ */
+export function findRefusal(error: ConnectError): WeirError | undefined {
   const said = error.rawMessage;
   const [, size, limit] = /size (\d+) is larger than configured readMaxBytes (\d+)$/.exec(said) ?? [];
   if (size !== undefined && limit !== undefined) {
@@ -55,7 +58,9 @@ function findRefusal(error: ConnectError): WeirError | undefined {
   if (said.startsWith("parse binary")) {
     return new WeirError("BODY_MALFORMED", "Cannot read request: the bytes are not a message of the method's type");
   }
-  if (error.code === Code.InvalidArgument) return new WeirError("BODY_MALFORMED", `Cannot read request: ${said}`);
+  // The same of a message that is marked as compressed where no compression was named.
+  if (error.code === Code.InvalidArgument || said.startsWith("received compressed envelope"))
+    return new WeirError("BODY_MALFORMED", `Cannot read request: ${said}`);
   return undefined;
 }
 

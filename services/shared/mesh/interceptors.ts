@@ -1,9 +1,10 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { WeirError } from "../errors/weir-error.ts";
-import { toConnectError } from "../errors/wire.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { findRefusal } from "./complete-errors.ts";
 import type { Health } from "./health.ts";
+import { createSettleCall } from "./settle-call.ts";
 
 /**
  * Turns what a handler throws into what a caller may see, logs what is our own fault, and measures. The outermost
@@ -13,20 +14,13 @@ export function createErrorInterceptor(
   log: Log,
   metrics?: Pick<Metrics, "rpc_server_call_duration_seconds">,
 ): Interceptor {
+  const settleCall = createSettleCall(log, metrics);
   return (next) => async (request) => {
     const method = `${request.service.typeName}/${request.method.name}`;
-    const begin = performance.now();
-    const settle = (error?: unknown): ConnectError | undefined => {
-      const sent = error === undefined ? undefined : toConnectError(error);
-      const status = sent === undefined ? "OK" : Code[sent.code];
-      metrics?.rpc_server_call_duration_seconds.observe(
-        { rpc_method: method, rpc_response_status_code: status },
-        (performance.now() - begin) / 1000,
-      );
-      if (sent?.code === Code.Internal || sent?.code === Code.DataLoss) log.error({ err: error, method }, "RPC failed");
-      else if (sent !== undefined) log.debug({ err: error, method }, "RPC refused");
-      return sent;
-    };
+    const beganMs = performance.now();
+    // The messages of a stream are read while its handler runs: what the library finds wrong with them comes by here.
+    const name = (error: unknown) => (request.stream && error instanceof ConnectError && findRefusal(error)) || error;
+    const settle = (error?: unknown) => settleCall(method, beganMs, name(error));
     try {
       const response = await next(request);
       if (response.stream) return { ...response, message: settleAtEnd(response.message, settle) };

@@ -60,9 +60,16 @@ const PREFACE = Buffer.from("PRI");
 export async function listen(options: {
   readonly listen: Address;
   readonly tls: Tls | undefined;
+  /**
+   * Whether other processes of the same user may listen on the port too, so that the kernel deals out connections among them
+   * (SO_REUSEPORT, Linux). Default false: a port that is taken is refused.
+   */
+  readonly reusePort?: boolean;
   /** Whether a peer must have a certificate of the mesh's authorities. */
   readonly mutual: boolean;
   readonly handler: PlainHandler;
+  /** Tried first with each stream of HTTP/2, before anything of a request is made of it: true when it took the stream over. */
+  readonly takeStream?: (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => boolean;
   readonly limits: ListenerLimits | undefined;
 }): Promise<Listener> {
   const {
@@ -74,10 +81,6 @@ export async function listen(options: {
   const sockets = new Set<net.Socket>();
   const sessions = new Set<http2.ServerHttp2Session>();
   let draining = false;
-  const closeIdle = () => {
-    if (draining) h1.closeIdleConnections();
-  };
-
   const h1 = http.createServer(
     {
       maxHeaderSize: headerMaxBytes,
@@ -91,7 +94,6 @@ export async function listen(options: {
     (request, response) => {
       if (request.headers.host === undefined) return refuse(response, "NO_HOST");
       if (draining) response.setHeader("connection", "close");
-      response.once("close", closeIdle);
       options.handler(request, response);
     },
   );
@@ -100,17 +102,19 @@ export async function listen(options: {
   // Node starts its watch over slow requests when a server listens. This one never does: it is fed.
   h1.emit("listening");
 
-  const h2 = http2.createServer(
-    {
-      settings: { maxConcurrentStreams: 100, maxHeaderListSize: headerMaxBytes },
-      maxHeaderListPairs: 128,
-      maxSessionMemory: 16,
-    },
-    (request, response) => {
-      watchSlowBody(request, response, requestTimeoutMs);
-      options.handler(request as unknown as http.IncomingMessage, response as unknown as http.ServerResponse);
-    },
-  );
+  const h2 = http2.createServer({
+    settings: { maxConcurrentStreams: 100, maxHeaderListSize: headerMaxBytes },
+    maxHeaderListPairs: 128,
+    maxSessionMemory: 16,
+  });
+  // Makes requests of the streams that nobody takes. It never listens: it is fed.
+  const h2Requests = http2.createServer((request, response) => {
+    watchSlowBody(request, response, requestTimeoutMs);
+    options.handler(request as unknown as http.IncomingMessage, response as unknown as http.ServerResponse);
+  });
+  h2.on("stream", (stream, headers, ...rest) => {
+    if (options.takeStream?.(stream, headers) !== true) h2Requests.emit("stream", stream, headers, ...rest);
+  });
   h2.on("session", (session) => {
     sessions.add(session);
     session.once("close", () => sessions.delete(session));
@@ -119,8 +123,10 @@ export async function listen(options: {
   // An error of one session or stream is its peer's affair; without a listener it would end the process.
   h2.on("sessionError", () => undefined);
 
+  let accepted = 0;
   const feed = (socket: Duplex, isHttp2: boolean) => void (isHttp2 ? h2 : h1).emit("connection", socket);
   const accept = (socket: net.Socket) => {
+    accepted += 1;
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     // Finds peers whose machine is gone.
@@ -154,7 +160,8 @@ export async function listen(options: {
   server.maxConnections = maxConnections;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ host: options.listen.host, port: options.listen.port }, () => {
+    const { listen, reusePort = false } = options;
+    server.listen({ host: listen.host, port: listen.port, reusePort }, () => {
       server.off("error", reject);
       resolve();
     });
@@ -166,12 +173,16 @@ export async function listen(options: {
 
   return {
     address: { host, port },
-    drain() {
+    async drain() {
       draining = true;
-      server.close();
       h1.closeIdleConnections();
+      // Those whose answer is over later: looked for now and then, so that no request has to be watched for it.
+      const idle = setInterval(() => h1.closeIdleConnections(), IDLE_LOOK_MS);
+      void closed.then(() => clearInterval(idle));
       // GOAWAY: no new streams, those that run may finish (RFC 9113, section 6.8).
       for (const session of sessions) session.close();
+      await whenNoneWaits(() => accepted);
+      server.close();
       return closed;
     },
     close() {
@@ -184,6 +195,33 @@ export async function listen(options: {
       return closed;
     },
   };
+}
+
+/** How often a drain looks for HTTP/1.1 connections that have become idle. */
+const IDLE_LOOK_MS = 20;
+
+/** As many connections as can wait to be accepted when a drain begins: Node's default for the backlog, and one. */
+const BACKLOG = 512;
+
+/**
+ * Resolves when no connection waits to be accepted, or when as many were as could wait. The kernel resets those that wait when a
+ * listener closes (unless net.ipv4.tcp_migrate_req lets another one on the port have them), and Node accepts one a turn of the
+ * loop: under load dozens wait.
+ */
+function whenNoneWaits(countAccepted: () => number): Promise<void> {
+  return new Promise((resolve) => {
+    let before = -1;
+    let turns = 0;
+    // Between two immediates lies one look at the sockets.
+    const look = () => {
+      const now = countAccepted();
+      if (now === before || turns === BACKLOG) return resolve();
+      before = now;
+      turns += 1;
+      setImmediate(look);
+    };
+    setImmediate(look);
+  });
 }
 
 /** Tells whether a plain-text connection begins as HTTP/2, and hands it on as if nothing had been read. */

@@ -443,6 +443,25 @@ describe("drain()", () => {
     expect((await call).code).toBe(Code.Unavailable);
   });
 
+  it("first takes the connections that wait to be accepted", async () => {
+    const { url } = await start();
+    const calls = Array.from({ length: 20 }, () => http.get(`${url}/healthz`, { agent: false }));
+    const answers = Promise.all(
+      calls.map(async (call) => {
+        const [response] = (await once(call, "response")) as [http.IncomingMessage];
+        response.resume();
+        return [response.statusCode, response.headers.connection];
+      }),
+    );
+    // The kernel has connected them all once they have asked it to, before this loop looks at its sockets.
+    while (calls.some((call) => call.socket?.connecting !== true)) await new Promise(process.nextTick);
+
+    const drained = server.drain(60_000);
+
+    expect(await answers).toEqual(calls.map(() => [200, "close"]));
+    await drained;
+  });
+
   it("closes idle connections of HTTP/1.1", async () => {
     const { url } = await start();
     const agent = new http.Agent({ keepAlive: true });
@@ -455,6 +474,18 @@ describe("drain()", () => {
 
     agent.destroy();
   });
+});
+
+it("shares its port when each that listens there says so, and with nobody else", async () => {
+  await start({ reusePort: true });
+  const { port } = server.address;
+  const listen = { host: "127.0.0.1", port };
+
+  const shared = await start({ listen, reusePort: true });
+  const refused = start({ listen });
+
+  expect(shared.url).toMatch(new RegExp(`:${port}$`));
+  await expect(refused).rejects.toMatchObject({ code: "EADDRINUSE" });
 });
 
 it("refuses to listen beyond loopback without TLS", async () => {

@@ -9,17 +9,21 @@ import type { Metrics } from "../telemetry/metrics.ts";
 import { createConnectHandler } from "./connect-handler.ts";
 import type { Health } from "./health.ts";
 import { createHealthService } from "./health-service.ts";
+import { createHotRpcs, type HotMethod } from "./hot-rpc.ts";
 import { createDrainInterceptor, createErrorInterceptor } from "./interceptors.ts";
 import { type ListenerLimits, listen } from "./listener.ts";
 import { answerJson, type PlainHandler } from "./operations.ts";
 import { checkPermissions } from "./permission.ts";
 import { routeReflection } from "./reflection-service.ts";
+import { createSettleCall } from "./settle-call.ts";
 import { checkListen, type Tls } from "./tls.ts";
 import { createValidation } from "./validate.ts";
 
 /** What a server of the mesh serves, and to whom. */
 export interface MeshServerOptions {
   readonly listen: Address;
+  /** Whether other processes of the same user may listen there too; see `listen`. Default false. */
+  readonly reusePort?: boolean;
   /** Without it the server speaks plain text, and refuses to listen beyond loopback. */
   readonly tls?: Tls | undefined;
   /**
@@ -38,6 +42,8 @@ export interface MeshServerOptions {
   readonly fallback?: PlainHandler;
   /** Tried before everything else, with the raw request: true when it took the request over. */
   readonly first?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** Methods of `services` that are served off their streams when they come as plain gRPC; see {@link HotMethod}. */
+  readonly hot?: readonly HotMethod[];
   /** Run after errors are caught and messages are validated, outermost first. */
   readonly interceptors?: readonly Interceptor[];
   /** Largest message, after decompression, bytes. Default 4 MiB. */
@@ -91,9 +97,15 @@ export async function startMeshServer(options: MeshServerOptions): Promise<MeshS
     fallback: options.fallback ?? answerNotFound,
     log,
   });
+  const hot = createHotRpcs({
+    methods: options.hot ?? [],
+    settle: createSettleCall(log, options.metrics),
+    shutdown: shutdown.signal,
+  });
   const { first } = options;
   const listener = await listen({
     listen: options.listen,
+    reusePort: options.reusePort ?? false,
     tls: options.tls,
     mutual: clients === "certified" && options.tls?.authorities !== undefined,
     handler(request, response) {
@@ -106,6 +118,7 @@ export async function startMeshServer(options: MeshServerOptions): Promise<MeshS
         else answerJson(response, 500, { code: "internal", message: "Cannot serve request: internal error" });
       }
     },
+    takeStream: hot.take,
     limits: options.limits,
   });
 

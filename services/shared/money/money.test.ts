@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { costNanos, formatDollars, MAX_NANOS, PRICE_UNIT, parseDollars } from "./money.ts";
+import { costNanos, findCostNanos, formatDollars, MAX_NANOS, PRICE_UNIT, parseDollars } from "./money.ts";
 
 const refused = expect.objectContaining({ reason: "ARGUMENT_INVALID" });
 const amount = fc.bigInt(0n, MAX_NANOS);
@@ -31,6 +31,39 @@ describe("costNanos()", () => {
     expect(() => costNanos(1n, -1n)).toThrow(refused);
     expect(() => costNanos(MAX_NANOS, 1_000_001n)).toThrow(refused);
     expect(costNanos(MAX_NANOS, PRICE_UNIT)).toBe(MAX_NANOS);
+  });
+});
+
+describe("findCostNanos()", () => {
+  // Products on both sides of 2^53, and quotients close to a whole number, where floating point would go wrong.
+  const near = fc
+    .tuple(fc.integer({ min: 1, max: 2 ** 33 }), fc.integer({ min: -2, max: 2 }))
+    .map(([whole, off]) => whole * 1_000_000 + off);
+
+  it.each([
+    ["any two numbers", fc.tuple(fc.nat(2 ** 31 - 1), fc.nat(2 ** 31 - 1))],
+    ["large numbers", fc.tuple(fc.maxSafeNat(), fc.nat(100))],
+    ["products near a whole cost", fc.tuple(near, fc.constant(1))],
+    ["prices near a whole cost", fc.tuple(fc.integer({ min: 1, max: 1_000 }), near)],
+  ])("is costNanos() wherever it answers: %s", (_, pair) => {
+    fc.assert(
+      fc.property(pair, ([quantity, price]) => {
+        const cost = findCostNanos(quantity, price);
+        if (cost === undefined) expect(quantity * price).toBeGreaterThanOrEqual(2 ** 53);
+        else expect(BigInt(cost)).toBe(costNanos(BigInt(quantity), BigInt(price)));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it("answers for what bills are like, and not for what a double cannot hold", () => {
+    expect(findCostNanos(4_503, 2_000_000_000_000)).toBe(9_006_000_000);
+    expect(findCostNanos(2 ** 53 - 1, 1)).toBe(9_007_199_255);
+    expect(findCostNanos(2 ** 53, 1)).toBeUndefined();
+    expect(findCostNanos(1, 2 ** 53)).toBeUndefined();
+    expect(findCostNanos(-1, -1)).toBeUndefined();
+    expect(findCostNanos(1.5, 2)).toBeUndefined();
+    expect(findCostNanos(Number.NaN, 2)).toBeUndefined();
   });
 });
 

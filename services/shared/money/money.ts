@@ -1,6 +1,6 @@
 /**
  * Money in Weir: integer nano-dollars in `bigint` (int64 on the wire), prices in nano-dollars per million units of a meter.
- * There is one rounding rule, up to the next nano-dollar for each line of a bill, and no floating point anywhere.
+ * There is one rounding rule, up to the next nano-dollar for each line of a bill, and nothing is ever rounded by floating point.
  */
 import { WeirError } from "../errors/weir-error.ts";
 
@@ -10,6 +10,7 @@ const NANOS_PER_DOLLAR = 1_000_000_000n;
 export const MAX_NANOS = 2n ** 63n - 1n;
 /** Prices are for this many units (tokens, images …). */
 export const PRICE_UNIT = 1_000_000n;
+const PRICE_UNIT_NUMBER = Number(PRICE_UNIT);
 
 /**
  * The cost of `quantity` units at `nanosPerMillion`, rounded up to a whole nano-dollar. Sum lines, never round a sum again.
@@ -21,6 +22,27 @@ export function costNanos(quantity: bigint, nanosPerMillion: bigint): bigint {
   const cost = (quantity * nanosPerMillion + PRICE_UNIT - 1n) / PRICE_UNIT;
   if (cost > MAX_NANOS) throw refuse("compute cost", `${cost} nano-dollars is more than ${MAX_NANOS}`);
   return cost;
+}
+
+/**
+ * The same as `costNanos` for numbers, for where a bill is written many thousand times a second. It answers only where it is
+ * exact: both whole, not negative, and their product below 2^53. Otherwise it returns undefined, and `costNanos` must be asked.
+ */
+export function findCostNanos(quantity: number, nanosPerMillion: number): number | undefined {
+  const product = quantity * nanosPerMillion;
+  if (
+    !Number.isSafeInteger(quantity) ||
+    quantity < 0 ||
+    !Number.isSafeInteger(nanosPerMillion) ||
+    nanosPerMillion < 0
+  ) {
+    return undefined;
+  }
+  // A true product of 2^53 or more is not rounded below it, so what is safe here is the true one.
+  if (!Number.isSafeInteger(product)) return undefined;
+  // The quotient may be rounded up to a whole number, never past one; the rest is exact, and tells.
+  const whole = Math.floor(product / PRICE_UNIT_NUMBER);
+  return product - whole * PRICE_UNIT_NUMBER > 0 ? whole + 1 : whole;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from "pino";
 import { WeirError } from "../errors/weir-error.ts";
+import { LineBuffer } from "./line-buffer.ts";
 import { scrub } from "./scrub.ts";
 
 /** Writes JSON lines. `log.info({ region: "eu" }, "Snapshot applied")`; `log.child({ … })` for what all lines share. */
@@ -11,7 +12,10 @@ export interface LogOptions {
   readonly service: string;
   /** The least important level that is written: trace, debug, info, warn, error, fatal. Default info. */
   readonly level?: string;
-  /** Where lines go. Default standard output, each written before the call returns, so that a crash loses none. */
+  /**
+   * Where lines go, each at once. Default standard output, once a turn of the event loop, and before the process exits; a process
+   * that is killed loses the lines of that turn.
+   */
   readonly destination?: DestinationStream;
 }
 
@@ -21,7 +25,12 @@ export interface LogOptions {
  * passes through a scrubber for key-shaped strings, because no list of fields can know what a message quotes.
  */
 export function createLog(options: LogOptions): Log {
-  const destination = options.destination ?? { write: (line: string) => void process.stdout.write(line) };
+  const destination = options.destination ?? getStandardOutput();
+  const lines = {
+    write: (line: string) => destination.write(scrub(line)),
+    // The logger calls it after a fatal line.
+    flushSync: () => destination instanceof LineBuffer && destination.flushSync(),
+  };
   return pino(
     {
       level: options.level ?? "info",
@@ -30,8 +39,20 @@ export function createLog(options: LogOptions): Log {
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: (error: unknown) => describeError(error), error: (error: unknown) => describeError(error) },
     },
-    { write: (line: string) => destination.write(scrub(line)) },
+    lines,
   );
+}
+
+/** One for all logs of the process, so that their lines keep their order. */
+let standardOutput: LineBuffer | undefined;
+
+function getStandardOutput(): LineBuffer {
+  if (standardOutput === undefined) {
+    const lines = new LineBuffer((text) => void process.stdout.write(text));
+    process.on("exit", () => lines.flushSync());
+    standardOutput = lines;
+  }
+  return standardOutput;
 }
 
 /** Causes beyond this depth are cut: an error can be its own cause. */

@@ -1,5 +1,6 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { collectDefaultMetrics, Gauge, type Metric, Registry } from "prom-client";
 import { METRICS, type MetricFacts } from "./metric-names.ts";
+import { Counter, Histogram } from "./tally.ts";
 
 type LabelsOf<M> = M extends { labels: readonly (infer L extends string)[] } ? L : never;
 
@@ -13,6 +14,8 @@ export type Metrics = {
 } & {
   /** The page in the Prometheus text format. */
   readonly page: () => Promise<string>;
+  /** Calls `measure` before each page: for gauges whose value is to be had at any time, so that nothing is set in between. */
+  readonly onPage: (measure: () => void) => void;
   /** The `content-type` of that page. */
   readonly contentType: string;
   /** Lets go of what observes the process. */
@@ -28,21 +31,32 @@ export function createMetrics(
   options: { readonly process?: boolean } = {},
 ): Metrics {
   const registry = new Registry();
+  const measures: (() => void)[] = [];
   const metrics: Record<string, unknown> = {
-    page: () => registry.metrics(),
+    page: () => {
+      for (const measure of measures) measure();
+      return registry.metrics();
+    },
+    onPage: (measure: () => void) => void measures.push(measure),
     contentType: registry.contentType,
     close: () => registry.clear(),
   };
   for (const [name, facts] of Object.entries(METRICS) as [string, MetricFacts][]) {
     metrics[name] = createMetric(name, facts, facts.by === "all" || facts.by === service ? [registry] : []);
   }
-  if (options.process !== false) collectDefaultMetrics({ register: registry });
+  if (options.process !== false) {
+    // Looks at the event loop's delay 20 times a second: the default of 100 is most of what an idle process would do.
+    collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 50 });
+  }
   return metrics as Metrics;
 }
 
 function createMetric(name: string, facts: MetricFacts, registers: Registry[]) {
-  const common = { name, help: facts.help, labelNames: [...(facts.labels ?? [])], registers };
-  if (facts.type === "counter") return new Counter(common);
-  if (facts.type === "gauge") return new Gauge(common);
-  return new Histogram({ ...common, ...(facts.buckets && { buckets: [...facts.buckets] }) });
+  const common = { name, help: facts.help, labelNames: [...(facts.labels ?? [])] };
+  if (facts.type === "gauge") return new Gauge({ ...common, registers });
+  const metric =
+    facts.type === "counter" ? new Counter(common) : new Histogram({ ...common, buckets: facts.buckets ?? [] });
+  // Of a metric the registry asks for name, help, type and `get` alone.
+  for (const registry of registers) registry.registerMetric(metric as unknown as Metric);
+  return metric;
 }

@@ -2,14 +2,25 @@ import { describe, expect, it } from "vitest";
 import { scanRequest } from "../../arrival/scan.ts";
 import { composeRelayed } from "./request.ts";
 
+const fresh = { allocate: (size: number) => Buffer.alloc(size) };
 const compose = (text: string, model = 'up"stream') =>
-  composeRelayed(scanRequest(Buffer.from(text)).request, model).toString();
+  composeRelayed(scanRequest(Buffer.from(text)).request, model, fresh).toString();
 
 describe("composeRelayed()", () => {
   it("puts the target's model in place of the one asked for and leaves every other byte", () => {
     expect(compose('{ "x":1.50, "model" : "small" ,"messages":[{"content":"small"}],"y":{"é":"\\u00e9"}}')).toBe(
       '{ "x":1.50, "model" : "up\\"stream" ,"messages":[{"content":"small"}],"y":{"é":"\\u00e9"}}',
     );
+  });
+
+  it("writes a model that fits in the place of the one asked for, without a copy, and another one there later", () => {
+    const { request } = scanRequest(Buffer.from('{"model":"medium","messages":[1]}'));
+
+    const first = composeRelayed(request, "tiny", fresh);
+    expect(first).toBe(request.bytes);
+    expect(first.toString()).toBe('{"model":"tiny"  ,"messages":[1]}');
+    expect(composeRelayed(request, "médium", fresh).toString()).toBe('{"model":"médium","messages":[1]}');
+    expect(composeRelayed(request, "medium", fresh).toString()).toBe('{"model":"medium","messages":[1]}');
   });
 
   it("asks for the usage of a stream when the caller did not", () => {

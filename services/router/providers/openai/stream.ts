@@ -11,10 +11,12 @@ const MAX_PREAMBLE_BYTES = 1024 * 1024;
 const CHOICES = 0;
 const USAGE = 1;
 const ERROR = 2;
-const scan = new JsonScan(watchKeys(["choices", "usage", "error"], { nested: "finish_reason" }));
+// An event's strings are short: below half a kilobyte words bring nothing.
+const scan = new JsonScan(watchKeys(["choices", "usage", "error"], { nested: "finish_reason", wordsFromBytes: 512 }));
 
 const DONE = Buffer.from("[DONE]");
 const DONE_EVENT = Buffer.from("data: [DONE]\n\n");
+const NO_BYTES = Buffer.alloc(0);
 const LF = 0x0a;
 const CR = 0x0d;
 const SPACE = 0x20;
@@ -33,14 +35,15 @@ export class OpenAiStreamReader implements StreamReader {
   readonly #wantsUsage: boolean;
   readonly #candidates: number;
   /** What came after the last whole event; the first `#carried` bytes count. */
-  #carry: Buffer = Buffer.allocUnsafe(0);
+  #carry: Buffer = NO_BYTES;
   #carried = 0;
   /** Of the event that is not whole yet: where its last line begins, and where its data is. Offsets from its beginning. */
   #line = 0;
   #dataStart = -1;
   #dataEnd = -1;
   #dataLines = 0;
-  #held: Buffer[] = [];
+  /** What was read before there was content. */
+  #held: Buffer[] | undefined;
   #heldBytes = 0;
   #usage: unknown;
   #finished = 0;
@@ -151,13 +154,14 @@ export class OpenAiStreamReader implements StreamReader {
   /** Holds output back until there is content. */
   #letThrough(bytes: Buffer): Buffer | undefined {
     if (this.#hasContent) {
-      if (this.#held.length === 0) return bytes.length > 0 ? bytes : undefined;
+      if (this.#held === undefined) return bytes.length > 0 ? bytes : undefined;
       const all = Buffer.concat([...this.#held, bytes]);
-      this.#held = [];
+      this.#held = undefined;
       return all;
     }
     if (bytes.length > 0 && this.#failure === undefined) {
-      this.#held.push(bytes);
+      if (this.#held === undefined) this.#held = [bytes];
+      else this.#held.push(bytes);
       this.#heldBytes += bytes.length;
       if (this.#heldBytes > MAX_PREAMBLE_BYTES) this.#fail("the provider's stream has no content in its first MiB");
     }
@@ -186,7 +190,7 @@ export class OpenAiStreamReader implements StreamReader {
     if (size === 0) {
       this.#carried = 0;
       // What was carried is on its way to the caller, and must not be written over.
-      if (!fresh) this.#carry = Buffer.allocUnsafe(0);
+      if (!fresh) this.#carry = NO_BYTES;
     } else if (fresh) {
       this.#carried = 0;
       this.#append(bytes.subarray(from));

@@ -22,13 +22,12 @@ export function readUsage(usage: unknown, hasText: () => boolean): Quantities | 
   const cached = Math.min(toCount(inDetail.cached_tokens), prompt);
   const written = Math.min(toCount(inDetail.cache_write_tokens), prompt - cached);
   const reasoning = Math.min(toCount(outDetail.reasoning_tokens), completion);
-  return new Map([
-    [Meter.INPUT_TOKENS, prompt - cached - written],
-    [Meter.CACHED_INPUT_TOKENS, cached],
-    [Meter.CACHE_WRITE_TOKENS, written],
-    [Meter.OUTPUT_TOKENS, completion - reasoning],
-    [Meter.REASONING_TOKENS, reasoning],
-  ]);
+  return new Map<Meter, number>()
+    .set(Meter.INPUT_TOKENS, prompt - cached - written)
+    .set(Meter.CACHED_INPUT_TOKENS, cached)
+    .set(Meter.CACHE_WRITE_TOKENS, written)
+    .set(Meter.OUTPUT_TOKENS, completion - reasoning)
+    .set(Meter.REASONING_TOKENS, reasoning);
 }
 
 function isCount(value: unknown): value is number {

@@ -1,0 +1,71 @@
+import type { Reason } from "../../shared/errors/reason.ts";
+import { WeirError } from "../../shared/errors/weir-error.ts";
+import type { ProviderFailure } from "../providers/dialect.ts";
+
+/** Why an attempt brought no answer, or no whole one. */
+export interface AttemptFailure {
+  readonly error: WeirError;
+  /** Whether another target may do better. */
+  readonly elsewhere: boolean;
+  readonly said?: ProviderFailure["said"];
+  readonly status?: number;
+}
+
+/** Whose failure it is, and when. */
+export interface FailedTarget {
+  readonly id: string;
+  /** Its credential, to be taken out of what it says; empty when it has none. */
+  readonly secret: string;
+  /** Status of its answer; 0 when there was none. */
+  readonly status: number;
+  /** A provider's failure after content is a cut, whatever it was. */
+  readonly hadContent: boolean;
+}
+
+/** What this router says of an attempt that failed: the part of the message after `Cannot answer: `, and its facts. */
+export interface StatedFailure {
+  readonly reason: Reason;
+  readonly state: string;
+  readonly elsewhere: boolean;
+  readonly facts?: Readonly<Record<string, string>>;
+  readonly cause?: unknown;
+}
+
+/** Words a failure that this router found. */
+export function stateFailure(target: FailedTarget, stated: StatedFailure): AttemptFailure {
+  const { reason, state, elsewhere, facts, cause } = stated;
+  const error = new WeirError(toReason(reason, target), `Cannot answer: ${state}`, {
+    facts: { ...facts, target: target.id },
+    cause,
+  });
+  return { error, elsewhere };
+}
+
+/** Words a failure that the provider stated, without the credential, should it quote it. */
+export function relayFailure(target: FailedTarget, failure: ProviderFailure): AttemptFailure {
+  const { said, retryAfterMs } = failure;
+  const { secret } = target;
+  const hide = (text: string) => (secret === "" ? text : text.replaceAll(secret, "…"));
+  const status = target.status === 200 ? undefined : target.status;
+  const error = new WeirError(toReason(failure.reason, target), `Cannot answer: ${hide(failure.state)}`, {
+    facts: {
+      target: target.id,
+      ...(status !== undefined && { provider_status: String(status) }),
+      ...(said?.code && { provider_code: hide(said.code) }),
+      ...(said?.param && { param: hide(said.param) }),
+    },
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  });
+  return {
+    error,
+    elsewhere: failure.elsewhere,
+    ...(status !== undefined && { status }),
+    ...(said && {
+      said: { message: hide(said.message), type: hide(said.type), code: hide(said.code), param: hide(said.param) },
+    }),
+  };
+}
+
+function toReason(reason: Reason, { hadContent }: FailedTarget): Reason {
+  return hadContent && reason.startsWith("PROVIDER_") ? "STREAM_CUT" : reason;
+}

@@ -1,0 +1,68 @@
+import { create } from "@bufbuild/protobuf";
+import type { Usage } from "../../../gen/weir/router/v1/chat_pb.ts";
+import {
+  type CompleteResponse,
+  CompleteResponseSchema,
+  type StreamResponse,
+  StreamResponseSchema,
+} from "../../../gen/weir/router/v1/chat_service_pb.ts";
+import { WeirError } from "../../shared/errors/weir-error.ts";
+import type { AnswerHead } from "../arrival/call.ts";
+import type { Dialect, PieceReader } from "../providers/dialect.ts";
+import { findDialect } from "../providers/registry.ts";
+
+/** Makes the typed form of an answer in one piece, from its bytes in the dialect of its head. Throws INTERNAL when it has none. */
+export function toCompleteResponse(head: AnswerHead | undefined, body: Buffer, usage: Usage): CompleteResponse {
+  try {
+    const { providerModel, candidates, extras } = getDialect(head).toTypedAnswer(body);
+    return create(CompleteResponseSchema, {
+      id: head?.eventId ?? "",
+      target: head?.target ?? "",
+      providerModel,
+      candidates,
+      usage,
+      ...(extras !== undefined && { extras }),
+    });
+  } catch (cause) {
+    throw new WeirError("INTERNAL", "Cannot answer: the provider's answer has no typed form", { cause });
+  }
+}
+
+/** Makes the typed pieces of a streamed answer, from `started` to `ended`. */
+export class TypedStream {
+  readonly #head: AnswerHead;
+  readonly #reader: PieceReader;
+  #hasStarted = false;
+
+  constructor(head: AnswerHead) {
+    this.#head = head;
+    this.#reader = getDialect(head).createPieceReader();
+  }
+
+  /** The pieces that these bytes complete. */
+  read(bytes: Buffer): StreamResponse[] {
+    const pieces = this.#reader.read(bytes).map(toResponse);
+    if (this.#hasStarted) return pieces;
+    this.#hasStarted = true;
+    const { eventId: id, target = "" } = this.#head;
+    const value = { id, target, providerModel: this.#reader.providerModel };
+    return [create(StreamResponseSchema, { piece: { case: "started", value } }), ...pieces];
+  }
+
+  /** The pieces that are owed at the end, and the end. */
+  end(usage: Usage): StreamResponse[] {
+    const { extras } = this.#reader;
+    const value = { usage, ...(extras !== undefined && { extras }) };
+    return [...this.#reader.end().map(toResponse), create(StreamResponseSchema, { piece: { case: "ended", value } })];
+  }
+}
+
+function toResponse(piece: StreamResponse["piece"]): StreamResponse {
+  return create(StreamResponseSchema, { piece });
+}
+
+function getDialect(head: AnswerHead | undefined): Dialect {
+  const dialect = head?.dialect === undefined ? undefined : findDialect(head.dialect);
+  if (dialect === undefined) throw new WeirError("INTERNAL", "Cannot answer: the dialect of the answer is unknown");
+  return dialect;
+}
