@@ -22,7 +22,7 @@ import { describeSoak, describeSoakSample, soak } from "./soak.ts";
 const QUICK = {
   contenders: ["direct", "relay", "weir", "portkey", "nginx"],
   scenarios: ["unary-0.4", "unary-4.5", "unary-35", "streams"],
-  seconds: 1.2,
+  seconds: 1,
 } as const;
 
 type NotRun = RunResult["notRun"][number];

@@ -19,7 +19,9 @@ export interface RunOptions {
   readonly onNote: (text: string) => void;
 }
 
-/** How long a contender runs before its first segment of a scenario, so that its code is compiled: half a segment, at most this. */
+/** How long a contender runs before its very first segment: V8 has not compiled and optimised all of its path before that. */
+const FIRST_WARMUP_SECONDS = 2.5;
+/** How long it runs before its first segment of a further scenario: half a segment, at most this. */
 const WARMUP_SECONDS = 1;
 
 /**
@@ -48,8 +50,10 @@ export async function runRounds(
           await contender.program?.restart();
           await contender.waitReady?.();
         } else if (!warm.has(`${contender.name} ${scenario.name}`)) {
-          warm.add(`${contender.name} ${scenario.name}`);
-          await scenario.warmUp?.({ ...context, seconds: Math.min(seconds / 2, WARMUP_SECONDS) });
+          const isFirst = !warm.has(contender.name);
+          warm.add(contender.name).add(`${contender.name} ${scenario.name}`);
+          const length = isFirst ? Math.max(FIRST_WARMUP_SECONDS, seconds) : Math.min(seconds / 2, WARMUP_SECONDS);
+          await scenario.warmUp?.({ ...context, seconds: length });
         }
         const segment = { scenario: scenario.name, contender: contender.name, round, ...(await scenario.run(context)) };
         segments.push(segment);

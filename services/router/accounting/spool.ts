@@ -1,6 +1,7 @@
 import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { WeirError } from "../../shared/errors/weir-error.ts";
+import { type Listed, OpenList } from "../../shared/open-list.ts";
 import { closeFrame, createFrameWriter, FrameType, openFrame } from "./frame.ts";
 import { writeIdentity } from "./leftover.ts";
 import type { ProducerName } from "./producer.ts";
@@ -43,7 +44,7 @@ export interface SpooledEntry extends FactsSource {
 }
 
 /** An open call and where it stands; only the spool changes it. */
-export interface OpenEntry {
+export interface OpenEntry extends Listed {
   readonly entry: SpooledEntry;
   readonly reservedBytes: number;
   segment: Segment;
@@ -71,7 +72,7 @@ export class Spool {
   readonly #options: SpoolOptions;
   readonly #segmentBytes: number;
   /** In the order in which they stand in the files. */
-  readonly #open = new Set<OpenEntry>();
+  readonly #open = new OpenList<OpenEntry>();
   readonly #seq: Record<FactKind, number> = { usage: 0, record: 0 };
   /** Each entry is put together here. */
   readonly #writer = createFrameWriter();
@@ -120,7 +121,7 @@ export class Spool {
     if (!this.hasRoom(this.#writer.at + reservedBytes)) throw this.#refuse("it is full of what has not been shipped");
     const segment = this.#write(this.#writer.bytes, this.#writer.at);
     if (segment === undefined) throw this.#refuse("the disk does not take entries");
-    const open = { entry, reservedBytes, segment };
+    const open: OpenEntry = { entry, reservedBytes, segment, before: undefined, after: undefined };
     this.#open.add(open);
     this.#reservedBytes += reservedBytes;
     return open;
@@ -136,7 +137,7 @@ export class Spool {
   /** Writes what a call came to, and closes it if it was open here. Keeps it in memory while the disk fails. */
   settle(facts: FactsSource, open?: OpenEntry): void {
     this.#append(facts, this.#seq.usage + 1);
-    if (open === undefined || !this.#open.delete(open)) return;
+    if (open === undefined || !this.#open.remove(open)) return;
     this.#reservedBytes -= open.reservedBytes;
   }
 
@@ -166,8 +167,8 @@ export class Spool {
     while (this.list.segments.length > 1) {
       const first = this.list.segments[0] as Segment;
       if (!this.list.isPassed(first)) return;
-      const [oldest] = this.#open;
-      if (oldest?.segment === first && (this.list.segments.length <= CARRY_ABOVE || !this.#carryFrom(first))) return;
+      if (this.#open.first?.segment === first && (this.list.segments.length <= CARRY_ABOVE || !this.#carryFrom(first)))
+        return;
       this.list.removeFirst();
     }
   }
@@ -220,14 +221,13 @@ export class Spool {
 
   // Those of the first file are the first ones, since what is carried goes to the end.
   #carryFrom(first: Segment): boolean {
-    for (const open of this.#open) {
-      if (open.segment !== first) break;
+    for (const open of this.#open.list(({ segment }) => segment === first)) {
       const { entry } = open;
       this.#encodeStarted(entry);
       const segment = this.#write(this.#writer.bytes, this.#writer.at);
       if (segment === undefined) return false;
       open.segment = segment;
-      this.#open.delete(open);
+      this.#open.remove(open);
       this.#open.add(open);
       this.note(open);
     }

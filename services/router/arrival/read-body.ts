@@ -1,12 +1,13 @@
 import type { IncomingMessage } from "node:http";
 import type { Clock } from "../../shared/clock.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
+import type { Listed } from "../../shared/open-list.ts";
 import type { BodyMemory } from "./body-memory.ts";
 
 /** Calls `onDeadline` once `deadlineMs` (monotonic) has passed; the dispatch room's sweep is one. */
 export interface Deadlines {
-  add(watched: { deadlineMs: number; onDeadline(): void }): void;
-  remove(watched: { deadlineMs: number; onDeadline(): void }): void;
+  add(watched: Listed & { deadlineMs: number; onDeadline(): void }): void;
+  remove(watched: Listed & { deadlineMs: number; onDeadline(): void }): void;
 }
 
 /** How bodies are read. */
@@ -60,6 +61,8 @@ class Reading {
   #chunks: Buffer[] = [];
   #size = 0;
   deadlineMs: number;
+  before: Listed | undefined;
+  after: Listed | undefined;
 
   constructor(options: ReadBodyOptions, done: BodyDone) {
     this.#options = options;

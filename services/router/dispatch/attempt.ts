@@ -3,6 +3,7 @@ import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts"
 import { OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { WeirError } from "../../shared/errors/weir-error.ts";
+import type { Listed } from "../../shared/open-list.ts";
 import type { BodyMemory } from "../arrival/body-memory.ts";
 import type { ChatCall } from "../arrival/call.ts";
 import type { ProviderFailure, StreamReader } from "../providers/dialect.ts";
@@ -89,6 +90,8 @@ export class Attempt implements PooledCall, Watched {
   #firstContentAtMs: number | undefined;
   #paused = false;
   deadlineMs: number;
+  before: Listed | undefined;
+  after: Listed | undefined;
 
   constructor(options: AttemptOptions, trial: Trial, listener: AttemptListener) {
     const { call, upstream } = trial;

@@ -2,6 +2,7 @@ import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts"
 import { OutcomeKind } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
+import { type Listed, OpenList } from "../../shared/open-list.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, ChatCall, SinkListener } from "../arrival/call.ts";
 import type { Upstreams } from "../routing/upstreams.ts";
 import { Attempt, type AttemptListener, type AttemptOptions } from "./attempt.ts";
@@ -47,7 +48,7 @@ const NO_BYTES = Buffer.alloc(0);
 /** Makes the calls of chats to their targets, one after the other until content came. */
 export class ChatDispatcher {
   readonly #options: RunOptions;
-  readonly #runs = new Set<Run>();
+  readonly #runs = new OpenList<Run>();
 
   constructor(options: DispatcherOptions) {
     this.#options = { ...options, buffers: new BodyBuffers() };
@@ -67,16 +68,18 @@ export class ChatDispatcher {
 
   /** Ends all chats on their way: each gets its error and its outcome. */
   cutAll(error: WeirError): void {
-    for (const run of [...this.#runs]) run.cut(error);
+    for (const run of this.#runs.list()) run.cut(error);
   }
 }
 
 /** One chat on its way: tries target after target until content came, then holds on to that one. */
-class Run implements AttemptListener, SinkListener {
+class Run implements AttemptListener, SinkListener, Listed {
+  before: Listed | undefined;
+  after: Listed | undefined;
   readonly #options: RunOptions;
   readonly #chat: PlannedChat;
   /** All that are on their way; this one leaves them when it is over. */
-  readonly #runs: Set<Run>;
+  readonly #runs: OpenList<Run>;
   readonly #attempts: AttemptResult[] = [];
   #head: AnswerHead;
   #attempt: Attempt | undefined;
@@ -85,7 +88,7 @@ class Run implements AttemptListener, SinkListener {
   #over = false;
   #retryAfterMs: number | undefined;
 
-  constructor(options: RunOptions, chat: PlannedChat, runs: Set<Run>) {
+  constructor(options: RunOptions, chat: PlannedChat, runs: OpenList<Run>) {
     this.#options = options;
     this.#chat = chat;
     this.#head = chat.head;
@@ -173,7 +176,7 @@ class Run implements AttemptListener, SinkListener {
   #finish(failure?: AttemptFailure): void {
     if (this.#over) return;
     this.#over = true;
-    this.#runs.delete(this);
+    this.#runs.remove(this);
     const last = this.#attempts.at(-1);
     if (failure === undefined) {
       this.#chat.onDone({ kind: OutcomeKind.ANSWERED, attempts: this.#attempts, head: this.#head });

@@ -1,7 +1,8 @@
 import type { Clock } from "../../shared/clock.ts";
+import { type Listed, OpenList } from "../../shared/open-list.ts";
 
 /** Something with a deadline that it may move as it likes. */
-export interface Watched {
+export interface Watched extends Listed {
   /** Of the monotonic clock. Infinity for none. */
   deadlineMs: number;
   /** The deadline has passed. Called at most once after each {@link DeadlineSweep.add}; it is no longer watched then. */
@@ -15,7 +16,7 @@ export interface Watched {
 export class DeadlineSweep {
   readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #intervalMs: number;
-  readonly #watched = new Set<Watched>();
+  readonly #watched = new OpenList<Watched>();
   #timer: NodeJS.Timeout | undefined;
 
   /** `intervalMs` is the time between two looks, default 20 ms; 0 for a test that calls `look` itself. */
@@ -38,16 +39,15 @@ export class DeadlineSweep {
   }
 
   remove(watched: Watched): void {
-    this.#watched.delete(watched);
+    this.#watched.remove(watched);
   }
 
   /** Looks once at all deadlines. */
   look(): void {
     const nowMs = this.#clock.monotonicMs();
-    for (const watched of this.#watched) {
-      if (watched.deadlineMs > nowMs) continue;
-      this.#watched.delete(watched);
-      watched.onDeadline();
+    // One whose deadline has passed may end others.
+    for (const watched of this.#watched.list(({ deadlineMs }) => deadlineMs <= nowMs)) {
+      if (this.#watched.remove(watched)) watched.onDeadline();
     }
     if (this.#watched.size === 0) this.close();
   }
