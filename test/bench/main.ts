@@ -66,6 +66,7 @@ async function runStages(
     const found = await stage.run(setup, {
       rounds: asked.rounds,
       seed: asked.seed,
+      restarts: asked.mode !== "quick",
       ...(limit !== undefined && { seconds: limit }),
       onSegment: (segment) => console.log(describeSegment(segment)),
       onNote: (text) => console.log(text),

@@ -11,6 +11,8 @@ export interface RunOptions {
   readonly scenarios: readonly Scenario[];
   readonly rounds: number;
   readonly seed: number;
+  /** Whether contenders start anew before each further round: two processes of one program differ for as long as they live. */
+  readonly restarts: boolean;
   /** Makes all segments this long; else each has its own length. */
   readonly seconds?: number;
   /** Called after each segment. */
@@ -19,8 +21,11 @@ export interface RunOptions {
   readonly onNote: (text: string) => void;
 }
 
-/** How long a contender runs before its very first segment: V8 has not compiled and optimised all of its path before that. */
-const FIRST_WARMUP_SECONDS = 2.5;
+/**
+ * How long a process runs before its very first segment: before that V8 has not compiled and optimised all of its path, which for one
+ * with more code, compiling on the core that it serves on, takes longer.
+ */
+const FIRST_WARMUP_SECONDS = 4;
 /** How long it runs before its first segment of a further scenario: half a segment, at most this. */
 const WARMUP_SECONDS = 1;
 
@@ -40,6 +45,13 @@ export async function runRounds(
     segments.findLast((segment) => segment.scenario === scenario && segment.contender === contender)?.figures;
   const warm = new Set<string>();
   for (let round = 1; round <= options.rounds; round++) {
+    if (round > 1 && options.restarts) {
+      for (const contender of contenders) {
+        await contender.program?.restart();
+        await contender.waitReady?.();
+      }
+      warm.clear();
+    }
     for (const scenario of options.scenarios) {
       if (round > (scenario.rounds ?? options.rounds)) continue;
       const taking = contenders.filter((contender) => scenario.takes?.(contender) ?? true);

@@ -19,7 +19,7 @@ const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f
 const NUL = "\0";
 
 const keepsRules = compileRules(UsageRecordedSchema);
-// Only for words: it says the same, in twenty times the time.
+// Only for words: it says the same, but reads the rules anew for each message.
 const validator = createValidator();
 
 /**

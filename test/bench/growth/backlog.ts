@@ -31,12 +31,20 @@ export const backlog: Stage = {
   run: (setup, options) =>
     withCompanionsAtWork(setup, async ({ mesh, router, companions }) => {
       const scenarios = [SATURATION, OPEN_LOOP];
-      const early = await runRounds(setup, [{ ...router, name: EARLY.name }], { ...options, scenarios });
+      const early = await runRounds(setup, [{ ...router, name: EARLY.name }], {
+        ...options,
+        restarts: false,
+        scenarios,
+      });
       await mesh.processes.metering.stop();
       try {
         const fill = { mode: "closed", connections: CONNECTIONS, seconds: FILL_SECONDS } as const;
         await putLoad({ setup, contender: router }, "growth-backlog", { bytes }, fill);
-        const late = await runRounds(setup, [{ ...router, name: LATE.name }], { ...options, scenarios });
+        const late = await runRounds(setup, [{ ...router, name: LATE.name }], {
+          ...options,
+          restarts: false,
+          scenarios,
+        });
         return [...early, ...late];
       } finally {
         await mesh.processes.metering.restart();

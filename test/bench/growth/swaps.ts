@@ -37,7 +37,7 @@ export const swaps: Stage = {
       await publish();
       const swapping: Scenario = { ...SWAPPED, run: (context) => whilePublishing(publish, () => STILL.run(context)) };
       const contenders = [await DIRECT.start(setup), router];
-      return await runRounds(setup, contenders, { ...options, scenarios: [STILL, swapping] });
+      return await runRounds(setup, contenders, { ...options, restarts: false, scenarios: [STILL, swapping] });
     }),
 };
 
