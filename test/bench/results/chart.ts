@@ -49,7 +49,7 @@ export function toSvg(result: RunResult): string {
   });
   const { machine } = result;
   const footer = `${result.startedAt.slice(0, 10)}, ${machine.cpu}, one core for the gateway, Node ${machine.node}, median of ${result.rounds} rounds. Shorter is better.`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="system-ui, sans-serif" font-size="13" fill="${TEXT}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="system-ui, sans-serif" font-size="13" fill="${TEXT}"><title>CPU by contender</title>
 ${body.join("\n")}
 <text x="0" y="${height - 14}" font-size="12">${escapeText(footer)}</text>
 </svg>

@@ -1,5 +1,5 @@
 import type { FigureName } from "../figures.ts";
-import { getNoiseFloor, getPaired, getSpread } from "./comparison.ts";
+import { getPaired, getSpread } from "./comparison.ts";
 import type { Exactness, Segment } from "./run-result.ts";
 import type { Spread } from "./statistics.ts";
 
