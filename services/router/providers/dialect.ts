@@ -5,36 +5,106 @@ import type { StreamResponse } from "../../../gen/weir/router/v1/chat_service_pb
 import type { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
 
+/**
+ * A wire format, by name: what a caller wrote, or what a provider reads. A request goes on as the bytes that came when the target
+ * reads the format in which it was written; otherwise through the typed messages.
+ */
+export type Format =
+  | "chat-completions"
+  | "responses"
+  | "embeddings"
+  | "messages"
+  | "count-tokens"
+  | "generate-content"
+  | "converse";
+
 /** The language of a provider: how to ask it and how to understand it. One folder and one line in `registry.ts` each. */
 export interface Dialect {
   readonly id: DialectId;
-  /** Path of a chat below a provider's base URL. */
-  readonly chatPath: string;
-  /** The headers that present a credential, name and value by turns. */
+  /** The headers that present a credential, name and value by turns, when they are the same for each request. */
   composeCredential(secret: string): string[];
   /**
-   * The body for a target, from a request of this same dialect: its bytes with only what must change spliced in, either in
-   * place, if that can be done so that another model can be put there later, or as a copy: for an answer in one piece in memory
-   * of `allocator`, for a stream, which holds on to it for long, in memory of its own.
+   * Signs a request whose credential depends on its bytes (AWS Signature Version 4): returns all headers that it must have beside
+   * those of {@link composeCredential}. Absent where the credential is the same for each request.
    */
-  composeRelayed(request: RelayedRequest, model: string, allocator: BodyAllocator): Buffer;
-  /** The body for a target, from a typed request. Throws ARGUMENT_INVALID for what the dialect cannot say. */
-  composeTyped(input: ChatInput, streamed: boolean, model: string): Buffer;
+  readonly sign?: (request: UnsignedRequest, secret: string) => string[];
+  /** The format into which typed chats are written for it. */
+  readonly typed: TypedFormat;
+  /** The formats whose bytes it takes as callers wrote them. Its typed format is among them when callers write that, too. */
+  readonly relayed: readonly RelayedFormat[];
+}
+
+/** What a dialect knows of its provider beside address and credential: settings of the policy, empty where it says nothing. */
+export interface DialectSettings {
+  /** Version of its API, such as Azure's `api-version`. */
+  readonly apiVersion: string;
+  /** Region of the cloud that serves it, such as "eu-central-1" for signatures. */
+  readonly cloudRegion: string;
+}
+
+/** A request before it is signed. */
+export interface UnsignedRequest {
+  readonly origin: string;
+  /** With its query. */
+  readonly path: string;
+  readonly body: Buffer;
+  readonly settings: DialectSettings;
+  /** Milliseconds since 1970: signatures carry the time. */
+  readonly nowMs: number;
+}
+
+/** How a format is asked for, and how its answers are understood. */
+export interface AnswerFormat {
+  readonly format: Format;
+  /** Content type of its streams. */
+  readonly streamType: "text/event-stream" | "application/vnd.amazon.eventstream";
+  /** Path below a provider's base URL, with its query. `model` comes from the policy, and is encoded here. */
+  toPath(asked: { readonly model: string; readonly streamed: boolean; readonly settings: DialectSettings }): string;
   /** Understands an answer that came with status 200 in one piece. */
   readAnswer(body: Buffer): AnswerReading;
   /** Understands an answer that is no 200. */
   readRefusal(refusal: RefusedAnswer): ProviderFailure;
   /** Understands a streamed answer, one instance a stream. */
   createStreamReader(options: StreamReaderOptions): StreamReader;
+}
+
+/** A format that callers write and providers read. */
+export interface RelayedFormat extends AnswerFormat {
+  /**
+   * The body for a target, from a request of this same format: its bytes with only what must change spliced in, either in
+   * place, if that can be done so that another model can be put there later, or as a copy: for an answer in one piece in memory
+   * of `allocator`, for a stream, which holds on to it for long, in memory of its own.
+   */
+  composeRelayed(request: RelayedRequest, model: string, allocator: BodyAllocator): Buffer;
+}
+
+/** A format into which typed chats are written, and from whose answers typed messages are made. */
+export interface TypedFormat extends AnswerFormat {
+  /** The body for a target, from a typed request. What it cannot say it hands to `asked.lose`. */
+  composeTyped(input: ChatInput, asked: TypedAsk): Buffer;
   /** Makes typed messages of an answer that `readAnswer` accepted. */
   toTypedAnswer(body: Buffer): TypedAnswer;
   /** Makes typed pieces of the bytes that a stream reader let through. */
   createPieceReader(): PieceReader;
 }
 
-/** A request that a caller wrote in a dialect: the bytes as they came, and where that stands which must change for a target. */
+/** How a typed request is asked. */
+export interface TypedAsk {
+  /** The provider's name of the model. */
+  readonly model: string;
+  readonly streamed: boolean;
+  /** The most tokens that the target answers: for a format that must name a cap when the caller named none. */
+  readonly maxOutputTokens: bigint;
+  /**
+   * Called with each thing that the format cannot say: its path in ChatInput, such as `sampling.top_k`, and why, such as "can't be
+   * said in the Gemini dialect". Throws ARGUMENT_INVALID unless the policy lets it be dropped; when it returns, it is left out.
+   */
+  readonly lose: (field: string, state: string) => void;
+}
+
+/** A request that a caller wrote: the bytes as they came, and where that stands which must change for a target. */
 export interface RelayedRequest {
-  readonly dialect: DialectId;
+  readonly format: Format;
   /** The whole body; emptied once nobody can need it again, so that a long stream does not keep its question in memory. */
   bytes: Buffer;
   /** Range of the value of `model`. */
@@ -44,8 +114,13 @@ export interface RelayedRequest {
   /** Range of the value of `stream_options`; -1 when it is absent. */
   readonly streamOptionsStart: number;
   readonly streamOptionsEnd: number;
-  /** Whether the caller itself asked for the usage in the stream. */
+  /** Whether the caller itself asked for the usage in the stream, or its format always has it. */
   readonly wantsUsage: boolean;
+  /**
+   * The same in typed messages, for a target that reads another format. Throws ARGUMENT_INVALID for what has no typed form; what
+   * only the format knows stands in extras. Called while `bytes` are there.
+   */
+  readonly toInput: () => ChatInput;
 }
 
 /** Where bodies get their memory. */
@@ -66,7 +141,14 @@ export interface ProviderFailure {
   readonly elsewhere: boolean;
   readonly retryAfterMs?: number;
   /** What the provider said to the caller, when it is the caller who must act. */
-  readonly said?: { readonly message: string; readonly type: string; readonly code: string; readonly param: string };
+  readonly said?: {
+    readonly message: string;
+    readonly type: string;
+    readonly code: string;
+    readonly param: string;
+    /** The whole body as the provider wrote it, for callers of the same format. */
+    readonly body?: Buffer;
+  };
 }
 
 /** A whole answer as understood. */
