@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Meter } from "../../../../gen/weir/type/v1/usage_pb.ts";
-import { MAX_EVENT_BYTES, OpenAiStreamReader } from "./stream.ts";
+import { MAX_EVENT_BYTES } from "../event-stream.ts";
+import { OpenAiStreamReader } from "./stream.ts";
 
 const chunk = (fields: object): { usage?: unknown; [field: string]: unknown } => ({
   id: "c1",
