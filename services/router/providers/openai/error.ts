@@ -1,9 +1,8 @@
 import type { ProviderFailure, RefusedAnswer } from "../dialect.ts";
+import { readRetryAfter } from "../retry-after.ts";
 
 /** Longest text of a provider that goes on to a caller, in characters. */
 const LONGEST_TEXT = 4096;
-/** Longest wait that a caller is told. */
-const LONGEST_WAIT_MS = 3_600_000;
 
 /**
  * Says what a status that is no 200 means (https://platform.openai.com/docs/guides/error-codes). A request that the
@@ -68,17 +67,4 @@ function toStatement(error: unknown): NonNullable<ProviderFailure["said"]> {
 
 function toText(value: unknown): string {
   return typeof value === "string" || typeof value === "number" ? String(value).slice(0, LONGEST_TEXT) : "";
-}
-
-/** Reads `retry-after-ms`, or `retry-after` as seconds or as a date (RFC 9110, section 10.2.3). */
-function readRetryAfter(headers: RefusedAnswer["headers"], nowMs: number): number | undefined {
-  const milliseconds = toWait(Number(headers["retry-after-ms"]));
-  if (headers["retry-after-ms"] !== undefined && milliseconds !== undefined) return milliseconds;
-  const given = headers["retry-after"];
-  if (typeof given !== "string") return undefined;
-  return /^\d{1,9}(\.\d{1,9})?$/.test(given) ? toWait(Number(given) * 1000) : toWait(Date.parse(given) - nowMs);
-}
-
-function toWait(milliseconds: number): number | undefined {
-  return Number.isFinite(milliseconds) ? Math.min(Math.max(0, Math.ceil(milliseconds)), LONGEST_WAIT_MS) : undefined;
 }

@@ -1,0 +1,27 @@
+import type { JsonValue } from "@bufbuild/protobuf";
+
+/** What ECMAScript's source text access adds, of which TypeScript's library knows nothing yet. */
+interface SourceAccess {
+  parse(
+    text: string,
+    reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
+  ): unknown;
+  rawJSON(text: string): unknown;
+}
+
+const json = JSON as unknown as SourceAccess;
+
+/**
+ * Parses JSON so that `JSON.stringify` writes the same numbers again, those that a double can't hold included: an id of twenty digits
+ * in a tool's input must reach the tool as the model wrote it. Such a number becomes an opaque object; what is read as a number must
+ * be checked to be one, as ever. Throws SyntaxError. The text must be of bounded depth.
+ */
+export function parseExact(text: string): JsonValue {
+  return json.parse(text, keepNumber) as JsonValue;
+}
+
+function keepNumber(_key: string, value: unknown, { source }: { readonly source?: string }): unknown {
+  if (typeof value !== "number" || source === undefined) return value;
+  const isExact = Number.isInteger(value) ? Number.isSafeInteger(value) : Number.isFinite(value) && source.length <= 17;
+  return isExact ? value : json.rawJSON(source);
+}
