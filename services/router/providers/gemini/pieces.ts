@@ -1,0 +1,169 @@
+import { create, type JsonObject } from "@bufbuild/protobuf";
+import { type Block, BlockSchema, StopReason } from "../../../../gen/weir/router/v1/chat_pb.ts";
+import {
+  type BlockDelta,
+  BlockDeltaSchema,
+  BlockStartedSchema,
+  BlockStoppedSchema,
+  CandidateStoppedSchema,
+  type StreamResponse,
+} from "../../../../gen/weir/router/v1/chat_service_pb.ts";
+import type { PieceReader } from "../dialect.ts";
+import {
+  isBlocked,
+  listParts,
+  type ReadPart,
+  readPart,
+  toAnswerExtras,
+  toCandidateExtras,
+  toIndex,
+  toStopReason,
+} from "./parts.ts";
+import { toList, toObject, toText } from "./shape.ts";
+
+type Piece = StreamResponse["piece"];
+type Kind = "text" | "reasoning";
+
+/** A candidate while it is streamed. */
+interface OpenCandidate {
+  readonly index: number;
+  nextBlock: number;
+  /** The block of text or reasoning that grows; one at a time. */
+  growing: { readonly kind: Kind; readonly block: number } | undefined;
+  usesTool: boolean;
+  isStopped: boolean;
+  extras: JsonObject | undefined;
+}
+
+/** Most candidates of one answer that are followed. */
+const MOST = 1024;
+
+/**
+ * Makes typed pieces of the events of a streamed answer. Its events have no blocks: text and reasoning go on from event to event,
+ * so a block begins where another kind of content does, and ends where the next begins, at a signature, or with the candidate.
+ * Uses of tools come whole.
+ */
+export class GeminiPieceReader implements PieceReader {
+  readonly #candidates = new Map<number, OpenCandidate>();
+  #extras: JsonObject | undefined;
+  providerModel = "";
+
+  /** What only the dialect knows of the answer; of its candidates, which have no place of their own in a stream, under `candidates`. */
+  get extras(): JsonObject | undefined {
+    const said = [...this.#candidates.values()].flatMap(({ index, extras }) =>
+      extras === undefined ? [] : [{ index, ...extras }],
+    );
+    return said.length === 0 ? this.#extras : { ...this.#extras, candidates: said };
+  }
+
+  read(bytes: Buffer): Piece[] {
+    const pieces: Piece[] = [];
+    // What the stream reader lets through are whole events with their data on one line.
+    for (const line of bytes.toString("utf8").split("\n")) {
+      if (line.startsWith("data:")) this.#readEvent(toObject(JSON.parse(line.slice(5))), pieces);
+    }
+    return pieces;
+  }
+
+  end(): Piece[] {
+    const pieces: Piece[] = [];
+    for (const candidate of this.#candidates.values()) {
+      if (!candidate.isStopped) this.#stop(candidate, StopReason.OTHER, "", pieces);
+    }
+    return pieces;
+  }
+
+  #readEvent(event: Record<string, unknown>, pieces: Piece[]): void {
+    if (this.providerModel === "") this.providerModel = toText(event.modelVersion);
+    const { extras } = toAnswerExtras(event);
+    if (extras !== undefined) this.#extras = { ...this.#extras, ...extras };
+    for (const candidate of toList(event.candidates)) this.#readCandidate(toObject(candidate), pieces);
+    if (isBlocked(event.promptFeedback) && this.#candidates.size === 0) {
+      const blocked = this.#find(0);
+      const { blockReason } = toObject(event.promptFeedback);
+      if (blocked !== undefined) this.#stop(blocked, StopReason.FILTERED, toText(blockReason), pieces);
+    }
+  }
+
+  #readCandidate(given: Record<string, unknown>, pieces: Piece[]): void {
+    const candidate = this.#find(toIndex(given));
+    if (candidate === undefined) return;
+    const { extras } = toCandidateExtras(given);
+    if (extras !== undefined) candidate.extras = { ...candidate.extras, ...extras };
+    if (candidate.isStopped) return;
+    for (const part of listParts(given)) this.#take(candidate, readPart(part), pieces);
+    const reason = given.finishReason;
+    if (typeof reason === "string") this.#stop(candidate, toStopReason(reason, candidate.usesTool), reason, pieces);
+  }
+
+  #find(index: number): OpenCandidate | undefined {
+    let candidate = this.#candidates.get(index);
+    if (candidate === undefined && this.#candidates.size < MOST && index < MOST) {
+      candidate = { index, nextBlock: 0, growing: undefined, usesTool: false, isStopped: false, extras: undefined };
+      this.#candidates.set(index, candidate);
+    }
+    return candidate;
+  }
+
+  #take(candidate: OpenCandidate, part: ReadPart, pieces: Piece[]): void {
+    if (part.kind === "whole") {
+      this.#endGrowing(candidate, pieces);
+      const block = this.#begin(candidate, part.block, pieces);
+      if (part.block.content.case === "toolUse") {
+        candidate.usesTool = true;
+        this.#delta(candidate, block, { case: "inputJson", value: part.inputJson }, pieces);
+      }
+      this.#endBlock(candidate, block, pieces);
+      return;
+    }
+    if (part.text !== "") {
+      const block = this.#grow(candidate, part.kind, pieces);
+      this.#delta(candidate, block, { case: "text", value: part.text }, pieces);
+    }
+    if (part.signature === "") return;
+    // Reasoning that was said is signed itself; the signature of a text becomes reasoning without words.
+    if (part.kind === "text") this.#endGrowing(candidate, pieces);
+    const signed = this.#grow(candidate, "reasoning", pieces);
+    this.#delta(candidate, signed, { case: "signature", value: part.signature }, pieces);
+    // A signature closes what it signs: two of them can't be joined.
+    this.#endGrowing(candidate, pieces);
+  }
+
+  #grow(candidate: OpenCandidate, kind: Kind, pieces: Piece[]): number {
+    if (candidate.growing?.kind !== kind) {
+      this.#endGrowing(candidate, pieces);
+      const block = this.#begin(candidate, create(BlockSchema, { content: { case: kind, value: {} } }), pieces);
+      candidate.growing = { kind, block };
+    }
+    return candidate.growing.block;
+  }
+
+  #begin(candidate: OpenCandidate, block: Block, pieces: Piece[]): number {
+    const index = candidate.nextBlock;
+    candidate.nextBlock += 1;
+    const value = create(BlockStartedSchema, { candidate: candidate.index, index, block });
+    pieces.push({ case: "blockStarted", value });
+    return index;
+  }
+
+  #delta({ index: candidate }: OpenCandidate, index: number, delta: BlockDelta["delta"], pieces: Piece[]): void {
+    pieces.push({ case: "blockDelta", value: create(BlockDeltaSchema, { candidate, index, delta }) });
+  }
+
+  #endGrowing(candidate: OpenCandidate, pieces: Piece[]): void {
+    if (candidate.growing === undefined) return;
+    this.#endBlock(candidate, candidate.growing.block, pieces);
+    candidate.growing = undefined;
+  }
+
+  #endBlock({ index: candidate }: OpenCandidate, index: number, pieces: Piece[]): void {
+    pieces.push({ case: "blockStopped", value: create(BlockStoppedSchema, { candidate, index }) });
+  }
+
+  #stop(candidate: OpenCandidate, stopReason: StopReason, providerStopReason: string, pieces: Piece[]): void {
+    this.#endGrowing(candidate, pieces);
+    candidate.isStopped = true;
+    const value = create(CandidateStoppedSchema, { candidate: candidate.index, stopReason, providerStopReason });
+    pieces.push({ case: "candidateStopped", value });
+  }
+}
