@@ -75,10 +75,7 @@ export abstract class EventStreamReader implements StreamReader {
         pieces ??= [];
         pieces.push(bytes.subarray(0, kept), this.#rewritten);
         // What was kept so far is handed over; the rest is a new beginning.
-        const rest = this.#restart(bytes, search, pieces);
-        this.#rewritten = undefined;
-        this.#line = 0;
-        return rest;
+        return this.#restart(bytes, search, pieces);
       }
       if (goesOn) {
         if (kept !== eventStart) bytes.copyWithin(kept, eventStart, search);

@@ -1,9 +1,9 @@
 import { isUtf8 } from "node:buffer";
 import type { AnswerReading } from "../dialect.ts";
 import { JsonScan, watchKeys } from "../json-scan.ts";
+import { toList } from "../shape.ts";
 import { toStatedFailure } from "./error.ts";
 import { countText, isBlocked } from "./parts.ts";
-import { toList } from "./shape.ts";
 import { readUsage } from "./usage.ts";
 
 const CANDIDATES = 0;

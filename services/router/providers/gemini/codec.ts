@@ -7,14 +7,25 @@ import {
   StopReason,
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { TypedAnswer } from "../dialect.ts";
-import { isBlocked, listParts, readPart, toAnswerExtras, toCandidateExtras, toIndex, toStopReason } from "./parts.ts";
-import { toList, toObject, toText } from "./shape.ts";
+import { toList, toObject, toText } from "../shape.ts";
+import {
+  findExact,
+  isBlocked,
+  listParts,
+  readPart,
+  toAnswerExtras,
+  toCandidateExtras,
+  toIndex,
+  toStopReason,
+} from "./parts.ts";
 
 /** Makes typed messages of an answer in one piece that was accepted before. Its shape is still the provider's: read tolerant. */
 export function toTypedAnswer(body: Buffer): TypedAnswer {
-  const answer = toObject(JSON.parse(body.toString("utf8")));
+  const text = body.toString("utf8");
+  const answer = toObject(JSON.parse(text));
   const { candidates, promptFeedback, modelVersion } = answer;
-  const given = toList(candidates).map(toCandidate);
+  const exact = toList(findExact(text).candidates);
+  const given = toList(candidates).map((candidate, at) => toCandidate(toObject(candidate), exact[at] ?? candidate));
   return {
     providerModel: toText(modelVersion),
     candidates: given.length === 0 && isBlocked(promptFeedback) ? [toBlocked(promptFeedback)] : given,
@@ -22,9 +33,9 @@ export function toTypedAnswer(body: Buffer): TypedAnswer {
   };
 }
 
-function toCandidate(value: unknown): Candidate {
-  const candidate = toObject(value);
-  const blocks = toBlocks(listParts(candidate));
+/** `exact` is the same candidate with its numbers kept. */
+function toCandidate(candidate: Record<string, unknown>, exact: unknown): Candidate {
+  const blocks = toBlocks(listParts(exact));
   const reason = toText(candidate.finishReason);
   const usesTool = blocks.some(({ content }) => content.case === "toolUse");
   return create(CandidateSchema, {

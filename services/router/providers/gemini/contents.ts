@@ -1,10 +1,10 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { type Block, type Message, Role, type ToolResultBlock } from "../../../../gen/weir/router/v1/chat_pb.ts";
+import { toObject, toText } from "../shape.ts";
 import { CANNOT, type Lose, loseExtras, parseObject } from "./lose.ts";
 import { toMediaPart } from "./media.ts";
 import { readTraits } from "./model.ts";
 import { SIGNATURE } from "./parts.ts";
-import { toObject, toText } from "./shape.ts";
 
 /** A turn as the dialect has it. */
 interface Content {

@@ -1,10 +1,9 @@
 import type { ProviderFailure, RefusedAnswer } from "../dialect.ts";
-import { toList, toObject } from "./shape.ts";
+import { LONGEST_WAIT_MS, readRetryAfter } from "../retry-after.ts";
+import { toList, toObject } from "../shape.ts";
 
 /** Longest text of a provider that goes on to a caller, in characters. */
 const LONGEST_TEXT = 4096;
-/** Longest wait that a caller is told. */
-const LONGEST_WAIT_MS = 3_600_000;
 
 /** What an error of Google's APIs says (https://google.aip.dev/193): `{"error":{"code","message","status","details"}}`. */
 interface Statement {
@@ -28,7 +27,7 @@ interface Statement {
 export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): ProviderFailure {
   const said = findStatement(body);
   if (status === 429 || said?.status === "RESOURCE_EXHAUSTED") {
-    return toRateLimited(said?.retryAfterMs ?? readRetryAfter(headers["retry-after"], nowMs));
+    return toRateLimited(said?.retryAfterMs ?? readRetryAfter(headers, nowMs));
   }
   if (status === 408 || status === 504) {
     return { reason: "PROVIDER_TIMEOUT", state: "the provider timed out", elsewhere: true };
@@ -110,15 +109,5 @@ function toShort(value: unknown): string {
 /** Reads a duration as protobuf writes it in JSON, such as "34.074s". */
 function readDuration(value: unknown): number | undefined {
   const seconds = typeof value === "string" ? /^(\d{1,9}(?:\.\d{1,9})?)s$/.exec(value)?.[1] : undefined;
-  return seconds === undefined ? undefined : toWait(Number(seconds) * 1000);
-}
-
-/** Reads `retry-after` as seconds or as a date (RFC 9110, section 10.2.3). */
-function readRetryAfter(given: string | string[] | undefined, nowMs: number): number | undefined {
-  if (typeof given !== "string") return undefined;
-  return /^\d{1,9}$/.test(given) ? toWait(Number(given) * 1000) : toWait(Date.parse(given) - nowMs);
-}
-
-function toWait(milliseconds: number): number | undefined {
-  return Number.isFinite(milliseconds) ? Math.min(Math.max(0, Math.ceil(milliseconds)), LONGEST_WAIT_MS) : undefined;
+  return seconds === undefined ? undefined : Math.min(Math.ceil(Number(seconds) * 1000), LONGEST_WAIT_MS);
 }

@@ -1,8 +1,8 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { ChatInput } from "../../../../gen/weir/router/v1/chat_pb.ts";
+import { toObject } from "../shape.ts";
 import { CANNOT, type Lose, parseObject } from "./lose.ts";
 import { readTraits } from "./model.ts";
-import { toObject } from "./shape.ts";
 
 /** Members of `generationConfig` that typed fields write; extras may not stand in their place. */
 const OWN_KEYS = [

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { type Block, BlockSchema, StopReason } from "../../../../gen/weir/router/v1/chat_pb.ts";
-import { toExtras, toList, toObject, toText } from "./shape.ts";
+import { parseExact } from "../exact-json.ts";
+import { toExtras, toList, toObject, toText } from "../shape.ts";
 
 /** Name under which the signature of a part that is no reasoning stands in the extras of its block. */
 export const SIGNATURE = "thought_signature";
@@ -58,6 +59,14 @@ function toWhole(
   extras: Record<string, unknown>,
 ): ReadPart {
   return { kind: "whole", block: create(BlockSchema, { content, ...toExtras(extras) }), inputJson: "" };
+}
+
+/**
+ * The same answer, or event, with numbers that are written as they came, if there is a use of a tool, where that matters; else an
+ * empty object. What else has numbers is read from a plain parse: a number that is kept is none to read.
+ */
+export function findExact(text: string): Record<string, unknown> {
+  return text.includes('"functionCall"') ? toObject(parseExact(text)) : {};
 }
 
 /** The parts of a candidate. */

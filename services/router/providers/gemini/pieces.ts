@@ -9,7 +9,9 @@ import {
   type StreamResponse,
 } from "../../../../gen/weir/router/v1/chat_service_pb.ts";
 import type { PieceReader } from "../dialect.ts";
+import { toList, toObject, toText } from "../shape.ts";
 import {
+  findExact,
   isBlocked,
   listParts,
   type ReadPart,
@@ -19,7 +21,6 @@ import {
   toIndex,
   toStopReason,
 } from "./parts.ts";
-import { toList, toObject, toText } from "./shape.ts";
 
 type Piece = StreamResponse["piece"];
 type Kind = "text" | "reasoning";
@@ -60,7 +61,9 @@ export class GeminiPieceReader implements PieceReader {
     const pieces: Piece[] = [];
     // What the stream reader lets through are whole events with their data on one line.
     for (const line of bytes.toString("utf8").split("\n")) {
-      if (line.startsWith("data:")) this.#readEvent(toObject(JSON.parse(line.slice(5))), pieces);
+      if (!line.startsWith("data:")) continue;
+      const data = line.slice(5).trim();
+      if (data !== "") this.#readEvent(toObject(JSON.parse(data)), findExact(data), pieces);
     }
     return pieces;
   }
@@ -73,11 +76,14 @@ export class GeminiPieceReader implements PieceReader {
     return pieces;
   }
 
-  #readEvent(event: Record<string, unknown>, pieces: Piece[]): void {
+  #readEvent(event: Record<string, unknown>, exact: Record<string, unknown>, pieces: Piece[]): void {
     if (this.providerModel === "") this.providerModel = toText(event.modelVersion);
     const { extras } = toAnswerExtras(event);
     if (extras !== undefined) this.#extras = { ...this.#extras, ...extras };
-    for (const candidate of toList(event.candidates)) this.#readCandidate(toObject(candidate), pieces);
+    const exactCandidates = toList(exact.candidates);
+    for (const [at, candidate] of toList(event.candidates).entries()) {
+      this.#readCandidate(toObject(candidate), exactCandidates[at] ?? candidate, pieces);
+    }
     if (isBlocked(event.promptFeedback) && this.#candidates.size === 0) {
       const blocked = this.#find(0);
       const { blockReason } = toObject(event.promptFeedback);
@@ -85,13 +91,13 @@ export class GeminiPieceReader implements PieceReader {
     }
   }
 
-  #readCandidate(given: Record<string, unknown>, pieces: Piece[]): void {
+  #readCandidate(given: Record<string, unknown>, exact: unknown, pieces: Piece[]): void {
     const candidate = this.#find(toIndex(given));
     if (candidate === undefined) return;
     const { extras } = toCandidateExtras(given);
     if (extras !== undefined) candidate.extras = { ...candidate.extras, ...extras };
     if (candidate.isStopped) return;
-    for (const part of listParts(given)) this.#take(candidate, readPart(part), pieces);
+    for (const part of listParts(exact)) this.#take(candidate, readPart(part), pieces);
     const reason = given.finishReason;
     if (typeof reason === "string") this.#stop(candidate, toStopReason(reason, candidate.usesTool), reason, pieces);
   }

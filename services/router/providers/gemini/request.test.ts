@@ -97,6 +97,15 @@ describe("composeTyped() in the Gemini dialect", () => {
     ]);
   });
 
+  it("keeps all digits of a number in the input of a tool", () => {
+    const value = { id: "c", name: "f", inputJson: '{"id":12345678901234567890}' };
+    const messages = [{ role: Role.ASSISTANT, blocks: [{ content: { case: "toolUse" as const, value } }] }];
+
+    const body = composeTyped(toInput({ messages }), { model: "gemini-2.5-pro", lose: () => {} });
+
+    expect(body.toString()).toContain('"args":{"id":12345678901234567890}');
+  });
+
   it("hands over a result whose use is not in the conversation", () => {
     const value = { toolUseId: "c9", blocks: [] };
 

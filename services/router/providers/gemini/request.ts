@@ -1,10 +1,10 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { ChatInput } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { TypedAsk } from "../dialect.ts";
+import { toObject } from "../shape.ts";
 import { toContents } from "./contents.ts";
 import { toGenerationConfig } from "./generation.ts";
 import { CANNOT, type Lose, loseExtras } from "./lose.ts";
-import { toObject } from "./shape.ts";
 import { toToolConfig, toTools } from "./tools.ts";
 
 /** Members of a request that have no typed field; extras of these names go on as they are. */

@@ -4,8 +4,8 @@ import { describe, expect, it } from "vitest";
 import { type Block, BlockSchema, StopReason } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { StreamResponse } from "../../../../gen/weir/router/v1/chat_service_pb.ts";
 import { Meter } from "../../../../gen/weir/type/v1/usage_pb.ts";
+import { MAX_EVENT_BYTES } from "../event-stream.ts";
 import { toTypedAnswer } from "./codec.ts";
-import { MAX_EVENT_BYTES } from "./events.ts";
 import { GeminiPieceReader } from "./pieces.ts";
 import { GeminiStreamReader } from "./stream.ts";
 
@@ -42,16 +42,13 @@ const write = (...events: (object | string)[]) =>
   events.map((given) => `data: ${typeof given === "string" ? given : JSON.stringify(given)}\r\n\r\n`).join("");
 const WHOLE = write(...STREAM);
 
-/** Reads as an attempt does: each read's memory is used again at once. */
 function read(chunks: Iterable<Buffer>, candidates = 1) {
   const reader = new GeminiStreamReader({ candidates });
   const pieceReader = new GeminiPieceReader();
   const pieces: Piece[] = [];
   for (const chunk of chunks) {
-    const copy = Buffer.from(chunk);
-    const through = reader.read(copy);
+    const through = reader.read(Buffer.from(chunk));
     if (through) pieces.push(...pieceReader.read(through));
-    copy.fill(0x78);
   }
   const last = reader.end();
   if (last) pieces.push(...pieceReader.read(last));
@@ -239,7 +236,6 @@ describe("a stream in the Gemini dialect", () => {
     ["not UTF-8", Buffer.from([...Buffer.from('data: {"a":"'), 0xff, ...Buffer.from('"}\n\n')])],
     ["too deep", `data: ${'{"a":'.repeat(300)}1${"}".repeat(300)}\n\n`],
     ["too large", `data: {"a":"${"x".repeat(MAX_EVENT_BYTES)}`],
-    ["of too many lines", "data:\n".repeat(200_000)],
   ])("fails on an event that is %s", (_, bytes) => {
     const { reader } = read([Buffer.from(bytes)]);
 
@@ -254,6 +250,18 @@ describe("a stream in the Gemini dialect", () => {
 
     expect(reader.isComplete).toBe(true);
     expect(assemble(pieces).blocks).toHaveLength(1);
+  });
+
+  it("keeps all digits of a number in the input of a tool", () => {
+    const data =
+      '{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"id":12345678901234567890}}}]}}]}';
+
+    const { pieces } = read([Buffer.from(write(data))]);
+
+    const inputs = pieces.flatMap(({ case: kind, value }) => (kind === "blockDelta" ? [value.delta.value] : []));
+    expect(inputs).toEqual(['{"id":12345678901234567890}']);
+    const [block] = toTypedAnswer(Buffer.from(data)).candidates[0]!.blocks;
+    expect(block!.content.value).toMatchObject({ inputJson: '{"id":12345678901234567890}' });
   });
 
   it("passes an event of a MiB", () => {

@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { type ChatInput, type Tool, ToolChoiceMode } from "../../../../gen/weir/router/v1/chat_pb.ts";
+import { toObject } from "../shape.ts";
 import { CANNOT, type Lose, loseExtras, parseObject } from "./lose.ts";
-import { toObject } from "./shape.ts";
 
 /** What a function's declaration has beyond a tool's fields (https://ai.google.dev/api/caching#FunctionDeclaration). */
 const KNOWN_EXTRAS = ["behavior", "response", "responseJsonSchema"];

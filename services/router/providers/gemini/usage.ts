@@ -1,6 +1,6 @@
 import { Meter } from "../../../../gen/weir/type/v1/usage_pb.ts";
 import type { Quantities } from "../dialect.ts";
-import { toObject } from "./shape.ts";
+import { toObject } from "../shape.ts";
 
 /** More tokens than any call can have used; a provider that says more says nothing. */
 const MOST_TOKENS = 1_000_000_000;
