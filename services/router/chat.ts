@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { Model } from "../../gen/weir/policy/v1/policy_pb.ts";
 import type { SnapshotTarget } from "../../gen/weir/policy/v1/snapshot_pb.ts";
-import { Operation, OutcomeKind, type PinnedVersions, PinnedVersionsSchema } from "../../gen/weir/type/v1/usage_pb.ts";
+import { OutcomeKind, type PinnedVersions, PinnedVersionsSchema } from "../../gen/weir/type/v1/usage_pb.ts";
 import type { Clock } from "../shared/clock.ts";
 import { listModels } from "../shared/decision/decide.ts";
 import type { RankedTarget } from "../shared/decision/plan.ts";
@@ -196,6 +196,13 @@ class BegunChat implements PlannedChat {
     const endedAtMs = this.#stations.clock.nowMs();
     this.#settle(result, endedAtMs);
     this.#stations.observer.onOutcome(this.call, result, endedAtMs);
+    const { dropped, target } = result.head;
+    if (dropped !== undefined) {
+      this.#stations.log.debug(
+        { event_id: this.call.eventId, target, dropped },
+        "Left out what a target can't be told",
+      );
+    }
     this.#answer(result);
   }
 
@@ -237,7 +244,7 @@ function toStartedCall(call: ChatCall, { caller, plan, limits, pinned }: Admissi
     eventId: call.eventId,
     caller,
     endUser: call.endUser,
-    operation: Operation.CHAT,
+    operation: call.operation,
     model: plan.model.id,
     streamed: call.streamed,
     surface: call.surface,

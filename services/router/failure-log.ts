@@ -21,8 +21,10 @@ export class FailureLog {
 
   /** Notes the attempts of a chat; those that were answered, and those whose caller left, are no news. */
   note(eventId: string, attempts: readonly AttemptResult[]): void {
-    for (const { target, providerStatus, error } of attempts) {
+    for (const { target, providerStatus, error, isSkipped } of attempts) {
       if (error === undefined || error.reason === "CALLER_GONE" || error.reason === "PROVIDER_REFUSED") continue;
+      // What a caller asks is the caller's affair; a mistake of ours is not.
+      if (isSkipped === true && error.reason === "ARGUMENT_INVALID") continue;
       // Targets are those of policies, so there are few.
       const quiet = this.#byTarget.get(target.id) ?? { nextMs: 0, leftOut: 0 };
       this.#byTarget.set(target.id, quiet);

@@ -20,7 +20,7 @@ import type { Denial } from "./admission/admission.ts";
 import { LimitCounters } from "./admission/counters.ts";
 import { BodyMemory } from "./arrival/body-memory.ts";
 import { countRpcBody } from "./arrival/count-rpc-body.ts";
-import { createOpenAiSurface } from "./arrival/openai-surface.ts";
+import { createHttpSurface } from "./arrival/http-surface.ts";
 import { Chats } from "./chat.ts";
 import { createChatService } from "./chat-service.ts";
 import { ChatDispatcher } from "./dispatch/dispatch.ts";
@@ -233,7 +233,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
     log,
   });
   const body = { limitBytes: options.bodyLimitBytes ?? 1 << 20, memory, deadlines: sweep, clock };
-  const surface = createOpenAiSurface({
+  const surface = createHttpSurface({
     startChat: (call, sink) => chats.start(call, sink),
     greet: (headers) => chats.greet(headers),
     listModels: (headers) => chats.listModels(headers),

@@ -24,7 +24,7 @@ import { createRoads } from "./accounting/roads.ts";
 import { LimitCounters } from "./admission/counters.ts";
 import { BodyMemory } from "./arrival/body-memory.ts";
 import { countRpcBody } from "./arrival/count-rpc-body.ts";
-import { createOpenAiSurface } from "./arrival/openai-surface.ts";
+import { createHttpSurface } from "./arrival/http-surface.ts";
 import { Chats } from "./chat.ts";
 import { createChatService } from "./chat-service.ts";
 import { readConfig } from "./config.ts";
@@ -150,7 +150,7 @@ runService("router", async ({ environment, log, signal }) => {
 
   const operations = createOperationsHandler({ health, metrics });
   const body = { limitBytes: settings.WEIR_BODY_LIMIT, memory, deadlines: sweep, clock };
-  const surface = createOpenAiSurface({
+  const surface = createHttpSurface({
     startChat: (call, sink) => chats.start(call, sink),
     greet: (headers) => chats.greet(headers),
     listModels: (headers) => chats.listModels(headers),

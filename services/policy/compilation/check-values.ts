@@ -1,10 +1,20 @@
-import type { Policy, Prices, Timeouts } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import {
+  Dialect,
+  type Policy,
+  type Prices,
+  type Provider,
+  Server,
+  type Timeouts,
+} from "../../../gen/weir/policy/v1/policy_pb.ts";
 import { parseDollars } from "../../shared/money/money.ts";
 import { readBaseUrl } from "./base-url.ts";
 import type { Findings, Report } from "./finding.ts";
 import { toMs } from "./timeouts.ts";
 
-/** Reports values that fit their field's form and still cannot be: addresses, prices, timeouts that never run out. */
+/**
+ * Reports values that fit their field's form and still cannot be: addresses, prices, timeouts that never run out,
+ * settings that the dialect does not know.
+ */
 export function checkValues(policy: Policy, findings: Findings): void {
   const hosts = new Map<string, string>();
   policy.providers.forEach((provider, p) => {
@@ -22,11 +32,29 @@ export function checkValues(policy: Policy, findings: Findings): void {
       if (other !== origin) findings.warn(`providers[${p}].credential`, "CREDENTIAL_SHARED", message);
     }
     checkTimeouts(provider.timeouts, `providers[${p}].timeouts`, findings.warn);
+    checkDialect(provider, `providers[${p}]`, findings.error);
   });
   checkTimeouts(policy.timeouts, "timeouts", findings.warn);
-  policy.targets.forEach(({ prices }, t) => {
+  policy.targets.forEach(({ prices, timeouts }, t) => {
+    checkTimeouts(timeouts, `targets[${t}].timeouts`, findings.warn);
     if (prices !== undefined) checkPrices(prices, `targets[${t}].prices`, findings.error);
   });
+}
+
+/** Settings that only some dialects know: one that is set for nothing was meant for something. */
+function checkDialect({ dialect, apiVersion, cloudRegion, server }: Provider, path: string, error: Report): void {
+  if (apiVersion !== "" && dialect !== Dialect.AZURE_OPENAI) {
+    error(`${path}.api_version`, "SETTING_UNUSED", "Is for the dialect AZURE_OPENAI only");
+  }
+  if (dialect === Dialect.BEDROCK) {
+    if (cloudRegion === "")
+      error(`${path}.cloud_region`, "CLOUD_REGION_MISSING", 'Must be set, such as "eu-central-1"');
+  } else if (cloudRegion !== "") {
+    error(`${path}.cloud_region`, "SETTING_UNUSED", "Is for the dialect BEDROCK only");
+  }
+  if (server !== Server.UNSPECIFIED && dialect !== Dialect.OPENAI) {
+    error(`${path}.server`, "SETTING_UNUSED", "Is for the dialect OPENAI only");
+  }
 }
 
 const PRICE_FIELDS = [

@@ -12,7 +12,7 @@ import { WeirError } from "../../shared/errors/weir-error.ts";
 import { snapshotDigest } from "../../shared/snapshot/digest.ts";
 import { readBaseUrl } from "./base-url.ts";
 import { compilePrices } from "./prices.ts";
-import { fillTimeouts } from "./timeouts.ts";
+import { fillTimeouts, pickTimeouts } from "./timeouts.ts";
 
 /** Which snapshot is to be compiled. */
 export interface CompileOptions {
@@ -91,12 +91,22 @@ function compileModel(model: Model, targetIds: ReadonlySet<string>): Model[] {
 function compileProvider(policy: Policy, provider: Policy["providers"][number]): SnapshotProvider {
   const reading = readBaseUrl(provider.baseUrl);
   if (!("url" in reading)) throw unchecked(`provider "${provider.id}" has no usable base_url`);
-  const { id, dialect, credential } = provider;
-  const timeouts = fillTimeouts(provider, policy.timeouts);
-  return create(SnapshotProviderSchema, { id, dialect, baseUrl: reading.url, credential, ...timeouts });
+  const { id, dialect, credential, apiVersion, cloudRegion, server, inexpressible } = provider;
+  return create(SnapshotProviderSchema, {
+    id,
+    dialect,
+    baseUrl: reading.url,
+    credential,
+    ...fillTimeouts(provider, policy.timeouts),
+    apiVersion,
+    cloudRegion,
+    server,
+    inexpressible,
+  });
 }
 
-function compileTarget({ id, provider, model, prices, maxOutputTokens }: Policy["targets"][number]): SnapshotTarget {
+function compileTarget(target: Policy["targets"][number]): SnapshotTarget {
+  const { id, provider, model, prices, maxOutputTokens, timeouts } = target;
   if (prices === undefined) throw unchecked(`target "${id}" has no prices`);
   return create(SnapshotTargetSchema, {
     id,
@@ -104,6 +114,7 @@ function compileTarget({ id, provider, model, prices, maxOutputTokens }: Policy[
     model,
     prices: compilePrices(prices),
     maxOutputTokens: maxOutputTokens || DEFAULT_OUTPUT_TOKENS,
+    ...pickTimeouts(timeouts),
   });
 }
 

@@ -24,6 +24,17 @@ export function fillTimeouts(provider: Provider, policyTimeouts: Timeouts | unde
   };
 }
 
+/** A target's own timeouts, as far as it has any. */
+export function pickTimeouts(timeouts: Timeouts | undefined): Partial<FilledTimeouts> {
+  const { connect, firstToken, idle, total } = timeouts ?? {};
+  return {
+    ...(connect !== undefined && { connectTimeout: connect }),
+    ...(firstToken !== undefined && { firstTokenTimeout: firstToken }),
+    ...(idle !== undefined && { idleTimeout: idle }),
+    ...(total !== undefined && { totalTimeout: total }),
+  };
+}
+
 /** A duration in milliseconds. */
 export function toMs(duration: Duration): number {
   return durationMs(duration);

@@ -1,10 +1,11 @@
-import type { Dialect as DialectId } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import type { ChatInput, Usage } from "../../../gen/weir/router/v1/chat_pb.ts";
+import type { Operation } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { WeirError } from "../../shared/errors/weir-error.ts";
 import type { PinnedPolicy } from "../../shared/snapshot/hold.ts";
 import type { ProvenCaller } from "../admission/caller.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
 import type { ProviderFailure, RelayedRequest } from "../providers/dialect.ts";
+import type { RelayWayFormat, TypedWayFormat } from "../routing/way.ts";
 
 /** A caller whose key was looked at when it arrived, and under what. */
 export interface Greeting {
@@ -19,8 +20,9 @@ export interface ChatCall {
   /** When its first byte was seen: milliseconds since 1970, and of the monotonic clock. */
   readonly arrivedAtMs: number;
   readonly arrivedMonotonicMs: number;
-  /** "openai" or "grpc". */
+  /** Name of the surface that took it, such as "openai" or "grpc". */
   readonly surface: string;
+  readonly operation: Operation;
   readonly headers: CallerHeaders;
   /** Saves a second look at the key, if what runs has not changed since. */
   readonly greeting: Greeting;
@@ -36,7 +38,7 @@ export interface ChatCall {
   readonly candidates: number;
   /** Pseudonym of the person at the end; empty when not said. */
   readonly endUser: string;
-  /** Headers that may go to the provider, name and value by turns. */
+  /** Headers that go to a provider to whom its bytes are relayed, name and value by turns. */
   readonly relayedHeaders: readonly string[];
   /** When the caller stops waiting, of the monotonic clock. Absent when it did not say. */
   readonly deadlineMonotonicMs?: number;
@@ -44,7 +46,7 @@ export interface ChatCall {
 
 /** A request in typed messages, to be written in whatever dialect the target speaks. */
 export interface TypedRequest {
-  readonly dialect: undefined;
+  readonly format: undefined;
   readonly input: ChatInput;
 }
 
@@ -56,8 +58,12 @@ export interface AnswerHead {
   readonly keyringVersion?: bigint;
   /** Id of the target that answers; absent when none does. */
   readonly target?: string;
-  /** Dialect in which the answer's bytes are written. */
-  readonly dialect?: DialectId;
+  /** How the target was asked: in its format the answer's bytes are written. */
+  readonly way?: RelayWayFormat | TypedWayFormat;
+  /** Tokens of the request as far as they are known when a translated answer begins: said by the provider, else counted. */
+  readonly inputTokens?: number;
+  /** The fields of the request that were left out for the target, as the policy allows. */
+  readonly dropped?: readonly string[];
   /** The provider's headers that may go to the caller. */
   readonly relayedHeaders?: readonly (readonly [name: string, value: string])[];
 }
@@ -84,7 +90,7 @@ export interface AnswerSink {
   listen(listener: SinkListener): void;
   /** The answer begins: from now on it is this target's. Called at most once. */
   begin(head: AnswerHead): void;
-  /** Part of the answer, in the dialect of its head. False when the caller reads slower: wait for `onDrain`. */
+  /** Part of the answer, in the format of its head. False when the caller reads slower: wait for `onDrain`. */
   write(bytes: Buffer): boolean;
   /** The answer is complete. `getUsage` says what it used and cost, for a surface that tells. */
   end(getUsage: () => Usage): void;

@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Usage } from "../../../gen/weir/router/v1/chat_pb.ts";
 import type { StreamResponse } from "../../../gen/weir/router/v1/chat_service_pb.ts";
-import type { Format, TypedAnswer } from "../providers/dialect.ts";
+import type { Format, HeaderList, TypedAnswer } from "../providers/dialect.ts";
 import type { AnswerFailure, AnswerHead } from "./call.ts";
 
 /**
@@ -23,6 +23,11 @@ export interface CallerFormat {
   readonly keepAlive: Buffer;
   /** Headers of every answer that only this format has, such as Anthropic's `request-id`: name and value by turns. */
   listHeaders(head: AnswerHead): string[];
+  /**
+   * The caller's headers that go on to a provider to whom its bytes are relayed. Never credentials, cookies, what chooses an
+   * account, an address or a hop (see `providers/header-list.ts`).
+   */
+  readonly requestHeaders: HeaderList;
 }
 
 /** What an answer says of its call. */

@@ -41,8 +41,11 @@ export function stateFailure(target: FailedTarget, stated: StatedFailure): Attem
   return { error, elsewhere };
 }
 
-/** Words a failure that the provider stated, without the credential, should it quote it. */
-export function relayFailure(target: FailedTarget, failure: ProviderFailure): AttemptFailure {
+/**
+ * Words a failure that the provider stated, without the credential, should it quote it. Its body goes on only to a caller of the
+ * same format, which is one whose bytes were relayed.
+ */
+export function relayFailure(target: FailedTarget, failure: ProviderFailure, kind: "relay" | "typed"): AttemptFailure {
   const { said, retryAfterMs } = failure;
   const { secret } = target;
   const hide = (text: string) => (secret === "" ? text : text.replaceAll(secret, "…"));
@@ -61,7 +64,13 @@ export function relayFailure(target: FailedTarget, failure: ProviderFailure): At
     elsewhere: failure.elsewhere,
     ...(status !== undefined && { status }),
     ...(said && {
-      said: { message: hide(said.message), type: hide(said.type), code: hide(said.code), param: hide(said.param) },
+      said: {
+        message: hide(said.message),
+        type: hide(said.type),
+        code: hide(said.code),
+        param: hide(said.param),
+        ...(kind === "relay" && said.body !== undefined && { body: Buffer.from(hide(said.body.toString("utf8"))) }),
+      },
     }),
   };
 }

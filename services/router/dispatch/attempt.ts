@@ -1,13 +1,14 @@
 import type { Dispatcher } from "undici";
 import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
-import { OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
+import { Meter, OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { WeirError } from "../../shared/errors/weir-error.ts";
 import type { Listed } from "../../shared/open-list.ts";
 import type { BodyMemory } from "../arrival/body-memory.ts";
 import type { ChatCall } from "../arrival/call.ts";
-import type { ProviderFailure, StreamReader } from "../providers/dialect.ts";
+import type { ProviderFailure, Quantities, StreamReader } from "../providers/dialect.ts";
 import type { Upstream } from "../routing/upstreams.ts";
+import type { RelayWay, TypedWay } from "../routing/way.ts";
 import { pickAnswerHeaders } from "./answer-headers.ts";
 import {
   type AttemptFailure,
@@ -18,7 +19,7 @@ import {
 } from "./attempt-failure.ts";
 import type { BodyBuffers } from "./body-buffers.ts";
 import type { Pool, PooledCall } from "./pool.ts";
-import { type AttemptResult, countUsage, type MeasuredUsage, NOTHING_USED } from "./result.ts";
+import { type AttemptResult, countInput, countUsage, type MeasuredUsage, NOTHING_USED } from "./result.ts";
 import type { DeadlineSweep, Watched } from "./sweep.ts";
 
 /** What all attempts of a process share. */
@@ -37,14 +38,16 @@ export interface Trial {
   readonly call: ChatCall;
   readonly target: SnapshotTarget;
   readonly upstream: Upstream;
+  /** How it is asked. */
+  readonly way: RelayWay | TypedWay;
   /** Milliseconds since 1970. */
   readonly startedAtMs: number;
 }
 
 /** Hears of an attempt. `onEnd` comes last and exactly once. */
 export interface AttemptListener {
-  /** The first content is there: the answer is this target's. */
-  onContent(relayedHeaders: readonly (readonly [string, string])[]): void;
+  /** The first content is there: the answer is this target's. `inputTokens` as far as a translated answer must tell them now. */
+  onContent(relayedHeaders: readonly (readonly [string, string])[], inputTokens: number): void;
   /** Part of the answer. False to be paused until `resume`. */
   onBytes(bytes: Buffer): boolean;
   onEnd(result: AttemptResult, failure?: AttemptFailure): void;
@@ -111,25 +114,32 @@ export class Attempt implements PooledCall, Watched {
 
   /** Hands the request to the pool. `onEnd` may come before this returns. */
   start(pool: Pool, body: Buffer): void {
-    const { call, upstream } = this.#trial;
-    const headers = call.streamed ? upstream.streamHeaders : upstream.headers;
+    const { call, target, way } = this.#trial;
     // A stream's is not waited for.
     if (!call.streamed) this.#body = body;
     this.#options.sweep.add(this);
     try {
-      pool.dispatch(
-        {
-          path: upstream.chatPath,
-          method: "POST",
-          headers: (call.relayedHeaders.length === 0 ? headers : [...headers, ...call.relayedHeaders]) as string[],
-          body,
-        },
-        this,
-      );
+      const path = way.getPath(target.model, call.streamed);
+      pool.dispatch({ path, method: "POST", headers: this.#listHeaders(path, body) as string[], body }, this);
     } catch (cause) {
       // What the client library refuses, such as an origin that is none.
       this.#fail({ reason: "PROVIDER_FAILED", state: "the request can't be sent", elsewhere: true, cause });
     }
+  }
+
+  #listHeaders(path: string, body: Buffer): readonly string[] {
+    const { call, upstream, way } = this.#trial;
+    const { origin, settings, secret } = upstream;
+    const common = call.streamed ? way.streamHeaders : way.headers;
+    const sign = secret === "" ? undefined : upstream.dialect.sign;
+    const signed =
+      sign === undefined
+        ? common
+        : [...common, ...sign({ origin, path, body, settings, nowMs: this.#options.clock.nowMs() }, secret)];
+    // What a caller says to the provider in headers is said in its format: it means nothing to another.
+    return way.kind === "typed" || call.relayedHeaders.length === 0
+      ? signed
+      : mergeHeaders(signed, call.relayedHeaders);
   }
 
   /** Ends the attempt for a reason of the caller or of this process; the provider's connection is cut. */
@@ -172,7 +182,7 @@ export class Attempt implements PooledCall, Watched {
     this.#status = status;
     this.#headers = headers;
     if (status !== 200) return;
-    const { call, upstream } = this.#trial;
+    const { call, way } = this.#trial;
     const { streamed } = call;
     const encoding = headers["content-encoding"];
     if (encoding !== undefined && encoding !== "identity") {
@@ -184,13 +194,15 @@ export class Attempt implements PooledCall, Watched {
       this.#failAsTooLarge();
       return;
     }
-    if (isStream(headers["content-type"]) !== streamed) {
+    if (isOfType(headers["content-type"], way.format.streamType) !== streamed) {
       this.#failAs(`the provider's answer is ${streamed ? "no stream" : "a stream"}, against what was asked for`);
       return;
     }
     if (streamed) {
-      this.#reader = upstream.dialect.createStreamReader({
-        wantsUsage: call.request.dialect === undefined || call.request.wantsUsage,
+      const { request } = call;
+      this.#reader = way.format.createStreamReader({
+        // Where the answer is written anew, the writer says what the caller gets to see.
+        wantsUsage: request.format !== way.format.format || request.wantsUsage,
         candidates: call.candidates,
       });
     }
@@ -251,15 +263,33 @@ export class Attempt implements PooledCall, Watched {
   #relay(bytes: Buffer | undefined, reader: StreamReader): void {
     if (bytes === undefined || this.#state === "over") return;
     if (this.#state === "asked" && reader.hasContent) this.#begin(this.#options.clock.nowMs());
-    this.#paused = !this.#listener.onBytes(bytes);
+    this.#paused = !this.#hand(bytes);
+  }
+
+  /** Hands on a part of the answer. What can't be translated breaks it off. */
+  #hand(bytes: Buffer): boolean {
+    try {
+      return this.#listener.onBytes(bytes);
+    } catch (cause) {
+      const state = "the provider's answer can't be understood";
+      this.#fail({ reason: "PROVIDER_FAILED", state, elsewhere: false, cause });
+      return true;
+    }
   }
 
   #begin(nowMs: number): void {
     this.#state = "answering";
     this.#firstContentAtMs = nowMs;
-    const relayed = pickAnswerHeaders(this.#headers);
+    const { upstream, way, call } = this.#trial;
+    const relayed = pickAnswerHeaders(this.#headers, upstream.dialect, way.kind);
     this.#headers = NO_HEADERS;
-    this.#listener.onContent(relayed);
+    this.#listener.onContent(relayed, way.kind === "relay" ? 0 : this.#findInput(call.requestBytes));
+  }
+
+  /** Tokens of the request: as the provider said them before its first content, else counted. */
+  #findInput(requestBytes: number): number {
+    const quantities = this.#reader?.quantities;
+    return quantities === undefined ? countInput(requestBytes) : sumInput(quantities);
   }
 
   #afterReading(reader: StreamReader, controller: Dispatcher.DispatchController): void {
@@ -302,21 +332,22 @@ export class Attempt implements PooledCall, Watched {
 
   #endAnswered(): void {
     const body = this.#joinCollected();
-    const { failure, quantities, textBytes } = this.#trial.upstream.dialect.readAnswer(body);
+    const { failure, quantities, textBytes } = this.#trial.way.format.readAnswer(body);
     if (failure !== undefined) {
       this.#failFromProvider(failure);
       return;
     }
     const nowMs = this.#options.clock.nowMs();
     this.#begin(nowMs);
-    this.#listener.onBytes(body);
+    this.#hand(body);
+    if ((this.#state as string) === "over") return;
     const usage: MeasuredUsage =
       quantities === undefined ? this.#count(textBytes) : { source: UsageSource.PROVIDER, quantities };
-    if ((this.#state as string) !== "over") this.#end(undefined, usage, nowMs);
+    this.#end(undefined, usage, nowMs);
   }
 
   #endRefused(): void {
-    const failure = this.#trial.upstream.dialect.readRefusal({
+    const failure = this.#trial.way.format.readRefusal({
       status: this.#status,
       headers: this.#headers,
       body: this.#joinCollected(),
@@ -331,7 +362,7 @@ export class Attempt implements PooledCall, Watched {
   }
 
   #failFromProvider(failure: ProviderFailure): void {
-    this.#end(relayFailure(this.#describeTarget(), failure));
+    this.#end(relayFailure(this.#describeTarget(), failure, this.#trial.way.kind));
   }
 
   #failAs(state: string): void {
@@ -406,9 +437,28 @@ export class Attempt implements PooledCall, Watched {
   }
 }
 
-function isStream(contentType: string | string[] | undefined): boolean {
+function isOfType(contentType: string | string[] | undefined, wanted: string): boolean {
   if (contentType === "application/json") return false;
-  return String(contentType).toLowerCase().startsWith("text/event-stream");
+  return contentType === wanted || String(contentType).toLowerCase().startsWith(wanted);
+}
+
+/** Headers with the caller's in place of those of the same name, such as a version that it asks for. */
+function mergeHeaders(headers: readonly string[], relayed: readonly string[]): string[] {
+  const merged = [...relayed];
+  for (let i = 0; i < headers.length; i += 2) {
+    let isReplaced = false;
+    for (let j = 0; j < relayed.length && !isReplaced; j += 2) isReplaced = relayed[j] === headers[i];
+    if (!isReplaced) merged.push(headers[i]!, headers[i + 1]!);
+  }
+  return merged;
+}
+
+function sumInput(quantities: Quantities): number {
+  return (
+    (quantities.get(Meter.INPUT_TOKENS) ?? 0) +
+    (quantities.get(Meter.CACHED_INPUT_TOKENS) ?? 0) +
+    (quantities.get(Meter.CACHE_WRITE_TOKENS) ?? 0)
+  );
 }
 
 function toOutcome(hadContent: boolean, failure: AttemptFailure | undefined): OutcomeKind {

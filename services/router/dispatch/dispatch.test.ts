@@ -1,13 +1,12 @@
 import fc from "fast-check";
 import type { Dispatcher } from "undici";
 import { describe, expect, it } from "vitest";
-import { Dialect } from "../../../gen/weir/policy/v1/policy_pb.ts";
-import { Meter, OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
+import { Meter, Operation, OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { ManualClock } from "../../shared/clock.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import { BodyMemory } from "../arrival/body-memory.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, ChatCall, SinkListener } from "../arrival/call.ts";
-import { scanRequest } from "../arrival/scan.ts";
+import { scanRequest } from "../arrival/chat-completions/scan.ts";
 import { createSnapshot } from "../harness.fixture.ts";
 import { Upstreams } from "../routing/upstreams.ts";
 import { ChatDispatcher, type DispatchResult } from "./dispatch.ts";
@@ -111,6 +110,7 @@ function start(options: StartOptions = {}) {
     arrivedAtMs: clock.nowMs(),
     arrivedMonotonicMs: clock.monotonicMs(),
     surface: "openai",
+    operation: Operation.CHAT,
     headers: {},
     greeting: {} as never,
     streamed,
@@ -299,7 +299,11 @@ describe("ChatDispatcher", () => {
     calls[1]!.head();
     calls[1]!.data(CONTENT);
 
-    expect(sink.head).toMatchObject({ eventId: "e", target: "p1/small", dialect: Dialect.OPENAI });
+    expect(sink.head).toMatchObject({
+      eventId: "e",
+      target: "p1/small",
+      way: { kind: "relay", format: { format: "chat-completions" } },
+    });
   });
 
   it("leaves exactly one outcome and nothing behind, whatever happens in whatever order", () => {

@@ -5,11 +5,13 @@ import { WeirError } from "../../shared/errors/weir-error.ts";
 import { type Listed, OpenList } from "../../shared/open-list.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, ChatCall, SinkListener } from "../arrival/call.ts";
 import type { Upstreams } from "../routing/upstreams.ts";
+import type { RelayWay, TypedWay } from "../routing/way.ts";
 import { Attempt, type AttemptListener, type AttemptOptions } from "./attempt.ts";
 import type { AttemptFailure } from "./attempt-failure.ts";
 import { BodyBuffers } from "./body-buffers.ts";
+import { type ComposedRequest, RequestComposer } from "./compose.ts";
 import type { Pools } from "./pools.ts";
-import type { AttemptResult } from "./result.ts";
+import { type AttemptResult, NOTHING_USED } from "./result.ts";
 
 /** What all chats of a process share. */
 export interface DispatcherOptions extends Omit<AttemptOptions, "buffers"> {
@@ -42,8 +44,6 @@ export interface DispatchResult {
   readonly failure?: AnswerFailure;
   readonly head: AnswerHead;
 }
-
-const NO_BYTES = Buffer.alloc(0);
 
 /** Makes the calls of chats to their targets, one after the other until content came. */
 export class ChatDispatcher {
@@ -82,7 +82,13 @@ class Run implements AttemptListener, SinkListener, Listed {
   readonly #runs: OpenList<Run>;
   readonly #attempts: AttemptResult[] = [];
   #head: AnswerHead;
+  readonly #composer: RequestComposer;
   #attempt: Attempt | undefined;
+  /** Why a target was passed over, if nothing worse happened. */
+  #skipped: AttemptFailure | undefined;
+  /** Why the last target that was asked did not answer. */
+  #failure: AttemptFailure | undefined;
+  #way: RelayWay | TypedWay | undefined;
   #next = 0;
   #began = false;
   #over = false;
@@ -93,6 +99,7 @@ class Run implements AttemptListener, SinkListener, Listed {
     this.#chat = chat;
     this.#head = chat.head;
     this.#runs = runs;
+    this.#composer = new RequestComposer(chat.call, options.buffers);
   }
 
   start(): void {
@@ -114,12 +121,12 @@ class Run implements AttemptListener, SinkListener, Listed {
     this.cut(new WeirError("CALLER_GONE", "Cannot answer: the caller is gone"));
   }
 
-  onContent(relayedHeaders: readonly (readonly [string, string])[]): void {
-    const { call, targets, upstreams, sink } = this.#chat;
+  onContent(relayedHeaders: readonly (readonly [string, string])[], inputTokens: number): void {
+    const { targets, sink } = this.#chat;
     const target = targets[this.#next - 1]!;
     this.#began = true;
-    if (call.request.dialect !== undefined) call.request.bytes = NO_BYTES;
-    this.#head = { ...this.#head, target: target.id, dialect: upstreams.get(target).dialect.id, relayedHeaders };
+    this.#composer.release();
+    this.#head = { ...this.#head, target: target.id, way: this.#way!, relayedHeaders, inputTokens };
     sink.begin(this.#head);
   }
 
@@ -136,48 +143,50 @@ class Run implements AttemptListener, SinkListener, Listed {
       return;
     }
     const { retryAfterMs } = failure.error;
+    this.#failure = failure;
     if (retryAfterMs !== undefined) this.#retryAfterMs = Math.min(this.#retryAfterMs ?? retryAfterMs, retryAfterMs);
     // Nothing is tried elsewhere once content went out: the caller would get the beginning twice.
-    if (failure.elsewhere && !this.#began && this.#next < targets.length) {
-      this.#tryNext();
-      return;
-    }
-    this.#finish(failure);
+    if (failure.elsewhere && !this.#began && this.#next < targets.length) this.#tryNext();
+    else this.#finish(failure);
   }
 
+  /** Tries the next target that can be asked at all. */
   #tryNext(): void {
     const { call, targets, upstreams } = this.#chat;
-    const target = targets[this.#next]!;
-    this.#next += 1;
-    // What is composed may stand in the bytes themselves, from which the earlier target's connection may still be sending.
-    if (this.#next > 1 && call.request.dialect !== undefined) call.request.bytes = Buffer.from(call.request.bytes);
-    const upstream = upstreams.get(target);
-    let body: Buffer;
-    try {
-      body =
-        call.request.dialect === undefined
-          ? upstream.dialect.composeTyped(call.request.input, call.streamed, target.model)
-          : upstream.dialect.composeRelayed(call.request, target.model, this.#options.buffers);
-    } catch (cause) {
-      const error =
-        cause instanceof WeirError
-          ? cause
-          : new WeirError("INTERNAL", "Cannot answer: the request can't be written for the provider", { cause });
-      this.#finish({ error, elsewhere: false });
+    const { pools, clock } = this.#options;
+    while (this.#next < targets.length) {
+      const target = targets[this.#next]!;
+      this.#next += 1;
+      const upstream = upstreams.get(target);
+      const startedAtMs = clock.nowMs();
+      let request: ComposedRequest;
+      try {
+        request = this.#composer.compose(target, upstream);
+      } catch (thrown) {
+        const error = thrown as WeirError;
+        this.#attempts.push(skip(target, error, startedAtMs));
+        this.#skipped = { error, elsewhere: true };
+        // Another target may read another format; a mistake of ours would be the same there.
+        if (error.reason === "ARGUMENT_INVALID") continue;
+        break;
+      }
+      const { way, body, dropped } = request;
+      this.#way = way;
+      this.#head = toHead(this.#head, dropped);
+      this.#chat.onAttempt(target, startedAtMs, this.#attempts);
+      this.#attempt = new Attempt(this.#options, { call, target, upstream, way, startedAtMs }, this);
+      this.#attempt.start(pools.get(upstream), body);
       return;
     }
-    const { pools, clock } = this.#options;
-    const startedAtMs = clock.nowMs();
-    this.#chat.onAttempt(target, startedAtMs, this.#attempts);
-    this.#attempt = new Attempt(this.#options, { call, target, upstream, startedAtMs }, this);
-    this.#attempt.start(pools.get(upstream), body);
+    // What a target said or did tells the caller more than that another one could not be asked.
+    this.#finish(this.#failure ?? this.#skipped);
   }
 
   #finish(failure?: AttemptFailure): void {
     if (this.#over) return;
     this.#over = true;
     this.#runs.remove(this);
-    const last = this.#attempts.at(-1);
+    const last = this.#attempts.findLast(({ isSkipped }) => isSkipped !== true);
     if (failure === undefined) {
       this.#chat.onDone({ kind: OutcomeKind.ANSWERED, attempts: this.#attempts, head: this.#head });
       return;
@@ -203,6 +212,29 @@ class Run implements AttemptListener, SinkListener, Listed {
     const { reason, message, facts, violations, cause } = error;
     return new WeirError(reason, message, { facts, violations, cause, retryAfterMs: this.#retryAfterMs });
   }
+}
+
+/** An attempt at a target that was never called: it costs nothing. */
+function skip(target: SnapshotTarget, error: WeirError, nowMs: number): AttemptResult {
+  return {
+    target,
+    startedAtMs: nowMs,
+    endedAtMs: nowMs,
+    outcome: OutcomeKind.FAILED,
+    reason: error.reason,
+    providerStatus: 0,
+    error,
+    usage: NOTHING_USED,
+    isSkipped: true,
+  };
+}
+
+/** The head for a target: what was dropped for an earlier one is no news. */
+function toHead(head: AnswerHead, dropped: readonly string[] | undefined): AnswerHead {
+  if (dropped !== undefined) return { ...head, dropped };
+  if (head.dropped === undefined) return head;
+  const { dropped: _, ...rest } = head;
+  return rest;
 }
 
 function toKind(reason: Reason, began: boolean, last: AttemptResult | undefined): OutcomeKind {

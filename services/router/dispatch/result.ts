@@ -19,6 +19,8 @@ export interface AttemptResult {
   readonly error?: WeirError;
   /** What it used. Absent when nobody knows: accounting has a rule for that. */
   readonly usage?: MeasuredUsage;
+  /** Whether the target was passed over, since it can't be asked what the caller asks. No provider was called. */
+  readonly isSkipped?: boolean;
 }
 
 /** Tokens by meter, disjoint, and who says so. */
@@ -41,8 +43,13 @@ export function countUsage(requestBytes: number, textBytes: number): MeasuredUsa
   return {
     source: UsageSource.COUNTED,
     quantities: new Map([
-      [Meter.INPUT_TOKENS, Math.ceil(requestBytes / BYTES_PER_TOKEN)],
+      [Meter.INPUT_TOKENS, countInput(requestBytes)],
       [Meter.OUTPUT_TOKENS, Math.max(1, Math.ceil(textBytes / BYTES_PER_TOKEN))],
     ]),
   };
+}
+
+/** Tokens of a request, counted as {@link countUsage} does. */
+export function countInput(requestBytes: number): number {
+  return Math.ceil(requestBytes / BYTES_PER_TOKEN);
 }

@@ -1,5 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { Dialect as DialectId } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import type { Dialect as DialectId, Server } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import type { Candidate as ChatCandidate, ChatInput } from "../../../gen/weir/router/v1/chat_pb.ts";
 import type { StreamResponse } from "../../../gen/weir/router/v1/chat_service_pb.ts";
 import type { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
@@ -32,6 +32,18 @@ export interface Dialect {
   readonly typed: TypedFormat;
   /** The formats whose bytes it takes as callers wrote them. Its typed format is among them when callers write that, too. */
   readonly relayed: readonly RelayedFormat[];
+  /** The same for servers that speak it otherwise than its maker. Absent where all are alike. */
+  readonly servers?: ReadonlyMap<Server, Dialect>;
+  /** Which of a provider's headers go on to callers of the format that was relayed. Absent for none. */
+  readonly answerHeaders?: HeaderList;
+  /** Which of a provider's headers tell its rate limits: they go on to every caller with `x-weir-provider-` before their name. */
+  readonly limitHeaders?: HeaderList;
+}
+
+/** Headers, by names in lower case and by how their names begin. */
+export interface HeaderList {
+  readonly names: readonly string[];
+  readonly prefixes: readonly string[];
 }
 
 /** What a dialect knows of its provider beside address and credential: settings of the policy, empty where it says nothing. */
@@ -95,6 +107,11 @@ export interface TypedAsk {
   readonly streamed: boolean;
   /** The most tokens that the target answers: for a format that must name a cap when the caller named none. */
   readonly maxOutputTokens: bigint;
+  /**
+   * In which format the caller wrote; absent for one who wrote typed messages for this very dialect. Extras of the dialect's own
+   * format and of typed messages are meant for it; those of another format are `lose`d, but for what both know by one name.
+   */
+  readonly from?: Format;
   /**
    * Called with each thing that the format cannot say: its path in ChatInput, such as `sampling.top_k`, and why, such as "can't be
    * said in the Gemini dialect". Throws ARGUMENT_INVALID unless the policy lets it be dropped; when it returns, it is left out.

@@ -1,11 +1,14 @@
-import { Dialect as DialectId } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import type { Dialect as DialectId, Server } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import type { Dialect } from "./dialect.ts";
 import { openai } from "./openai/openai.ts";
 
-/** Every language that this router speaks with providers, by the name that a policy gives it. */
-const DIALECTS: ReadonlyMap<DialectId, Dialect> = new Map([[DialectId.OPENAI, openai]]);
+/** Every language that this router speaks with providers: a line each. */
+const DIALECTS: readonly Dialect[] = [openai];
 
-/** Finds a dialect; undefined for one that a newer policy knows and this router does not. */
-export function findDialect(id: DialectId): Dialect | undefined {
-  return DIALECTS.get(id);
+const byId: ReadonlyMap<DialectId, Dialect> = new Map(DIALECTS.map((dialect) => [dialect.id, dialect]));
+
+/** Finds a dialect as a server speaks it; undefined for one that a newer policy knows and this router does not. */
+export function findDialect(id: DialectId, server: Server): Dialect | undefined {
+  const dialect = byId.get(id);
+  return dialect?.servers?.get(server) ?? dialect;
 }

@@ -16,7 +16,11 @@ export const FRESH: BodyAllocator = { allocate: (sizeBytes) => Buffer.allocUnsaf
  * Where the model fits in the place of the one asked for, it is written there, with spaces for what it is shorter, and the bytes
  * themselves are returned: of 35 KB the copy alone would take a tenth of a whole request.
  */
-export function spliceModel(request: RelayedRequest, model: string, allocator: BodyAllocator): Buffer {
+export function spliceModel(
+  request: Pick<RelayedRequest, "bytes" | "streamed" | "modelStart" | "modelEnd">,
+  model: string,
+  allocator: BodyAllocator,
+): Buffer {
   const { bytes, streamed, modelStart, modelEnd } = request;
   const written = writeModel(model);
   const place: Place = { start: modelStart, end: modelEnd };

@@ -16,12 +16,12 @@ describe("Upstreams", () => {
 
     expect(upstream).toMatchObject({
       origin: "https://api.example",
-      chatPath: "/openai/v1/chat/completions",
       secret: "sk-0",
       connectTimeoutMs: 5_000,
       totalTimeoutMs: 60_000,
     });
-    expect(upstream.headers).toEqual(expect.arrayContaining(["authorization", "Bearer sk-0"]));
+    expect(upstream.ways.typed.getPath("any", true)).toBe("/openai/v1/chat/completions");
+    expect(upstream.ways.typed.headers).toEqual(expect.arrayContaining(["authorization", "Bearer sk-0"]));
   });
 
   it.each([

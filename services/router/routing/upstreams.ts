@@ -1,9 +1,11 @@
 import { isIP } from "node:net";
 import type { Duration } from "@bufbuild/protobuf/wkt";
+import { Inexpressible } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import type { Snapshot, SnapshotProvider, SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
-import type { Dialect } from "../providers/dialect.ts";
+import type { Dialect, DialectSettings, Format } from "../providers/dialect.ts";
 import { findDialect } from "../providers/registry.ts";
+import { type RelayWay, type RelayWayFormat, type TypedWayFormat, Way, type WayOptions, type Ways } from "./way.ts";
 
 /** A provider as this router reaches it, with all that its calls have in common made once for each snapshot. */
 export interface Upstream {
@@ -11,12 +13,10 @@ export interface Upstream {
   readonly dialect: Dialect;
   /** Scheme, host and port. The only place to which its credential goes. */
   readonly origin: string;
-  /** Path of a chat. */
-  readonly chatPath: string;
-  /** Headers of a call whose answer comes in one piece, name and value by turns; the credential is among them. */
-  readonly headers: readonly string[];
-  /** The same of a call whose answer is a stream. */
-  readonly streamHeaders: readonly string[];
+  readonly ways: Ways;
+  readonly settings: DialectSettings;
+  /** Whether what its dialect can't say is left out; else a request that says it is refused. */
+  readonly dropsInexpressible: boolean;
   /** The credential itself, for taking it out of what a provider says. Empty when it wants none. */
   readonly secret: string;
   readonly connectTimeoutMs: number;
@@ -74,7 +74,7 @@ function createUpstream(
   findSecret: (credential: string) => string | undefined,
 ): Upstream | UnusableProvider {
   const { id } = provider;
-  const dialect = findDialect(provider.dialect);
+  const dialect = findDialect(provider.dialect, provider.server);
   if (dialect === undefined) return { id, reason: "NOT_SERVED", state: "this router does not speak its dialect" };
   const base = URL.parse(provider.baseUrl);
   if (base === null || !isAllowed(base)) {
@@ -101,19 +101,28 @@ function createUpstream(
     "weir",
     ...(secret === "" ? [] : dialect.composeCredential(secret)),
   ];
+  const settings: DialectSettings = { apiVersion: provider.apiVersion, cloudRegion: provider.cloudRegion };
   return {
     provider,
     dialect,
     origin: base.origin,
-    chatPath: `${base.pathname.replace(/\/+$/, "")}${dialect.chatPath}`,
-    headers: [...headers, "accept", "application/json"],
-    streamHeaders: [...headers, "accept", "text/event-stream"],
+    ways: createWays(dialect, { basePath: base.pathname.replace(/\/+$/, ""), settings, headers }),
+    settings,
+    dropsInexpressible: provider.inexpressible === Inexpressible.DROP,
     secret,
     connectTimeoutMs: toMilliseconds(provider.connectTimeout, 5_000),
     firstTokenTimeoutMs: toMilliseconds(provider.firstTokenTimeout, 60_000),
     idleTimeoutMs: toMilliseconds(provider.idleTimeout, 60_000),
     totalTimeoutMs: toMilliseconds(provider.totalTimeout, 600_000),
   };
+}
+
+function createWays({ relayed, typed }: Dialect, options: WayOptions): Ways {
+  const ways = relayed.map((format): [Format, RelayWay] => [
+    format.format,
+    new Way<RelayWayFormat>({ kind: "relay", format }, options),
+  ]);
+  return { relayed: new Map(ways), typed: new Way<TypedWayFormat>({ kind: "typed", format: typed }, options) };
 }
 
 /** Checked by policy too; here it is the last door before a credential leaves. */

@@ -5,7 +5,6 @@ import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../../gen/google/rpc/status_pb.ts";
-import { Dialect } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import { Role, UsageSchema } from "../../../gen/weir/router/v1/chat_pb.ts";
 import {
   ChatService,
@@ -33,6 +32,7 @@ import {
   startProvider,
   type TestProvider,
 } from "../harness.fixture.ts";
+import { openai } from "../providers/openai/openai.ts";
 import { createGrpcSurface } from "./grpc-surface.ts";
 
 const LIMIT_BYTES = 100_000;
@@ -566,7 +566,7 @@ describe("the time of a caller", () => {
   it("is bounded for one who does not read its answer", async () => {
     const piece = Buffer.from(`data: ${contentEvent("x".repeat(60_000))}\n\n`);
     const { router, server, watched, expire } = await start((call, sink) => {
-      sink.begin({ eventId: call.eventId, target: "t", dialect: Dialect.OPENAI });
+      sink.begin({ eventId: call.eventId, target: "t", way: { kind: "typed", format: openai.typed } });
       for (let count = 0; count < 20; count++) sink.write(piece);
       sink.end(() => create(UsageSchema));
     });

@@ -8,13 +8,12 @@ import {
 } from "../../../gen/weir/router/v1/chat_service_pb.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { AnswerHead } from "../arrival/call.ts";
-import type { Dialect, PieceReader } from "../providers/dialect.ts";
-import { findDialect } from "../providers/registry.ts";
+import type { PieceReader, TypedFormat } from "../providers/dialect.ts";
 
-/** Makes the typed form of an answer in one piece, from its bytes in the dialect of its head. Throws INTERNAL when it has none. */
+/** Makes the typed form of an answer in one piece, from its bytes in the format of its head. Throws INTERNAL when it has none. */
 export function toCompleteResponse(head: AnswerHead | undefined, body: Buffer, usage: Usage): CompleteResponse {
   try {
-    const { providerModel, candidates, extras } = getDialect(head).toTypedAnswer(body);
+    const { providerModel, candidates, extras } = getFormat(head).toTypedAnswer(body);
     return create(CompleteResponseSchema, {
       id: head?.eventId ?? "",
       target: head?.target ?? "",
@@ -36,7 +35,7 @@ export class TypedStream {
 
   constructor(head: AnswerHead) {
     this.#head = head;
-    this.#reader = getDialect(head).createPieceReader();
+    this.#reader = getFormat(head).createPieceReader();
   }
 
   /** The pieces that these bytes complete. */
@@ -61,8 +60,7 @@ function toResponse(piece: StreamResponse["piece"]): StreamResponse {
   return create(StreamResponseSchema, { piece });
 }
 
-function getDialect(head: AnswerHead | undefined): Dialect {
-  const dialect = head?.dialect === undefined ? undefined : findDialect(head.dialect);
-  if (dialect === undefined) throw new WeirError("INTERNAL", "Cannot answer: the dialect of the answer is unknown");
-  return dialect;
+function getFormat(head: AnswerHead | undefined): TypedFormat {
+  if (head?.way?.kind === "typed") return head.way.format;
+  throw new WeirError("INTERNAL", "Cannot answer: the format of the answer is unknown");
 }

@@ -1,4 +1,5 @@
 import type { ChatInput } from "../../../gen/weir/router/v1/chat_pb.ts";
+import { Operation } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
 import type { ChatCall, Greeting } from "../arrival/call.ts";
@@ -33,11 +34,12 @@ export function toTypedCall(arrival: TypedArrival): ChatCall {
     arrivedAtMs: arrival.arrivedAtMs,
     arrivedMonotonicMs,
     surface: "grpc",
+    operation: Operation.CHAT,
     headers: arrival.headers,
     greeting: arrival.greeting,
     model: input.model,
     streamed: arrival.streamed,
-    request: { dialect: undefined, input },
+    request: { format: undefined, input },
     requestBytes: arrival.requestBytes,
     maxOutputTokens: input.maxOutputTokens,
     candidates: Math.max(1, input.candidates),

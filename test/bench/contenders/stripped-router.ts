@@ -9,7 +9,7 @@ import { ChatService } from "../../../gen/weir/router/v1/chat_service_pb.ts";
 import type { Accounting } from "../../../services/router/accounting/accounting.ts";
 import { LimitCounters } from "../../../services/router/admission/counters.ts";
 import { BodyMemory } from "../../../services/router/arrival/body-memory.ts";
-import { createOpenAiSurface } from "../../../services/router/arrival/openai-surface.ts";
+import { createHttpSurface } from "../../../services/router/arrival/http-surface.ts";
 import { type ChatObserver, Chats } from "../../../services/router/chat.ts";
 import { readCredentials } from "../../../services/router/dispatch/credentials.ts";
 import { ChatDispatcher } from "../../../services/router/dispatch/dispatch.ts";
@@ -61,7 +61,7 @@ const chats = new Chats({
   clock,
   log,
 });
-const surface = createOpenAiSurface({
+const surface = createHttpSurface({
   startChat: (call, sink) => chats.start(call, sink),
   greet: (headers) => chats.greet(headers),
   listModels: (headers) => chats.listModels(headers),

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weir/policy/v1/policy.proto.
  */
 export const file_weir_policy_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("Cht3ZWlyL3BvbGljeS92MS9wb2xpY3kucHJvdG8SDndlaXIucG9saWN5LnYxIrMDCgZQb2xpY3kSNgoMb3JnYW5pc2F0aW9uGAEgASgJQiC6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JBIzCgdyZWdpb25zGAIgAygLMhYud2Vpci5wb2xpY3kudjEuUmVnaW9uQgq6SAeSAQQIARBAEjYKCXByb3ZpZGVycxgDIAMoCzIYLndlaXIucG9saWN5LnYxLlByb3ZpZGVyQgm6SAaSAQMQgAISMgoHdGFyZ2V0cxgEIAMoCzIWLndlaXIucG9saWN5LnYxLlRhcmdldEIJukgGkgEDEIAgEjAKBm1vZGVscxgFIAMoCzIVLndlaXIucG9saWN5LnYxLk1vZGVsQgm6SAaSAQMQgBASQAoNb3JnYW5pc2F0aW9ucxgGIAMoCzIcLndlaXIucG9saWN5LnYxLk9yZ2FuaXNhdGlvbkILukgIkgEFCAEQgAgSMAoGbGltaXRzGAcgAygLMhUud2Vpci5wb2xpY3kudjEuTGltaXRCCbpIBpIBAxCACBIqCgh0aW1lb3V0cxgIIAEoCzIYLndlaXIucG9saWN5LnYxLlRpbWVvdXRzIl8KBlJlZ2lvbhI1CgJpZBgBIAEoCUIpukgmciQyGV5bYS16MC05XVthLXowLTktXXswLDMxfSRaB2NvbnRyb2wSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAASK0AgoIUHJvdmlkZXISLgoCaWQYASABKAlCIrpIH3IdMhteW2EtejAtOV1bYS16MC05Ll8tXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAARI0CgdkaWFsZWN0GAMgASgOMhcud2Vpci5wb2xpY3kudjEuRGlhbGVjdEIKukgHggEEEAEgABIcCghiYXNlX3VybBgEIAEoCUIKukgHcgUQASiABBI5CgpjcmVkZW50aWFsGAUgASgJQiW6SCJyIDIeXihbYS16MC05XVthLXowLTkuXy1dezAsNjJ9KT8kEh0KB3JlZ2lvbnMYBiADKAlCDLpICZIBBggBEEAYARIqCgh0aW1lb3V0cxgHIAEoCzIYLndlaXIucG9saWN5LnYxLlRpbWVvdXRzIvUBCghUaW1lb3V0cxI4Cgdjb25uZWN0GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgy6SAmqAQYiAgg8KgASPQoLZmlyc3RfdG9rZW4YAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDbpICqoBByIDCJAcKgASNgoEaWRsZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkINukgKqgEHIgMIkBwqABI4CgV0b3RhbBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIOukgLqgEIIgQIgKMFKgAi0AEKBlRhcmdldBI3CgJpZBgBIAEoCUIrukgociYyJF5bYS16QS1aMC05XVthLXpBLVowLTkuXy86LV17MCwxMjd9JBIZCghwcm92aWRlchgCIAEoCUIHukgEcgIQARIZCgVtb2RlbBgDIAEoCUIKukgHcgUQASiAAhIuCgZwcmljZXMYBCABKAsyFi53ZWlyLnBvbGljeS52MS5QcmljZXNCBrpIA8gBARInChFtYXhfb3V0cHV0X3Rva2VucxgFIAEoA0IMukgJIgcYgMLXLygAIqICCgZQcmljZXMSMQoFaW5wdXQYASABKAlCIrpIH3IdMhteWzAtOV17MSw3fShcLlswLTldezEsOX0pPyQSMgoGb3V0cHV0GAIgASgJQiK6SB9yHTIbXlswLTldezEsN30oXC5bMC05XXsxLDl9KT8kEjsKDGNhY2hlZF9pbnB1dBgDIAEoCUIlukgiciAyHl4oWzAtOV17MSw3fShcLlswLTldezEsOX0pPyk/JBI6CgtjYWNoZV93cml0ZRgEIAEoCUIlukgiciAyHl4oWzAtOV17MSw3fShcLlswLTldezEsOX0pPyk/JBI4CglyZWFzb25pbmcYBSABKAlCJbpIInIgMh5eKFswLTldezEsN30oXC5bMC05XXsxLDl9KT8pPyQikwEKBU1vZGVsEjcKAmlkGAEgASgJQiu6SChyJjIkXlthLXpBLVowLTldW2EtekEtWjAtOS5fLzotXXswLDEyN30kEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESMQoGcm91dGVzGAMgAygLMhUud2Vpci5wb2xpY3kudjEuUm91dGVCCrpIB5IBBAgBEEAiWwoFUm91dGUSFwoGdGFyZ2V0GAEgASgJQge6SARyAhABEhwKCHByaW9yaXR5GAIgASgFQgq6SAcaBRjoBygAEhsKBndlaWdodBgDIAEoBUILukgIGgYYwIQ9KAAijAEKDE9yZ2FuaXNhdGlvbhIsCgJpZBgBIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAARIuCgV0ZWFtcxgDIAMoCzIULndlaXIucG9saWN5LnYxLlRlYW1CCbpIBpIBAxCAICKCAQoEVGVhbRIsCgJpZBgBIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAARIsCgRhcHBzGAMgAygLMhMud2Vpci5wb2xpY3kudjEuQXBwQgm6SAaSAQMQgCAilgEKA0FwcBIsCgJpZBgBIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAARJBCgxlbnZpcm9ubWVudHMYAyADKAlCK7pIKJIBJQgBECAYASIdchsyGV5bYS16MC05XVthLXowLTktXXswLDMxfSQixAEKBUxpbWl0EiwKAmlkGAEgASgJQiC6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JBIxCgNwZXIYAiABKA4yGC53ZWlyLnBvbGljeS52MS5MaW1pdFBlckIKukgHggEEEAEgABIvCgd0ZW5hbnRzGAMgASgLMh4ud2Vpci5wb2xpY3kudjEuVGVuYW50U2VsZWN0b3ISKQoTcmVxdWVzdHNfcGVyX21pbnV0ZRgEIAEoBUIMukgJGgcYgMLXLygBInoKDlRlbmFudFNlbGVjdG9yEh0KDG9yZ2FuaXNhdGlvbhgBIAEoCUIHukgEcgIoPxIVCgR0ZWFtGAIgASgJQge6SARyAig/EhQKA2FwcBgDIAEoCUIHukgEcgIoPxIcCgtlbnZpcm9ubWVudBgEIAEoCUIHukgEcgIoICJjCgdGaW5kaW5nEg0KBWZpZWxkGAEgASgJEgwKBHJ1bGUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIqCghzZXZlcml0eRgEIAEoDjIYLndlaXIucG9saWN5LnYxLlNldmVyaXR5KpABCgdEaWFsZWN0EhcKE0RJQUxFQ1RfVU5TUEVDSUZJRUQQABISCg5ESUFMRUNUX09QRU5BSRABEhgKFERJQUxFQ1RfQVpVUkVfT1BFTkFJEAISFQoRRElBTEVDVF9BTlRIUk9QSUMQAxISCg5ESUFMRUNUX0dFTUlOSRAEEhMKD0RJQUxFQ1RfQkVEUk9DSxAFKnsKCExpbWl0UGVyEhkKFUxJTUlUX1BFUl9VTlNQRUNJRklFRBAAEhEKDUxJTUlUX1BFUl9LRVkQARIRCg1MSU1JVF9QRVJfQVBQEAISEgoOTElNSVRfUEVSX1RFQU0QAxIaChZMSU1JVF9QRVJfT1JHQU5JU0FUSU9OEAQqTgoIU2V2ZXJpdHkSGAoUU0VWRVJJVFlfVU5TUEVDSUZJRUQQABISCg5TRVZFUklUWV9FUlJPUhABEhQKEFNFVkVSSVRZX1dBUk5JTkcQAmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration]);
+  fileDesc("Cht3ZWlyL3BvbGljeS92MS9wb2xpY3kucHJvdG8SDndlaXIucG9saWN5LnYxIrMDCgZQb2xpY3kSNgoMb3JnYW5pc2F0aW9uGAEgASgJQiC6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JBIzCgdyZWdpb25zGAIgAygLMhYud2Vpci5wb2xpY3kudjEuUmVnaW9uQgq6SAeSAQQIARBAEjYKCXByb3ZpZGVycxgDIAMoCzIYLndlaXIucG9saWN5LnYxLlByb3ZpZGVyQgm6SAaSAQMQgAISMgoHdGFyZ2V0cxgEIAMoCzIWLndlaXIucG9saWN5LnYxLlRhcmdldEIJukgGkgEDEIAgEjAKBm1vZGVscxgFIAMoCzIVLndlaXIucG9saWN5LnYxLk1vZGVsQgm6SAaSAQMQgBASQAoNb3JnYW5pc2F0aW9ucxgGIAMoCzIcLndlaXIucG9saWN5LnYxLk9yZ2FuaXNhdGlvbkILukgIkgEFCAEQgAgSMAoGbGltaXRzGAcgAygLMhUud2Vpci5wb2xpY3kudjEuTGltaXRCCbpIBpIBAxCACBIqCgh0aW1lb3V0cxgIIAEoCzIYLndlaXIucG9saWN5LnYxLlRpbWVvdXRzIl8KBlJlZ2lvbhI1CgJpZBgBIAEoCUIpukgmciQyGV5bYS16MC05XVthLXowLTktXXswLDMxfSRaB2NvbnRyb2wSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAASKjBAoIUHJvdmlkZXISLgoCaWQYASABKAlCIrpIH3IdMhteW2EtejAtOV1bYS16MC05Ll8tXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAARI0CgdkaWFsZWN0GAMgASgOMhcud2Vpci5wb2xpY3kudjEuRGlhbGVjdEIKukgHggEEEAEgABIcCghiYXNlX3VybBgEIAEoCUIKukgHcgUQASiABBI5CgpjcmVkZW50aWFsGAUgASgJQiW6SCJyIDIeXihbYS16MC05XVthLXowLTkuXy1dezAsNjJ9KT8kEh0KB3JlZ2lvbnMYBiADKAlCDLpICZIBBggBEEAYARIqCgh0aW1lb3V0cxgHIAEoCzIYLndlaXIucG9saWN5LnYxLlRpbWVvdXRzEkAKC2FwaV92ZXJzaW9uGAggASgJQiu6SChyJjIkXihbQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsNjN9KT8kEjkKDGNsb3VkX3JlZ2lvbhgJIAEoCUIjukggch4yHF4oW2EtejAtOV1bYS16MC05LV17MCw2Mn0pPyQSMAoGc2VydmVyGAogASgOMhYud2Vpci5wb2xpY3kudjEuU2VydmVyQgi6SAWCAQIQARI+Cg1pbmV4cHJlc3NpYmxlGAsgASgOMh0ud2Vpci5wb2xpY3kudjEuSW5leHByZXNzaWJsZUIIukgFggECEAEi9QEKCFRpbWVvdXRzEjgKB2Nvbm5lY3QYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDLpICaoBBiICCDwqABI9CgtmaXJzdF90b2tlbhgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkINukgKqgEHIgMIkBwqABI2CgRpZGxlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg26SAqqAQciAwiQHCoAEjgKBXRvdGFsGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg66SAuqAQgiBAiAowUqACL8AQoGVGFyZ2V0EjcKAmlkGAEgASgJQiu6SChyJjIkXlthLXpBLVowLTldW2EtekEtWjAtOS5fLzotXXswLDEyN30kEhkKCHByb3ZpZGVyGAIgASgJQge6SARyAhABEhkKBW1vZGVsGAMgASgJQgq6SAdyBRABKIACEi4KBnByaWNlcxgEIAEoCzIWLndlaXIucG9saWN5LnYxLlByaWNlc0IGukgDyAEBEicKEW1heF9vdXRwdXRfdG9rZW5zGAUgASgDQgy6SAkiBxiAwtcvKAASKgoIdGltZW91dHMYBiABKAsyGC53ZWlyLnBvbGljeS52MS5UaW1lb3V0cyKiAgoGUHJpY2VzEjEKBWlucHV0GAEgASgJQiK6SB9yHTIbXlswLTldezEsN30oXC5bMC05XXsxLDl9KT8kEjIKBm91dHB1dBgCIAEoCUIiukgfch0yG15bMC05XXsxLDd9KFwuWzAtOV17MSw5fSk/JBI7CgxjYWNoZWRfaW5wdXQYAyABKAlCJbpIInIgMh5eKFswLTldezEsN30oXC5bMC05XXsxLDl9KT8pPyQSOgoLY2FjaGVfd3JpdGUYBCABKAlCJbpIInIgMh5eKFswLTldezEsN30oXC5bMC05XXsxLDl9KT8pPyQSOAoJcmVhc29uaW5nGAUgASgJQiW6SCJyIDIeXihbMC05XXsxLDd9KFwuWzAtOV17MSw5fSk/KT8kIpMBCgVNb2RlbBI3CgJpZBgBIAEoCUIrukgociYyJF5bYS16QS1aMC05XVthLXpBLVowLTkuXy86LV17MCwxMjd9JBIeCgxkaXNwbGF5X25hbWUYAiABKAlCCLpIBXIDKIABEjEKBnJvdXRlcxgDIAMoCzIVLndlaXIucG9saWN5LnYxLlJvdXRlQgq6SAeSAQQIARBAIlsKBVJvdXRlEhcKBnRhcmdldBgBIAEoCUIHukgEcgIQARIcCghwcmlvcml0eRgCIAEoBUIKukgHGgUY6AcoABIbCgZ3ZWlnaHQYAyABKAVCC7pICBoGGMCEPSgAIowBCgxPcmdhbmlzYXRpb24SLAoCaWQYASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESLgoFdGVhbXMYAyADKAsyFC53ZWlyLnBvbGljeS52MS5UZWFtQgm6SAaSAQMQgCAiggEKBFRlYW0SLAoCaWQYASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESLAoEYXBwcxgDIAMoCzITLndlaXIucG9saWN5LnYxLkFwcEIJukgGkgEDEIAgIpYBCgNBcHASLAoCaWQYASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESQQoMZW52aXJvbm1lbnRzGAMgAygJQiu6SCiSASUIARAgGAEiHXIbMhleW2EtejAtOV1bYS16MC05LV17MCwzMX0kIsQBCgVMaW1pdBIsCgJpZBgBIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSMQoDcGVyGAIgASgOMhgud2Vpci5wb2xpY3kudjEuTGltaXRQZXJCCrpIB4IBBBABIAASLwoHdGVuYW50cxgDIAEoCzIeLndlaXIucG9saWN5LnYxLlRlbmFudFNlbGVjdG9yEikKE3JlcXVlc3RzX3Blcl9taW51dGUYBCABKAVCDLpICRoHGIDC1y8oASJ6Cg5UZW5hbnRTZWxlY3RvchIdCgxvcmdhbmlzYXRpb24YASABKAlCB7pIBHICKD8SFQoEdGVhbRgCIAEoCUIHukgEcgIoPxIUCgNhcHAYAyABKAlCB7pIBHICKD8SHAoLZW52aXJvbm1lbnQYBCABKAlCB7pIBHICKCAiYwoHRmluZGluZxINCgVmaWVsZBgBIAEoCRIMCgRydWxlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSKgoIc2V2ZXJpdHkYBCABKA4yGC53ZWlyLnBvbGljeS52MS5TZXZlcml0eSqQAQoHRGlhbGVjdBIXChNESUFMRUNUX1VOU1BFQ0lGSUVEEAASEgoORElBTEVDVF9PUEVOQUkQARIYChRESUFMRUNUX0FaVVJFX09QRU5BSRACEhUKEURJQUxFQ1RfQU5USFJPUElDEAMSEgoORElBTEVDVF9HRU1JTkkQBBITCg9ESUFMRUNUX0JFRFJPQ0sQBSrPAQoGU2VydmVyEhYKElNFUlZFUl9VTlNQRUNJRklFRBAAEhEKDVNFUlZFUl9PUEVOQUkQARIPCgtTRVJWRVJfVkxMTRACEhEKDVNFUlZFUl9PTExBTUEQAxIPCgtTRVJWRVJfR1JPURAEEhIKDlNFUlZFUl9NSVNUUkFMEAUSEwoPU0VSVkVSX1RPR0VUSEVSEAYSEwoPU0VSVkVSX0RFRVBTRUVLEAcSFQoRU0VSVkVSX09QRU5ST1VURVIQCBIQCgxTRVJWRVJfT1RIRVIQCSpgCg1JbmV4cHJlc3NpYmxlEh0KGUlORVhQUkVTU0lCTEVfVU5TUEVDSUZJRUQQABIYChRJTkVYUFJFU1NJQkxFX1JFRlVTRRABEhYKEklORVhQUkVTU0lCTEVfRFJPUBACKnsKCExpbWl0UGVyEhkKFUxJTUlUX1BFUl9VTlNQRUNJRklFRBAAEhEKDUxJTUlUX1BFUl9LRVkQARIRCg1MSU1JVF9QRVJfQVBQEAISEgoOTElNSVRfUEVSX1RFQU0QAxIaChZMSU1JVF9QRVJfT1JHQU5JU0FUSU9OEAQqTgoIU2V2ZXJpdHkSGAoUU0VWRVJJVFlfVU5TUEVDSUZJRUQQABISCg5TRVZFUklUWV9FUlJPUhABEhQKEFNFVkVSSVRZX1dBUk5JTkcQAmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration]);
 
 /**
  * A policy as people write it: a document in git, as YAML in the form of proto JSON. It says which regions there are, which
@@ -171,6 +171,35 @@ export type Provider = Message<"weir.policy.v1.Provider"> & {
    * @generated from field: weir.policy.v1.Timeouts timeouts = 7;
    */
   timeouts?: Timeouts | undefined;
+
+  /**
+   * Version of its API, such as "2024-10-21" or "v1"; for AZURE_OPENAI only. Empty for the dialect's default.
+   *
+   * @generated from field: string api_version = 8;
+   */
+  apiVersion: string;
+
+  /**
+   * Region of the cloud that serves it, such as "eu-central-1", for which requests are signed. Required for BEDROCK, and for no other.
+   *
+   * @generated from field: string cloud_region = 9;
+   */
+  cloudRegion: string;
+
+  /**
+   * Which program it is; for OPENAI only. Unspecified means OpenAI itself.
+   *
+   * @generated from field: weir.policy.v1.Server server = 10;
+   */
+  server: Server;
+
+  /**
+   * What is done with what a request says and its dialect can't. Unspecified means REFUSE. A request that is relayed in the dialect
+   * in which it came says everything.
+   *
+   * @generated from field: weir.policy.v1.Inexpressible inexpressible = 11;
+   */
+  inexpressible: Inexpressible;
 };
 
 /**
@@ -262,6 +291,13 @@ export type Target = Message<"weir.policy.v1.Target"> & {
    * @generated from field: int64 max_output_tokens = 5;
    */
   maxOutputTokens: bigint;
+
+  /**
+   * Timeouts of its own. Absent fields fall back to those of its provider.
+   *
+   * @generated from field: weir.policy.v1.Timeouts timeouts = 6;
+   */
+  timeouts?: Timeouts | undefined;
 };
 
 /**
@@ -684,6 +720,137 @@ export const DialectSchema: GenEnum<Dialect> = /*@__PURE__*/
   enumDesc(file_weir_policy_v1_policy, 0);
 
 /**
+ * Which program serves the OpenAI dialect, where they differ in what they take.
+ *
+ * @generated from enum weir.policy.v1.Server
+ */
+export const Server = {
+  /**
+   * As OpenAI itself.
+   *
+   * @generated from enum value: SERVER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * OpenAI itself.
+   *
+   * @generated from enum value: SERVER_OPENAI = 1;
+   */
+  OPENAI: 1,
+
+  /**
+   * vLLM.
+   *
+   * @generated from enum value: SERVER_VLLM = 2;
+   */
+  VLLM: 2,
+
+  /**
+   * Ollama.
+   *
+   * @generated from enum value: SERVER_OLLAMA = 3;
+   */
+  OLLAMA: 3,
+
+  /**
+   * Groq.
+   *
+   * @generated from enum value: SERVER_GROQ = 4;
+   */
+  GROQ: 4,
+
+  /**
+   * Mistral.
+   *
+   * @generated from enum value: SERVER_MISTRAL = 5;
+   */
+  MISTRAL: 5,
+
+  /**
+   * Together.
+   *
+   * @generated from enum value: SERVER_TOGETHER = 6;
+   */
+  TOGETHER: 6,
+
+  /**
+   * DeepSeek.
+   *
+   * @generated from enum value: SERVER_DEEPSEEK = 7;
+   */
+  DEEPSEEK: 7,
+
+  /**
+   * OpenRouter.
+   *
+   * @generated from enum value: SERVER_OPENROUTER = 8;
+   */
+  OPENROUTER: 8,
+
+  /**
+   * Any other compatible server, of which no more is expected than chat completions as they were at first.
+   *
+   * @generated from enum value: SERVER_OTHER = 9;
+   */
+  OTHER: 9,
+} as const;
+
+/**
+ * Which program serves the OpenAI dialect, where they differ in what they take.
+ *
+ * @generated from enum weir.policy.v1.Server
+ */
+export type Server = (typeof Server)[keyof typeof Server] | UnknownEnum;
+
+/**
+ * Describes the enum weir.policy.v1.Server.
+ */
+export const ServerSchema: GenEnum<Server> = /*@__PURE__*/
+  enumDesc(file_weir_policy_v1_policy, 1);
+
+/**
+ * What is done with what a request says and a provider's dialect can't.
+ *
+ * @generated from enum weir.policy.v1.Inexpressible
+ */
+export const Inexpressible = {
+  /**
+   * As REFUSE.
+   *
+   * @generated from enum value: INEXPRESSIBLE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The target is not asked; when no other one can be, the caller is told which field it was.
+   *
+   * @generated from enum value: INEXPRESSIBLE_REFUSE = 1;
+   */
+  REFUSE: 1,
+
+  /**
+   * It is left out. The answer's header `x-weir-dropped` names the fields.
+   *
+   * @generated from enum value: INEXPRESSIBLE_DROP = 2;
+   */
+  DROP: 2,
+} as const;
+
+/**
+ * What is done with what a request says and a provider's dialect can't.
+ *
+ * @generated from enum weir.policy.v1.Inexpressible
+ */
+export type Inexpressible = (typeof Inexpressible)[keyof typeof Inexpressible] | UnknownEnum;
+
+/**
+ * Describes the enum weir.policy.v1.Inexpressible.
+ */
+export const InexpressibleSchema: GenEnum<Inexpressible> = /*@__PURE__*/
+  enumDesc(file_weir_policy_v1_policy, 2);
+
+/**
  * For whom a limit counts.
  *
  * @generated from enum weir.policy.v1.LimitPer
@@ -736,7 +903,7 @@ export type LimitPer = (typeof LimitPer)[keyof typeof LimitPer] | UnknownEnum;
  * Describes the enum weir.policy.v1.LimitPer.
  */
 export const LimitPerSchema: GenEnum<LimitPer> = /*@__PURE__*/
-  enumDesc(file_weir_policy_v1_policy, 1);
+  enumDesc(file_weir_policy_v1_policy, 3);
 
 /**
  * How much a finding weighs.
@@ -777,5 +944,5 @@ export type Severity = (typeof Severity)[keyof typeof Severity] | UnknownEnum;
  * Describes the enum weir.policy.v1.Severity.
  */
 export const SeveritySchema: GenEnum<Severity> = /*@__PURE__*/
-  enumDesc(file_weir_policy_v1_policy, 2);
+  enumDesc(file_weir_policy_v1_policy, 4);
 

@@ -7,7 +7,7 @@ import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Dialect, Limit, Model } from "./policy_pb.ts";
+import type { Dialect, Inexpressible, Limit, Model, Server } from "./policy_pb.ts";
 import { file_weir_policy_v1_policy } from "./policy_pb.ts";
 import type { Meter } from "../../type/v1/usage_pb.ts";
 import { file_weir_type_v1_usage } from "../../type/v1/usage_pb.ts";
@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weir/policy/v1/snapshot.proto.
  */
 export const file_weir_policy_v1_snapshot: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWlyL3BvbGljeS92MS9zbmFwc2hvdC5wcm90bxIOd2Vpci5wb2xpY3kudjEi3QIKCFNuYXBzaG90EhcKBnJlZ2lvbhgBIAEoCUIHukgEcgIQARIYCgd2ZXJzaW9uGAIgASgDQge6SAQiAigBEh8KDnBvbGljeV92ZXJzaW9uGAMgASgDQge6SAQiAigBEh0KDG9yZ2FuaXNhdGlvbhgEIAEoCUIHukgEcgIQARI+Cglwcm92aWRlcnMYBSADKAsyIC53ZWlyLnBvbGljeS52MS5TbmFwc2hvdFByb3ZpZGVyQgm6SAaSAQMQgAISOgoHdGFyZ2V0cxgGIAMoCzIeLndlaXIucG9saWN5LnYxLlNuYXBzaG90VGFyZ2V0Qgm6SAaSAQMQgCASMAoGbW9kZWxzGAcgAygLMhUud2Vpci5wb2xpY3kudjEuTW9kZWxCCbpIBpIBAxCAEBIwCgZsaW1pdHMYCCADKAsyFS53ZWlyLnBvbGljeS52MS5MaW1pdEIJukgGkgEDEIAIIvkCChBTbmFwc2hvdFByb3ZpZGVyEhMKAmlkGAEgASgJQge6SARyAhABEjIKB2RpYWxlY3QYAiABKA4yFy53ZWlyLnBvbGljeS52MS5EaWFsZWN0Qgi6SAWCAQIQARIZCghiYXNlX3VybBgDIAEoCUIHukgEcgIQARISCgpjcmVkZW50aWFsGAQgASgJEjoKD2Nvbm5lY3RfdGltZW91dBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIGukgDyAEBEj4KE2ZpcnN0X3Rva2VuX3RpbWVvdXQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBrpIA8gBARI3CgxpZGxlX3RpbWVvdXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBrpIA8gBARI4Cg10b3RhbF90aW1lb3V0GAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQga6SAPIAQEirQEKDlNuYXBzaG90VGFyZ2V0EhMKAmlkGAEgASgJQge6SARyAhABEhkKCHByb3ZpZGVyGAIgASgJQge6SARyAhABEhYKBW1vZGVsGAMgASgJQge6SARyAhABEi8KBnByaWNlcxgEIAMoCzIVLndlaXIucG9saWN5LnYxLlByaWNlQgi6SAWSAQIQEBIiChFtYXhfb3V0cHV0X3Rva2VucxgFIAEoA0IHukgEIgIoASJbCgVQcmljZRIuCgVtZXRlchgBIAEoDjITLndlaXIudHlwZS52MS5NZXRlckIKukgHggEEEAEgABIiChFuYW5vc19wZXJfbWlsbGlvbhgCIAEoA0IHukgEIgIoACKCAQoMS2V5cmluZ0dyYW50EicKA2tleRgBIAEoCzIYLndlaXIucG9saWN5LnYxLktleUdyYW50SAASOQoPZGlzYWJsZWRfdGVuYW50GAIgASgLMh4ud2Vpci5wb2xpY3kudjEuRGlzYWJsZWRUZW5hbnRIAEIOCgVlbnRyeRIFukgCCAEi5AIKCEtleUdyYW50EiUKBmtleV9pZBgBIAEoCUIVukgSchAyDl5bYS16Mi03XXsxMn0kEiYKDnNlY3JldF9zaGEyNTZzGAIgAygMQg66SAuSAQgQAiIEegJoIBIdCgxvcmdhbmlzYXRpb24YAyABKAlCB7pIBHICEAESFQoEdGVhbRgEIAEoCUIHukgEcgIQARIUCgNhcHAYBSABKAlCB7pIBHICEAESHAoLZW52aXJvbm1lbnQYBiABKAlCB7pIBHICEAESGQoGbW9kZWxzGAcgAygJQgm6SAaSAQMQgBASJAoTcmVxdWVzdHNfcGVyX21pbnV0ZRgIIAEoBUIHukgEGgIoABIuCgpleHBpcmVzX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXZva2VkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIpCg5EaXNhYmxlZFRlbmFudBIXCgZ0ZW5hbnQYASABKAlCB7pIBHICEAEiQgoMS2V5cmluZ0VudHJ5EhYKAmlkGAEgASgJQgq6SAdyBRABKIACEhoKBWdyYW50GAIgASgMQgu6SAh6BhABGICACGIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_weir_policy_v1_policy, file_weir_type_v1_usage]);
+  fileDesc("Ch13ZWlyL3BvbGljeS92MS9zbmFwc2hvdC5wcm90bxIOd2Vpci5wb2xpY3kudjEi3QIKCFNuYXBzaG90EhcKBnJlZ2lvbhgBIAEoCUIHukgEcgIQARIYCgd2ZXJzaW9uGAIgASgDQge6SAQiAigBEh8KDnBvbGljeV92ZXJzaW9uGAMgASgDQge6SAQiAigBEh0KDG9yZ2FuaXNhdGlvbhgEIAEoCUIHukgEcgIQARI+Cglwcm92aWRlcnMYBSADKAsyIC53ZWlyLnBvbGljeS52MS5TbmFwc2hvdFByb3ZpZGVyQgm6SAaSAQMQgAISOgoHdGFyZ2V0cxgGIAMoCzIeLndlaXIucG9saWN5LnYxLlNuYXBzaG90VGFyZ2V0Qgm6SAaSAQMQgCASMAoGbW9kZWxzGAcgAygLMhUud2Vpci5wb2xpY3kudjEuTW9kZWxCCbpIBpIBAxCAEBIwCgZsaW1pdHMYCCADKAsyFS53ZWlyLnBvbGljeS52MS5MaW1pdEIJukgGkgEDEIAIIoIEChBTbmFwc2hvdFByb3ZpZGVyEhMKAmlkGAEgASgJQge6SARyAhABEjIKB2RpYWxlY3QYAiABKA4yFy53ZWlyLnBvbGljeS52MS5EaWFsZWN0Qgi6SAWCAQIQARIZCghiYXNlX3VybBgDIAEoCUIHukgEcgIQARISCgpjcmVkZW50aWFsGAQgASgJEjoKD2Nvbm5lY3RfdGltZW91dBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIGukgDyAEBEj4KE2ZpcnN0X3Rva2VuX3RpbWVvdXQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBrpIA8gBARI3CgxpZGxlX3RpbWVvdXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBrpIA8gBARI4Cg10b3RhbF90aW1lb3V0GAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQga6SAPIAQESEwoLYXBpX3ZlcnNpb24YCSABKAkSFAoMY2xvdWRfcmVnaW9uGAogASgJEiYKBnNlcnZlchgLIAEoDjIWLndlaXIucG9saWN5LnYxLlNlcnZlchI0Cg1pbmV4cHJlc3NpYmxlGAwgASgOMh0ud2Vpci5wb2xpY3kudjEuSW5leHByZXNzaWJsZSL8AgoOU25hcHNob3RUYXJnZXQSEwoCaWQYASABKAlCB7pIBHICEAESGQoIcHJvdmlkZXIYAiABKAlCB7pIBHICEAESFgoFbW9kZWwYAyABKAlCB7pIBHICEAESLwoGcHJpY2VzGAQgAygLMhUud2Vpci5wb2xpY3kudjEuUHJpY2VCCLpIBZIBAhAQEiIKEW1heF9vdXRwdXRfdG9rZW5zGAUgASgDQge6SAQiAigBEjIKD2Nvbm5lY3RfdGltZW91dBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI2ChNmaXJzdF90b2tlbl90aW1lb3V0GAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KDGlkbGVfdGltZW91dBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIwCg10b3RhbF90aW1lb3V0GAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIlsKBVByaWNlEi4KBW1ldGVyGAEgASgOMhMud2Vpci50eXBlLnYxLk1ldGVyQgq6SAeCAQQQASAAEiIKEW5hbm9zX3Blcl9taWxsaW9uGAIgASgDQge6SAQiAigAIoIBCgxLZXlyaW5nR3JhbnQSJwoDa2V5GAEgASgLMhgud2Vpci5wb2xpY3kudjEuS2V5R3JhbnRIABI5Cg9kaXNhYmxlZF90ZW5hbnQYAiABKAsyHi53ZWlyLnBvbGljeS52MS5EaXNhYmxlZFRlbmFudEgAQg4KBWVudHJ5EgW6SAIIASLkAgoIS2V5R3JhbnQSJQoGa2V5X2lkGAEgASgJQhW6SBJyEDIOXlthLXoyLTddezEyfSQSJgoOc2VjcmV0X3NoYTI1NnMYAiADKAxCDrpIC5IBCBACIgR6AmggEh0KDG9yZ2FuaXNhdGlvbhgDIAEoCUIHukgEcgIQARIVCgR0ZWFtGAQgASgJQge6SARyAhABEhQKA2FwcBgFIAEoCUIHukgEcgIQARIcCgtlbnZpcm9ubWVudBgGIAEoCUIHukgEcgIQARIZCgZtb2RlbHMYByADKAlCCbpIBpIBAxCAEBIkChNyZXF1ZXN0c19wZXJfbWludXRlGAggASgFQge6SAQaAigAEi4KCmV4cGlyZXNfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJldm9rZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIikKDkRpc2FibGVkVGVuYW50EhcKBnRlbmFudBgBIAEoCUIHukgEcgIQASJCCgxLZXlyaW5nRW50cnkSFgoCaWQYASABKAlCCrpIB3IFEAEogAISGgoFZ3JhbnQYAiABKAxCC7pICHoGEAEYgIAIYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_weir_policy_v1_policy, file_weir_type_v1_usage]);
 
 /**
  * A region's copy of the policy, compiled: whole, immutable, complete in itself. It mentions nothing outside the region's
@@ -152,6 +152,34 @@ export type SnapshotProvider = Message<"weir.policy.v1.SnapshotProvider"> & {
    * @generated from field: google.protobuf.Duration total_timeout = 8;
    */
   totalTimeout?: Duration | undefined;
+
+  /**
+   * Version of its API. Empty for the dialect's default.
+   *
+   * @generated from field: string api_version = 9;
+   */
+  apiVersion: string;
+
+  /**
+   * Region of the cloud that serves it. Empty where it has none.
+   *
+   * @generated from field: string cloud_region = 10;
+   */
+  cloudRegion: string;
+
+  /**
+   * Which program it is. Unspecified means that of the dialect's maker.
+   *
+   * @generated from field: weir.policy.v1.Server server = 11;
+   */
+  server: Server;
+
+  /**
+   * What is done with what a request says and its dialect can't. Unspecified means REFUSE.
+   *
+   * @generated from field: weir.policy.v1.Inexpressible inexpressible = 12;
+   */
+  inexpressible: Inexpressible;
 };
 
 /**
@@ -201,6 +229,34 @@ export type SnapshotTarget = Message<"weir.policy.v1.SnapshotTarget"> & {
    * @generated from field: int64 max_output_tokens = 5;
    */
   maxOutputTokens: bigint;
+
+  /**
+   * From the beginning of the attempt until the connection stands. Absent, as each of the following, for that of the provider.
+   *
+   * @generated from field: google.protobuf.Duration connect_timeout = 6;
+   */
+  connectTimeout?: Duration | undefined;
+
+  /**
+   * From the request until the first content.
+   *
+   * @generated from field: google.protobuf.Duration first_token_timeout = 7;
+   */
+  firstTokenTimeout?: Duration | undefined;
+
+  /**
+   * Between two pieces of an answer.
+   *
+   * @generated from field: google.protobuf.Duration idle_timeout = 8;
+   */
+  idleTimeout?: Duration | undefined;
+
+  /**
+   * The whole chat.
+   *
+   * @generated from field: google.protobuf.Duration total_timeout = 9;
+   */
+  totalTimeout?: Duration | undefined;
 };
 
 /**

@@ -1,22 +1,29 @@
-import { Dialect as DialectId } from "../../../../gen/weir/policy/v1/policy_pb.ts";
-import type { Dialect } from "../dialect.ts";
-import { readAnswer } from "./answer.ts";
-import { composeTyped, toTypedAnswer } from "./codec.ts";
-import { readRefusal } from "./error.ts";
-import { OpenAiPieceReader } from "./pieces.ts";
-import { composeRelayed } from "./request.ts";
-import { OpenAiStreamReader } from "./stream.ts";
+import { Dialect as DialectId, Server } from "../../../../gen/weir/policy/v1/policy_pb.ts";
+import type { Dialect, RelayedFormat } from "../dialect.ts";
+import { CAPABILITIES, type Capabilities, getCapabilities } from "./capabilities.ts";
+import { createChatCompletions } from "./chat-completions.ts";
 
-/** OpenAI chat completions (https://platform.openai.com/docs/api-reference/chat), as OpenAI and the compatible servers speak it. */
+// By name: looking them up costs nothing on the way of every answer. Further ones of other servers are not known.
+const LIMIT_HEADERS = ["limit", "remaining", "reset"].flatMap((kind) => [
+  `x-ratelimit-${kind}-requests`,
+  `x-ratelimit-${kind}-tokens`,
+]);
+
+/** The OpenAI dialect, as OpenAI (https://platform.openai.com/docs/api-reference) and the compatible servers speak it. */
 export const openai: Dialect = {
-  id: DialectId.OPENAI,
-  chatPath: "/chat/completions",
-  composeCredential: (secret) => ["authorization", `Bearer ${secret}`],
-  composeRelayed,
-  composeTyped,
-  readAnswer,
-  readRefusal,
-  createStreamReader: (options) => new OpenAiStreamReader(options),
-  toTypedAnswer,
-  createPieceReader: () => new OpenAiPieceReader(),
+  ...createOpenAi(getCapabilities(Server.UNSPECIFIED)),
+  servers: new Map([...CAPABILITIES].map(([server, capabilities]) => [server, createOpenAi(capabilities)])),
 };
+
+function createOpenAi(capabilities: Capabilities): Dialect {
+  const chat = createChatCompletions(capabilities);
+  const relayed: RelayedFormat[] = [chat];
+  return {
+    id: DialectId.OPENAI,
+    composeCredential: (secret) => ["authorization", `Bearer ${secret}`],
+    typed: chat,
+    relayed,
+    answerHeaders: { names: ["openai-processing-ms", "openai-version", "openai-model"], prefixes: [] },
+    limitHeaders: { names: LIMIT_HEADERS, prefixes: [] },
+  };
+}

@@ -1,8 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { scanRequest } from "../../arrival/scan.ts";
-import { composeRelayed } from "./request.ts";
+import { Server } from "../../../../gen/weir/policy/v1/policy_pb.ts";
+import { scanRequest } from "../../arrival/chat-completions/scan.ts";
+import type { BodyAllocator, RelayedRequest } from "../dialect.ts";
+import { getCapabilities } from "./capabilities.ts";
+import { composeRelayed as composeFor } from "./request.ts";
 
 const fresh = { allocate: (size: number) => Buffer.alloc(size) };
+const composeRelayed = (
+  request: RelayedRequest,
+  model: string,
+  allocator: BodyAllocator,
+  server: Server = Server.OPENAI,
+) => composeFor(request, model, allocator, getCapabilities(server));
 const compose = (text: string, model = 'up"stream') =>
   composeRelayed(scanRequest(Buffer.from(text)).request, model, fresh).toString();
 
@@ -42,5 +51,39 @@ describe("composeRelayed()", () => {
     const asked = '"stream_options": { "include_usage" : true }';
     expect(compose(`{"model":"small","messages":[1],"stream":true,${asked}}`)).toContain(asked);
     expect(compose('{"model":"small","messages":[1],"stream":false}')).not.toContain("stream_options");
+  });
+});
+
+describe("composeRelayed() for servers that differ", () => {
+  const other = (text: string, server: Server) => {
+    const { request } = scanRequest(Buffer.from(text));
+    const before = request.bytes.toString();
+    const composed = composeRelayed(request, "m", fresh, server).toString();
+    return { composed, before, after: request.bytes.toString() };
+  };
+
+  it("splices no options into a stream for one that refuses them", () => {
+    const { composed } = other('{"model":"small","messages":[1],"stream":true}', Server.MISTRAL);
+
+    expect(JSON.parse(composed)).toEqual({ model: "m", messages: [1], stream: true });
+  });
+
+  it("writes the cap under its older name, and leaves the caller's bytes for others as they are", () => {
+    const { composed, before, after } = other(
+      '{"model":"small","max_completion_tokens" : 5,"messages":[1]}',
+      Server.OLLAMA,
+    );
+
+    expect(JSON.parse(composed)).toEqual({ model: "m", max_tokens: 5, messages: [1] });
+    expect(after).toBe(before);
+  });
+
+  it("leaves out the newer name where both stand", () => {
+    const { composed } = other(
+      '{"model":"s","messages":[1],"max_tokens":4,"max_completion_tokens":5}',
+      Server.TOGETHER,
+    );
+
+    expect(JSON.parse(composed)).toEqual({ model: "m", messages: [1], max_tokens: 4 });
   });
 });

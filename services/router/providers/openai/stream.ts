@@ -1,6 +1,7 @@
 import type { Quantities, StreamReaderOptions } from "../dialect.ts";
 import { EventStreamReader } from "../event-stream.ts";
 import { JsonScan, watchKeys } from "../json-scan.ts";
+import { blankMember } from "./blank-member.ts";
 import { toStatedFailure } from "./error.ts";
 import { hasText, readUsage } from "./usage.ts";
 
@@ -102,26 +103,4 @@ function hasChoice(bytes: Buffer): boolean {
 
 function read(bytes: Buffer, key: number): unknown {
   return JSON.parse(bytes.toString("utf8", scan.starts[key], scan.ends[key]));
-}
-
-/** Writes spaces over a member of an object and over the comma that parted it from its neighbour. */
-function blankMember(
-  bytes: Buffer,
-  objectStart: number,
-  valueStart: number,
-  valueEnd: number,
-  objectEnd: number,
-): void {
-  let from = bytes.lastIndexOf(0x22, bytes.lastIndexOf(0x22, valueStart - 1) - 1);
-  let to = valueEnd;
-  let before = from - 1;
-  while (before > objectStart && bytes[before]! <= SPACE) before -= 1;
-  if (bytes[before] === 0x2c) {
-    from = before;
-  } else {
-    while (to < objectEnd && bytes[to]! <= SPACE) to += 1;
-    if (bytes[to] === 0x2c) to += 1;
-    else to = valueEnd;
-  }
-  bytes.fill(SPACE, from, to);
 }

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../../shared/clock.ts";
 import type { AnswerFailure, AnswerHead } from "./call.ts";
+import type { CallerFormat } from "./caller-format.ts";
 import { findClientRequestId, toAnswerHeaders } from "./http-headers.ts";
-import { toOpenAiError } from "./openai-error.ts";
 import type { Deadlines } from "./read-body.ts";
 
 /** How long, and how much, a caller that still sends its body is listened to after it was refused. */
@@ -13,9 +13,11 @@ const LINGER_BYTES = 4 * 1024 * 1024;
 const SMALL_BYTES = 64 * 1024;
 
 /** An error that is to be sent before anything else was. */
-export interface OpenAiErrorAnswer {
+export interface ErrorAnswer {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  /** The caller's. */
+  readonly format: CallerFormat;
   readonly head: AnswerHead;
   readonly failure: AnswerFailure;
   readonly deadlines: Deadlines;
@@ -27,7 +29,7 @@ export interface OpenAiErrorAnswer {
  * caller that is still sending resets the connection, and it would see that in place of the answer. So what it sends is thrown
  * away for a while (RFC 9112, section 9.6).
  */
-export function sendOpenAiError(answer: OpenAiErrorAnswer): void {
+export function sendError(answer: ErrorAnswer): void {
   const { request, response } = answer;
   if (request.httpVersionMajor >= 2 || !isMuchMissing(request)) {
     response.end(writeHead(answer, false));
@@ -37,20 +39,19 @@ export function sendOpenAiError(answer: OpenAiErrorAnswer): void {
 }
 
 /** Writes the head of an error's answer; returns its body. */
-function writeHead({ request, response, head, failure }: OpenAiErrorAnswer, closes: boolean): string {
-  const { status, headers, body } = toOpenAiError(failure);
-  const text = JSON.stringify(body);
+function writeHead({ request, response, format, head, failure }: ErrorAnswer, closes: boolean): Buffer {
+  const { status, headers, body } = format.composeError(failure, head);
   response.writeHead(status, {
-    ...toAnswerHeaders(head, findClientRequestId(request.headers)),
+    ...toAnswerHeaders(head, findClientRequestId(request.headers), format),
     ...headers,
     "content-type": "application/json",
-    "content-length": Buffer.byteLength(text),
+    "content-length": body.length,
     ...(closes && { connection: "close" }),
   });
-  return text;
+  return body;
 }
 
-function linger(answer: OpenAiErrorAnswer): void {
+function linger(answer: ErrorAnswer): void {
   const { request, response, deadlines, clock } = answer;
   response.write(writeHead(answer, true));
   let dropped = 0;

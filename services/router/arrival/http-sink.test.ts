@@ -1,9 +1,12 @@
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import { UsageSchema } from "../../../gen/weir/router/v1/chat_pb.ts";
 import { ManualClock } from "../../shared/clock.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
-import { OpenAiSink } from "./openai-sink.ts";
+import { chatCompletions } from "./chat-completions/chat-completions.ts";
+import { HttpSink } from "./http-sink.ts";
 
 type Watched = { deadlineMs: number; onDeadline(): void };
 
@@ -45,15 +48,18 @@ class FakeResponse extends EventEmitter {
   }
 }
 
+const noUsage = () => create(UsageSchema);
+
 function start(streamed: boolean) {
   const clock = new ManualClock();
   const watched = new Set<Watched>();
   const response = new FakeResponse();
   let over = 0;
-  const sink = new OpenAiSink({
+  const sink = new HttpSink({
     request: { headers: { "x-request-id": "mine" } } as unknown as IncomingMessage,
     response: response as unknown as ServerResponse,
-    streamed,
+    format: chatCompletions,
+    asked: { streamed, model: "small", wantsUsage: false, createdAtS: 1 },
     onOver: () => {
       over += 1;
     },
@@ -72,14 +78,14 @@ function start(streamed: boolean) {
 const HEAD = { eventId: "e1", snapshotVersion: 3n, keyringVersion: 4n, target: "p/small" };
 const failure = { error: new WeirError("STREAM_CUT", "Cannot answer: the connection broke") };
 
-describe("OpenAiSink", () => {
+describe("HttpSink", () => {
   it("sends an answer in one piece with its length and what it ran under", () => {
     const { sink, response, isOver } = start(false);
 
     sink.begin(HEAD);
     sink.write(Buffer.from("{}"));
     expect(response.headersSent).toBe(false);
-    sink.end();
+    sink.end(noUsage);
 
     expect(response.status).toBe(200);
     expect(response.headers).toMatchObject({
@@ -108,7 +114,7 @@ describe("OpenAiSink", () => {
   it("says nothing of a caller who leaves after the end", () => {
     const { sink, response, heard } = start(true);
     sink.begin(HEAD);
-    sink.end();
+    sink.end(noUsage);
 
     response.emit("close");
 
@@ -146,7 +152,7 @@ describe("OpenAiSink", () => {
     sink.begin(HEAD);
     sink.write(Buffer.alloc(16_384_000));
 
-    sink.end();
+    sink.end(noUsage);
     pass(1_024_000);
     expect(response.destroyed).toBe(false);
     pass(30_000);

@@ -1,16 +1,20 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type Http2ServerResponse } from "node:http2";
+import type { Usage } from "../../../gen/weir/router/v1/chat_pb.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, SinkListener } from "./call.ts";
+import type { CallerFormat } from "./caller-format.ts";
 import { findClientRequestId, listAnswerHeaders, toAnswerHeaders } from "./http-headers.ts";
-import { toOpenAiError } from "./openai-error.ts";
 import type { Deadlines } from "./read-body.ts";
+import { type AskedAnswer, createTranslation, type Translation } from "./translation.ts";
 
 /** What a sink is told of its request. */
-export interface OpenAiSinkOptions {
+export interface HttpSinkOptions {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly streamed: boolean;
+  /** The caller's. */
+  readonly format: CallerFormat;
+  readonly asked: AskedAnswer;
   /** Called when the answer is over or the caller gone, perhaps more than once. */
   readonly onOver: () => void;
   readonly deadlines: Deadlines;
@@ -25,25 +29,31 @@ const SLOWEST_BYTES_PER_MS = 16;
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** Sends an answer over HTTP in the OpenAI dialect: a stream piece by piece, any other in one. */
-export class OpenAiSink implements AnswerSink {
+/**
+ * Sends an answer over HTTP: a stream piece by piece, any other in one. What a target of the caller's format says goes on as it came;
+ * what another one says is written anew in that format.
+ */
+export class HttpSink implements AnswerSink {
   readonly #response: ServerResponse;
   readonly #clientRequestId: string | undefined;
-  readonly #streamed: boolean;
+  readonly #format: CallerFormat;
+  readonly #asked: AskedAnswer;
   readonly #onOver: () => void;
   readonly #deadlines: Deadlines;
   readonly #clock: Pick<Clock, "monotonicMs">;
   #head: AnswerHead | undefined;
+  #translation: Translation | undefined;
   #whole: Buffer | undefined;
   #listener: SinkListener | undefined;
   #awaitsDrain = false;
 
-  constructor({ request, response, streamed, onOver, deadlines, clock }: OpenAiSinkOptions) {
+  constructor({ request, response, format, asked, onOver, deadlines, clock }: HttpSinkOptions) {
     this.#deadlines = deadlines;
     this.#clock = clock;
     this.#response = response;
     this.#clientRequestId = findClientRequestId(request.headers);
-    this.#streamed = streamed;
+    this.#format = format;
+    this.#asked = asked;
     this.#onOver = onOver;
   }
 
@@ -59,8 +69,12 @@ export class OpenAiSink implements AnswerSink {
 
   begin(head: AnswerHead): void {
     this.#head = head;
-    if (!this.#streamed) return;
-    const headers = listAnswerHeaders(head, this.#clientRequestId);
+    const { way } = head;
+    if (way !== undefined && way.kind === "typed" && way.format.format !== this.#format.format) {
+      this.#translation = createTranslation(this.#format, way.format, this.#asked, head);
+    }
+    if (!this.#asked.streamed) return;
+    const headers = this.#listHeaders(head);
     headers.push("content-type", "text/event-stream; charset=utf-8", "cache-control", "no-cache");
     // Nginx, if one stands before, must not gather what is meant to flow.
     headers.push("x-accel-buffering", "no");
@@ -68,23 +82,30 @@ export class OpenAiSink implements AnswerSink {
   }
 
   write(bytes: Buffer): boolean {
-    if (!this.#streamed) {
-      this.#whole = bytes;
+    const translation = this.#translation;
+    if (!this.#asked.streamed) {
+      if (translation === undefined) this.#whole = bytes;
+      else translation.readWhole(bytes);
       return true;
     }
-    if (this.#response.write(bytes)) return true;
+    const written = translation === undefined ? bytes : translation.read(bytes);
+    if (written.length === 0 || this.#response.write(written)) return true;
     this.#awaitDrain();
     return false;
   }
 
-  end(): void {
+  end(getUsage: () => Usage): void {
     const response = this.#response;
+    const translation = this.#translation;
+    // Before anything is said of the end: what can't be written is an error still.
+    const last = translation?.end(getUsage());
     this.#listener = undefined;
-    if (this.#streamed) {
-      response.end();
+    if (this.#asked.streamed) {
+      if (last === undefined) response.end();
+      else response.end(last);
     } else {
-      const body = this.#whole ?? NO_BYTES;
-      const headers = this.#head === undefined ? [] : listAnswerHeaders(this.#head, this.#clientRequestId);
+      const body = last ?? this.#whole ?? NO_BYTES;
+      const headers = this.#head === undefined ? [] : this.#listHeaders(this.#head);
       headers.push("content-type", "application/json", "content-length", String(body.length));
       response.writeHead(200, headers);
       response.end(body);
@@ -99,7 +120,7 @@ export class OpenAiSink implements AnswerSink {
     this.#listener = undefined;
     const response = this.#response;
     if (!response.destroyed && !response.closed) {
-      if (response.headersSent) this.#breakOff(failure);
+      if (response.headersSent) this.#breakOff(head, failure);
       else this.#refuse(head, failure);
     }
     this.#close();
@@ -107,17 +128,16 @@ export class OpenAiSink implements AnswerSink {
 
   /**
    * Ends a stream that began with an error event, which clients raise, and an aborted body: without either, a cut answer
-   * would look like a whole one. `[DONE]` is not sent.
+   * would look like a whole one. No mark of a whole answer is sent.
    */
-  #breakOff(failure: AnswerFailure): void {
-    const { body } = toOpenAiError(failure);
+  #breakOff(head: AnswerHead, failure: AnswerFailure): void {
     const end = () => {
       this.#deadlines.remove(watched);
       abort(this.#response);
     };
     const watched = { deadlineMs: this.#clock.monotonicMs() + FAREWELL_MS, onDeadline: end };
     this.#deadlines.add(watched);
-    this.#response.write(`data: ${JSON.stringify(body)}\n\n`, end);
+    this.#response.write(this.#format.composeStreamError(failure, head), end);
   }
 
   /** Listens only once there is something to wait for, which with most answers is never. */
@@ -141,15 +161,21 @@ export class OpenAiSink implements AnswerSink {
   }
 
   #refuse(head: AnswerHead, failure: AnswerFailure): void {
-    const { status, headers, body } = toOpenAiError(failure);
-    const text = JSON.stringify(body);
+    const { status, headers, body } = this.#format.composeError(failure, head);
     this.#response.writeHead(status, {
-      ...toAnswerHeaders(head, this.#clientRequestId),
+      ...toAnswerHeaders(head, this.#clientRequestId, this.#format),
       ...headers,
       "content-type": "application/json",
-      "content-length": Buffer.byteLength(text),
+      "content-length": String(body.length),
     });
-    this.#response.end(text);
+    this.#response.end(body);
+  }
+
+  #listHeaders(head: AnswerHead): string[] {
+    const headers = listAnswerHeaders(head, this.#clientRequestId);
+    const own = this.#format.listHeaders(head);
+    if (own.length > 0) headers.push(...own);
+    return headers;
   }
 
   #close(): void {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { WeirError } from "../../shared/errors/weir-error.ts";
+import { WeirError } from "../../../shared/errors/weir-error.ts";
 import { scanRequest } from "./scan.ts";
 
 const MESSAGES = '"messages":[{"role":"user","content":"hi"}]';

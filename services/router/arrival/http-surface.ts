@@ -7,14 +7,17 @@ import { createEventId } from "../../shared/ids.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
 import type { AnswerHead, ChatCall, Greeting, StartChat } from "./call.ts";
+import type { CallerFormat } from "./caller-format.ts";
 import { findClientRequestId, pickCallerHeaders, pickRelayedHeaders, toAnswerHeaders } from "./http-headers.ts";
-import { sendOpenAiError } from "./openai-error-answer.ts";
-import { OpenAiSink } from "./openai-sink.ts";
+import { HttpSink } from "./http-sink.ts";
+import { findModelForm } from "./model-forms.ts";
 import { type ReadBody, type ReadBodyOptions, readBody } from "./read-body.ts";
-import { scanRequest } from "./scan.ts";
+import { sendError } from "./send-error.ts";
+import type { Surface } from "./surface.ts";
+import { findErrorFormat, findSurface } from "./surfaces.ts";
 
 /** What the surface hands on to, and how it reads. */
-export interface OpenAiSurfaceOptions {
+export interface HttpSurfaceOptions {
   readonly startChat: StartChat;
   /**
    * Looks at a caller before its body is read, so that nobody without a good key takes memory. Returns what is wrong; it has
@@ -30,26 +33,26 @@ export interface OpenAiSurfaceOptions {
   readonly log: Log;
 }
 
-const CHAT = "/v1/chat/completions";
 const MODELS = "/v1/models";
-/** Endpoints of OpenAI that Weir knows of and does not serve. Anything else below /v1 is not found. */
+/** Endpoints of providers that Weir knows of and does not serve. Anything else below /v1 is not found. */
 const NOT_SERVED =
   /^\/v1\/(assistants|audio|batches|chat\/completions\/.+|completions|containers|conversations|embeddings|evals|files|fine_tuning|images|messages|moderations|organization|realtime|responses|threads|uploads|vector_stores|videos)(\/.*)?$/;
 
-/** The OpenAI paths of a port. */
-export interface OpenAiSurface {
-  /** Takes every request below /v1, so that clients of OpenAI get all refusals in their own dialect. Returns whether it did. */
+/** The paths of a port that speak the formats of providers. */
+export interface HttpSurface {
+  /** Takes every request below /v1, so that clients get all refusals in their own format. Returns whether it did. */
   take(request: IncomingMessage, response: ServerResponse): boolean;
   /** Refuses a path that nobody serves. */
   refuseUnknown(request: IncomingMessage, response: ServerResponse): void;
 }
 
-/** Serves the OpenAI paths: chat completions, and the list of models. */
-export function createOpenAiSurface(options: OpenAiSurfaceOptions): OpenAiSurface {
+/** Serves what stands in the table of surfaces, and the list of models. */
+export function createHttpSurface(options: HttpSurfaceOptions): HttpSurface {
   const handle = (request: IncomingMessage, response: ServerResponse, path: string) => {
-    const arrival = new Arrival(options, request, response);
+    const surface = findSurface(path);
+    const arrival = new Arrival(options, { request, response, path, surface });
     try {
-      if (path === CHAT) arrival.takeChat();
+      if (surface !== undefined) arrival.takeChat(surface);
       else if (path === MODELS) arrival.takeModels();
       else if (path.startsWith(`${MODELS}/`)) arrival.takeModel(path.slice(MODELS.length + 1));
       else arrival.takeUnknown(path);
@@ -73,19 +76,32 @@ function toPath({ url = "" }: IncomingMessage): string {
   return end < 0 ? url : url.slice(0, end);
 }
 
+/** A request, and where it goes. */
+interface Arrived {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly path: string;
+  /** The surface of its path, if there is one. */
+  readonly surface: Surface | undefined;
+}
+
 /** One request on its way in. */
 class Arrival {
-  readonly #options: OpenAiSurfaceOptions;
+  readonly #options: HttpSurfaceOptions;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #arrivedAtMs: number;
   readonly #arrivedMonotonicMs: number;
+  readonly #path: string;
+  readonly #surface: Surface | undefined;
   readonly #head: AnswerHead;
 
-  constructor(options: OpenAiSurfaceOptions, request: IncomingMessage, response: ServerResponse) {
+  constructor(options: HttpSurfaceOptions, { request, response, path, surface }: Arrived) {
     this.#options = options;
     this.#request = request;
     this.#response = response;
+    this.#path = path;
+    this.#surface = surface;
     this.#arrivedAtMs = options.clock.nowMs();
     this.#arrivedMonotonicMs = options.clock.monotonicMs();
     this.#head = { eventId: createEventId(this.#arrivedAtMs) };
@@ -94,7 +110,7 @@ class Arrival {
     response.on("error", ignore);
   }
 
-  takeChat(): void {
+  takeChat(surface: Surface): void {
     if (this.#request.method !== "POST") this.#checkMethod("POST");
     checkContentType(this.#request);
     const headers = pickCallerHeaders(this.#request.headers);
@@ -106,7 +122,7 @@ class Arrival {
     readBody(this.#request, this.#options.body, (error, body) => {
       if (body === undefined) return this.refuse(error);
       try {
-        this.#startChat(body, headers, greeting);
+        this.#startChat(surface, body, headers, greeting);
       } catch (cause) {
         body.release();
         this.refuse(cause);
@@ -116,8 +132,7 @@ class Arrival {
 
   takeModels(): void {
     this.#checkMethod("GET", "HEAD");
-    const data = this.#listModels().map(toListedModel);
-    this.#answer({ object: "list", data });
+    this.#answer(findModelForm(this.#request.headers).composeList(this.#listModels()));
   }
 
   takeModel(encodedId: string): void {
@@ -135,7 +150,7 @@ class Arrival {
         "Cannot show model: the policy does not have it for this key in this region",
       );
     }
-    this.#answer(toListedModel(model));
+    this.#answer(findModelForm(this.#request.headers).composeModel(model));
   }
 
   takeUnknown(path: string): void {
@@ -154,9 +169,10 @@ class Arrival {
     if (known.reason === "INTERNAL") log.error({ err: known, event_id: this.#head.eventId }, "Request failed");
     if (!counted && !(error instanceof CountedError)) onRefusal(known.reason);
     if (known.reason === "CALLER_GONE" || this.#response.headersSent) return;
-    sendOpenAiError({
+    sendError({
       request: this.#request,
       response: this.#response,
+      format: this.#findFormat(),
       head: this.#head,
       failure: { error: known },
       deadlines: this.#options.body.deadlines,
@@ -164,28 +180,39 @@ class Arrival {
     });
   }
 
-  #startChat({ bytes, release }: ReadBody, headers: CallerHeaders, greeting: Greeting): void {
-    const { request, model, maxOutputTokens, candidates, endUser } = scanRequest(bytes);
+  #findFormat(): CallerFormat {
+    const path = this.#path;
+    if (this.#surface !== undefined) return this.#surface.format;
+    if (path === MODELS || path.startsWith(`${MODELS}/`)) return findModelForm(this.#request.headers).format;
+    return findErrorFormat(path);
+  }
+
+  #startChat(surface: Surface, { bytes, release }: ReadBody, headers: CallerHeaders, greeting: Greeting): void {
+    const { name, operation, format } = surface;
+    const { request, model, maxOutputTokens, candidates, endUser } = surface.scan(bytes);
+    const { streamed, wantsUsage } = request;
     const call: ChatCall = {
       eventId: this.#head.eventId,
       arrivedAtMs: this.#arrivedAtMs,
       arrivedMonotonicMs: this.#arrivedMonotonicMs,
-      surface: "openai",
+      surface: name,
+      operation,
       headers,
       greeting,
       model,
-      streamed: request.streamed,
+      streamed,
       request,
       requestBytes: bytes.length,
       maxOutputTokens,
       candidates,
       endUser,
-      relayedHeaders: pickRelayedHeaders(this.#request.headers),
+      relayedHeaders: pickRelayedHeaders(this.#request.headers, format.requestHeaders),
     };
-    const sink = new OpenAiSink({
+    const sink = new HttpSink({
       request: this.#request,
       response: this.#response,
-      streamed: call.streamed,
+      format,
+      asked: { streamed, model, wantsUsage, createdAtS: Math.floor(this.#arrivedAtMs / 1000) },
       onOver: release,
       deadlines: this.#options.body.deadlines,
       clock: this.#options.clock,
@@ -240,15 +267,4 @@ function checkContentType({ headers }: IncomingMessage): void {
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
     throw new WeirError("CONTENT_TYPE_UNSUPPORTED", "Cannot read request: its body must not be compressed");
   }
-}
-
-/** A model as OpenAI lists it (https://platform.openai.com/docs/api-reference/models/object). Weir knows no date of making. */
-function toListedModel({ id, displayName }: Model) {
-  return {
-    id,
-    object: "model",
-    created: 0,
-    owned_by: "weir",
-    ...(displayName !== "" && { display_name: displayName }),
-  };
 }

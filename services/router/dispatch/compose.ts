@@ -1,0 +1,82 @@
+import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import type { ChatInput } from "../../../gen/weir/router/v1/chat_pb.ts";
+import { WeirError } from "../../shared/errors/weir-error.ts";
+import type { ChatCall } from "../arrival/call.ts";
+import type { BodyAllocator } from "../providers/dialect.ts";
+import type { Upstream } from "../routing/upstreams.ts";
+import type { RelayWay, TypedWay } from "../routing/way.ts";
+
+/** A request as it goes to a target. */
+export interface ComposedRequest {
+  readonly way: RelayWay | TypedWay;
+  readonly body: Buffer;
+  /** What the target's dialect can't say and the policy lets be left out; absent when that is nothing. */
+  readonly dropped?: readonly string[];
+}
+
+/** Most names of dropped fields that are kept. */
+const MOST_DROPPED = 32;
+
+/**
+ * Composes a call's request for target after target: its bytes where the target reads the format in which it came, else typed
+ * messages, which are made once.
+ */
+export class RequestComposer {
+  readonly #call: ChatCall;
+  readonly #allocator: BodyAllocator;
+  #input: ChatInput | undefined;
+  #isUsed = false;
+
+  constructor(call: ChatCall, allocator: BodyAllocator) {
+    this.#call = call;
+    this.#allocator = allocator;
+  }
+
+  /** Throws ARGUMENT_INVALID for what the target can't be asked, and INTERNAL for a mistake of ours. */
+  compose(target: SnapshotTarget, upstream: Upstream): ComposedRequest {
+    const { request } = this.#call;
+    try {
+      const way = request.format === undefined ? undefined : upstream.ways.relayed.get(request.format);
+      if (way === undefined || request.format === undefined) return this.#composeTyped(target, upstream);
+      // What is composed may stand in the bytes themselves, from which the earlier target's connection may still be sending.
+      if (this.#isUsed) request.bytes = Buffer.from(request.bytes);
+      this.#isUsed = true;
+      return { way, body: way.format.composeRelayed(request, target.model, this.#allocator) };
+    } catch (cause) {
+      if (cause instanceof WeirError) throw cause;
+      throw new WeirError("INTERNAL", "Cannot answer: the request can't be written for the provider", { cause });
+    }
+  }
+
+  /** Lets go of the request: nobody will be asked any more. */
+  release(): void {
+    const { request } = this.#call;
+    if (request.format !== undefined) request.bytes = NO_BYTES;
+    this.#input = undefined;
+  }
+
+  #composeTyped({ model, maxOutputTokens }: SnapshotTarget, upstream: Upstream): ComposedRequest {
+    const { request, streamed } = this.#call;
+    const way = upstream.ways.typed;
+    this.#input ??= request.format === undefined ? request.input : request.toInput();
+    let dropped: string[] | undefined;
+    const lose = (field: string, state: string): void => {
+      if (!upstream.dropsInexpressible) throw refuse(request.format === undefined ? `input.${field}` : field, state);
+      dropped ??= [];
+      if (dropped.length < MOST_DROPPED) dropped.push(field);
+    };
+    const from = request.format;
+    const asked = { model, streamed, maxOutputTokens, lose, ...(from !== undefined && { from }) };
+    const body = way.format.composeTyped(this.#input, asked);
+    return dropped === undefined ? { way, body } : { way, body, dropped };
+  }
+}
+
+const NO_BYTES = Buffer.alloc(0);
+
+function refuse(field: string, state: string): WeirError {
+  return new WeirError("ARGUMENT_INVALID", `Cannot write request: "${field}" ${state}`, {
+    facts: { field },
+    violations: [{ field, description: state }],
+  });
+}
