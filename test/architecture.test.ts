@@ -19,6 +19,8 @@ const DOORS: Record<string, readonly string[]> = {
   pino: ["services/shared/telemetry/"],
   "prom-client": ["services/shared/telemetry/"],
   undici: ["services/router/dispatch/"],
+  aws4: ["services/router/providers/bedrock/"],
+  "@smithy/core": ["services/router/providers/bedrock/"],
   yaml: ["cli/"],
   commander: ["cli/"],
   openai: ["cli/demo/"],

@@ -1,0 +1,157 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import {
+  type ChatInput,
+  type ResponseFormat,
+  type Tool,
+  type ToolChoice,
+  ToolChoiceMode,
+} from "../../../../gen/weir/router/v1/chat_pb.ts";
+import { WeirError } from "../../../shared/errors/weir-error.ts";
+import type { TypedAsk } from "../dialect.ts";
+import { toObject } from "../shape.ts";
+import { CACHE_EXTRAS, toCachePoint } from "./cache-point.ts";
+import { takeExtras } from "./lose-extras.ts";
+import { toModelFields } from "./model-fields.ts";
+import { parseObject } from "./parse-object.ts";
+import { toTurns } from "./typed-turns.ts";
+
+/** What only Converse knows of a request; all of it goes on as it stands. */
+const KNOWN_EXTRAS = new Set([
+  "additionalModelRequestFields",
+  "additionalModelResponseFieldPaths",
+  "guardrailConfig",
+  "outputConfig",
+  "performanceConfig",
+  "promptVariables",
+  "requestMetadata",
+  "serviceTier",
+]);
+
+/** What may stand in the value of a request's metadata. */
+const METADATA = /^[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}$/;
+
+/**
+ * Writes a typed request as Converse and ConverseStream take it
+ * (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html). `lose`s what can't be said there: several
+ * candidates, seeds and penalties, pictures and files by a URL that is none of S3, unsigned reasoning of earlier turns. Throws
+ * ARGUMENT_INVALID for what is broken, such as a schema that is no JSON.
+ */
+export function composeTyped(input: ChatInput, asked: TypedAsk): Buffer {
+  const { maxOutputTokens, sampling, responseFormat } = input;
+  loseUnknown(input, asked);
+  const { additionalModelRequestFields, requestMetadata, ...extras } = takeExtras(
+    input.extras,
+    KNOWN_EXTRAS,
+    "",
+    asked,
+  );
+  const { system, messages } = toTurns(input.messages, asked);
+  const toolConfig = toToolConfig(input, asked);
+  const modelFields = { ...toObject(additionalModelRequestFields), ...toModelFields(input, asked) };
+  const metadata = { ...toObject(requestMetadata), ...toEndUser(input.endUser, asked) };
+  const inferenceConfig = {
+    ...(maxOutputTokens !== undefined && { maxTokens: Number(maxOutputTokens) }),
+    ...(sampling?.temperature !== undefined && sampling.temperature <= 1 && { temperature: sampling.temperature }),
+    ...(sampling?.topP !== undefined && { topP: sampling.topP }),
+    ...(sampling !== undefined && sampling.stopSequences.length > 0 && { stopSequences: sampling.stopSequences }),
+  };
+  const body = {
+    ...extras,
+    ...(responseFormat !== undefined && toOutputConfig(responseFormat, asked)),
+    ...(system.length > 0 && { system }),
+    messages,
+    ...(hasMember(inferenceConfig) && { inferenceConfig }),
+    ...(toolConfig !== undefined && { toolConfig }),
+    ...(hasMember(modelFields) && { additionalModelRequestFields: modelFields }),
+    ...(hasMember(metadata) && { requestMetadata: metadata }),
+  };
+  return Buffer.from(JSON.stringify(body));
+}
+
+function loseUnknown({ candidates, sampling }: ChatInput, { lose }: TypedAsk): void {
+  const state = "has no place in Converse";
+  if (candidates > 1) lose("candidates", "Converse makes one");
+  if ((sampling?.temperature ?? 0) > 1) lose("sampling.temperature", "is at most 1 in Converse");
+  if (sampling?.seed !== undefined) lose("sampling.seed", state);
+  // Zero is what it is without.
+  if ((sampling?.frequencyPenalty ?? 0) !== 0) lose("sampling.frequency_penalty", state);
+  if ((sampling?.presencePenalty ?? 0) !== 0) lose("sampling.presence_penalty", state);
+}
+
+/** The metadata of a request stand in the log of its calls, by which they can be reported. */
+function toEndUser(endUser: string, { lose }: TypedAsk): JsonObject {
+  if (endUser === "") return {};
+  if (METADATA.test(endUser)) return { end_user: endUser };
+  lose("end_user", "has characters that Converse's request metadata can't have");
+  return {};
+}
+
+function toToolConfig({ tools, toolChoice, messages }: ChatInput, asked: TypedAsk): JsonObject | undefined {
+  if (tools.length === 0) {
+    if (toolChoice?.choice.case === "tool") asked.lose("tool_choice", "names a tool, but there is none");
+    return undefined;
+  }
+  if (toolChoice?.choice.case === "mode" && toolChoice.choice.value === ToolChoiceMode.NONE) {
+    // Without a choice that forbids them, the only way not to have a tool used is not to have it.
+    const wasUsed = messages.some(({ blocks }) =>
+      blocks.some(({ content }) => content.case === "toolUse" || content.case === "toolResult"),
+    );
+    if (!wasUsed) return undefined;
+    asked.lose("tool_choice", "Converse can't forbid tools in a conversation that has used them");
+  }
+  const choice = toolChoice === undefined ? undefined : toToolChoice(toolChoice, asked);
+  return {
+    tools: tools.flatMap((tool, index) => toTool(tool, `tools[${index}]`, asked)),
+    ...(choice !== undefined && { toolChoice: choice }),
+  };
+}
+
+function toToolChoice({ choice, single }: ToolChoice, { lose }: TypedAsk): JsonObject | undefined {
+  if (single) lose("tool_choice.single", "has no place in Converse");
+  if (choice.case === "tool") return { tool: { name: choice.value } };
+  return choice.value === ToolChoiceMode.ANY ? { any: {} } : undefined;
+}
+
+function toTool(tool: Tool, path: string, asked: TypedAsk): JsonObject[] {
+  const { name, description, inputSchemaJson, strict } = tool;
+  const extras = takeExtras(tool.extras, CACHE_EXTRAS, path, asked);
+  const json = inputSchemaJson === "" ? { type: "object", properties: {} } : parseObject(inputSchemaJson);
+  if (json === undefined) throw refuse(`${path}.input_schema_json`, "is not a JSON object");
+  const toolSpec = {
+    name,
+    // An empty one is refused.
+    ...(description !== "" && { description }),
+    inputSchema: { json },
+    ...(strict && { strict }),
+  };
+  return [{ toolSpec }, ...toCachePoint(extras)];
+}
+
+/** https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_OutputFormat.html; the schema travels as text. */
+function toOutputConfig({ form }: ResponseFormat, { lose }: TypedAsk): JsonObject {
+  if (form.case !== "jsonSchema") {
+    lose("response_format.json_object", "Converse needs a schema");
+    return {};
+  }
+  const { name, schemaJson, description } = form.value;
+  if (parseObject(schemaJson) === undefined) {
+    throw refuse("response_format.json_schema.schema_json", "is not a JSON object");
+  }
+  const jsonSchema = {
+    schema: schemaJson,
+    ...(name !== "" && { name }),
+    ...(description !== "" && { description }),
+  };
+  return { outputConfig: { textFormat: { type: "json_schema", structure: { jsonSchema } } } };
+}
+
+function hasMember(members: object): boolean {
+  return Object.keys(members).length > 0;
+}
+
+function refuse(field: string, state: string): WeirError {
+  return new WeirError("ARGUMENT_INVALID", `Cannot write request: "${field}" ${state}`, {
+    facts: { field },
+    violations: [{ field, description: state }],
+  });
+}
