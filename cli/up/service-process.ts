@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { NODE_FLAGS } from "../../services/shared/node-flags.ts";
 import { HOST } from "./layout.ts";
 import type { ProcessOptions } from "./managed-process.ts";
 
@@ -31,7 +32,7 @@ export function createServiceProcess(options: ServiceProcessOptions): ProcessOpt
   return {
     name,
     command: process.execPath,
-    args: [fileURLToPath(new URL(`../../${options.main}`, import.meta.url))],
+    args: [...NODE_FLAGS, fileURLToPath(new URL(`../../${options.main}`, import.meta.url))],
     environment: {
       ...Object.fromEntries(inherited),
       WEIR_LISTEN: `${HOST}:${port}`,

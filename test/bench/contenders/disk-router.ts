@@ -7,6 +7,7 @@ import { Dialect, LimitPer } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import { KeyringGrantSchema, SnapshotSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { createKey } from "../../../services/shared/key/key.ts";
+import { NODE_FLAGS } from "../../../services/shared/node-flags.ts";
 import { generateNoteKey, parseSignerKey, signNote } from "../../../services/shared/note/note.ts";
 import { type DigestedEntry, KeyringTree, snapshotDigest } from "../../../services/shared/snapshot/digest.ts";
 import { encodeEntries, encodeFile } from "../../../services/shared/snapshot/file.ts";
@@ -99,7 +100,7 @@ export async function startRouter(
     name,
     core: CORES.gateway,
     port,
-    ...nodeArguments(join(ROOT, "services/router/main.ts")),
+    ...nodeArguments(...NODE_FLAGS, join(ROOT, "services/router/main.ts")),
     ...(sharedPort !== undefined && { sharesPort: true }),
     environment: {
       ...environment,

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { NODE_FLAGS } from "../../../services/shared/node-flags.ts";
 import { CORES, nodeArguments, startProgram } from "../setup.ts";
 import type { Contender } from "./contender.ts";
 import { writeDiskPolicy } from "./disk-router.ts";
@@ -23,6 +24,7 @@ export function createStrippedRouter(options: {
         core: CORES.gateway,
         port,
         ...nodeArguments(
+          ...NODE_FLAGS,
           join(import.meta.dirname, "stripped-router.ts"),
           String(port),
           folder,
