@@ -43,6 +43,32 @@ const MISSING: Denial = {
 export function findCaller(keyring: Keyring, headers: CallerHeaders): ProvenCaller | Denial {
   const text = findKeyText(headers);
   if (text === undefined) return MISSING;
+  const { connection } = headers;
+  if (connection === undefined) return proveCaller(keyring, text);
+  // Callers keep their connection and their key, and to hash it takes longer than all else that is done to admit a call.
+  const before = provenOn.get(connection);
+  if (before?.keyring === keyring && isSame(before.text, text)) return before.proven;
+  const proven = proveCaller(keyring, text);
+  if (proven.kind === "caller") provenOn.set(connection, { keyring, text: Buffer.from(text, "latin1"), proven });
+  return proven;
+}
+
+/** What was proven last on a connection, and under which keyring. */
+interface ProvenKey {
+  readonly keyring: Keyring;
+  readonly text: Buffer;
+  readonly proven: ProvenCaller;
+}
+
+/** By connection, and gone with it. */
+const provenOn = new WeakMap<object, ProvenKey>();
+
+/** In a time that does not say where they differ: a connection may come from a proxy that serves many. */
+function isSame(known: Buffer, text: string): boolean {
+  return known.length === text.length && timingSafeEqual(known, Buffer.from(text, "latin1"));
+}
+
+function proveCaller(keyring: Keyring, text: string): ProvenCaller | Denial {
   const key = parseKey(text);
   if (key === undefined) return MALFORMED;
   const grant = findGrant(keyring, key.keyId);

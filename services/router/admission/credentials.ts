@@ -6,6 +6,8 @@ export interface CallerHeaders {
   readonly xApiKey?: string | undefined;
   /** As Azure's clients send it. */
   readonly apiKey?: string | undefined;
+  /** The connection on which they came, where it serves one caller: a key that was proven on it is not hashed again. */
+  readonly connection?: object | undefined;
 }
 
 const BEARER = /^bearer +/i;

@@ -11,12 +11,13 @@ import type { CallerFormat } from "./caller-format.ts";
 const LONGEST = 1024;
 const PRINTABLE = /^[\x20-\x7e]+$/;
 
-/** Picks the headers in which a key may stand. */
-export function pickCallerHeaders(headers: IncomingHttpHeaders): CallerHeaders {
+/** Picks the headers in which a key may stand. `connection` is given where they came on one of their own. */
+export function pickCallerHeaders(headers: IncomingHttpHeaders, connection?: object): CallerHeaders {
   return {
     authorization: headers.authorization,
     xApiKey: toOne(headers["x-api-key"]),
     apiKey: toOne(headers["api-key"]),
+    connection,
   };
 }
 

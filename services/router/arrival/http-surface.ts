@@ -113,7 +113,8 @@ class Arrival {
   takeChat(surface: Surface): void {
     if (this.#request.method !== "POST") this.#checkMethod("POST");
     checkContentType(this.#request);
-    const headers = pickCallerHeaders(this.#request.headers);
+    const { headers: given, httpVersionMajor, socket } = this.#request;
+    const headers = pickCallerHeaders(given, httpVersionMajor === 1 ? socket : undefined);
     const greeting = this.#options.greet(headers);
     if (greeting instanceof WeirError) {
       this.refuse(greeting, { counted: true });
