@@ -8,7 +8,7 @@ import type { RankedTarget } from "../shared/decision/plan.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import type { PinnedPolicy } from "../shared/snapshot/hold.ts";
 import type { Log } from "../shared/telemetry/log.ts";
-import type { Accounting, OpenCall } from "./accounting/accounting.ts";
+import type { Accounting, CallListener, OpenCall } from "./accounting/accounting.ts";
 import { toAttempt } from "./accounting/attempts.ts";
 import type { StartedCall } from "./accounting/started-call.ts";
 import type { Admission, Denial } from "./admission/admission.ts";
@@ -65,8 +65,8 @@ export class Chats {
         return;
       }
       const started = toStartedCall(call, admission);
-      const open = this.#stations.accounting.begin(started);
-      new BegunChat(this.#stations, { call, sink, head, admission, started, open }).dispatch();
+      const refuse = (error: WeirError) => sink.fail({ eventId }, { error: this.#toRefusal(error) });
+      new BegunChat(this.#stations, { call, sink, head, admission, started, refuse }).begin();
     } catch (error) {
       // Nothing has begun: no snapshot, no room in the spool, or a mistake of ours.
       sink.fail({ eventId }, { error: this.#toRefusal(error) });
@@ -142,11 +142,15 @@ interface Beginning {
   readonly head: AnswerHead;
   readonly admission: Admission;
   readonly started: StartedCall;
-  readonly open: OpenCall;
+  /** Answers when it could not begin after all. */
+  readonly refuse: (error: WeirError) => void;
 }
 
-/** A chat from `begin` on: dispatch, account, answer. It leaves exactly one outcome; whatever comes after that finds it over. */
-class BegunChat implements PlannedChat {
+/**
+ * A chat from `begin` on: dispatch, account, answer. It leaves exactly one outcome; whatever comes after that finds it over. Twice it
+ * waits for its entry to be written with those of the other chats of this turn: before it is dispatched, and before its answer ends.
+ */
+class BegunChat implements PlannedChat, CallListener {
   readonly call: ChatCall;
   readonly sink: AnswerSink;
   readonly head: AnswerHead;
@@ -154,10 +158,12 @@ class BegunChat implements PlannedChat {
   readonly upstreams: Upstreams;
   readonly #stations: ChatStations;
   readonly #started: StartedCall;
-  readonly #open: OpenCall;
-  #isOver = false;
+  readonly #refuse: (error: WeirError) => void;
+  #open: OpenCall | undefined;
+  /** Set once it is over. */
+  #result: DispatchResult | undefined;
 
-  constructor(stations: ChatStations, { call, sink, head, admission, started, open }: Beginning) {
+  constructor(stations: ChatStations, { call, sink, head, admission, started, refuse }: Beginning) {
     this.call = call;
     this.sink = sink;
     this.head = head;
@@ -165,11 +171,20 @@ class BegunChat implements PlannedChat {
     this.upstreams = stations.upstreams.get(admission.pinned.snapshot);
     this.#stations = stations;
     this.#started = started;
-    this.#open = open;
+    this.#refuse = refuse;
+  }
+
+  /** Throws SPOOL_FULL. */
+  begin(): void {
+    this.#open = this.#stations.accounting.begin(this.#started, this);
+  }
+
+  onRefused(error: WeirError): void {
+    this.#refuse(error);
   }
 
   /** Hands the chat to its targets. Its outcome may be there before this returns. */
-  dispatch(): void {
+  onBegun(): void {
     if (this.targets.length === 0) {
       const { model } = this.call;
       const message = `Cannot start call: no target of model "${model}" can be used now`;
@@ -186,24 +201,28 @@ class BegunChat implements PlannedChat {
   }
 
   onAttempt(target: SnapshotTarget, startedAtMs: number, earlier: readonly AttemptResult[]): void {
-    this.#open.attemptStarted(target, startedAtMs, earlier);
+    this.#open?.attemptStarted(target, startedAtMs, earlier);
   }
 
   /** Accounts first, answers then: an answer that is whole has its usage in the spool. */
   onDone(result: DispatchResult): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    if (this.#result !== undefined) return;
+    this.#result = result;
     const endedAtMs = this.#stations.clock.nowMs();
-    this.#settle(result, endedAtMs);
+    const isTaken = this.#settle(result, endedAtMs);
     this.#stations.observer.onOutcome(this.call, result, endedAtMs);
-    const { dropped, target } = result.head;
-    if (dropped !== undefined) {
-      this.#stations.log.debug(
-        { event_id: this.call.eventId, target, dropped },
-        "Left out what a target can't be told",
-      );
-    }
-    this.#answer(result);
+    this.#tellDropped(result);
+    if (!isTaken) this.#answer(result);
+  }
+
+  onSettled(): void {
+    if (this.#result !== undefined) this.#answer(this.#result);
+  }
+
+  #tellDropped({ head: { dropped, target } }: DispatchResult): void {
+    if (dropped === undefined) return;
+    const event_id = this.call.eventId;
+    this.#stations.log.debug({ event_id, target, dropped }, "Left out what a target can't be told");
   }
 
   #fail(error: WeirError): void {
@@ -211,12 +230,15 @@ class BegunChat implements PlannedChat {
     this.onDone({ kind: OutcomeKind.FAILED, reason: error.reason, attempts: [], head, failure: { error } });
   }
 
-  #settle({ kind, reason, attempts }: DispatchResult, endedAtMs: number): void {
+  /** False when that can't be done: then nobody says when the answer may end. */
+  #settle({ kind, reason, attempts }: DispatchResult, endedAtMs: number): boolean {
     try {
-      this.#open.settle(reason === undefined ? { kind, endedAtMs, attempts } : { kind, reason, endedAtMs, attempts });
+      this.#open?.settle(reason === undefined ? { kind, endedAtMs, attempts } : { kind, reason, endedAtMs, attempts });
+      return true;
     } catch (error) {
       // Its STARTED entry stays, and the successor of this process settles it.
       this.#stations.log.error({ err: error, event_id: this.call.eventId }, "Cannot settle chat");
+      return false;
     }
   }
 

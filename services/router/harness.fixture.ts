@@ -13,7 +13,7 @@ import { startMeshServer } from "../shared/mesh/server.ts";
 import { type PinnedPolicy, SnapshotHold } from "../shared/snapshot/hold.ts";
 import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleSnapshot } from "../shared/snapshot/snapshots.fixture.ts";
 import { createLog } from "../shared/telemetry/log.ts";
-import type { Accounting } from "./accounting/accounting.ts";
+import type { Accounting, CallListener } from "./accounting/accounting.ts";
 import type { Outcome } from "./accounting/outcome.ts";
 import type { StartedCall } from "./accounting/started-call.ts";
 import type { Denial } from "./admission/admission.ts";
@@ -75,9 +75,10 @@ export class MemoryAccounting implements Accounting {
   isFull = false;
   #waiting: { readonly count: number; readonly resolve: () => void }[] = [];
 
-  begin(started: StartedCall) {
+  begin(started: StartedCall, listener: CallListener) {
     if (this.isFull) throw new WeirError("SPOOL_FULL", "Cannot start call: the spool is full");
     this.started.push(started);
+    setImmediate(() => listener.onBegun());
     let isSettled = false;
     return {
       eventId: started.eventId,
@@ -91,6 +92,7 @@ export class MemoryAccounting implements Accounting {
           resolve();
           return false;
         });
+        setImmediate(() => listener.onSettled());
         return { costNanos: 0n };
       },
     };

@@ -1,3 +1,4 @@
+import type { WeirError } from "../../shared/errors/weir-error.ts";
 import type { Denial } from "../admission/admission.ts";
 import type { AttemptOutcome, Outcome } from "./outcome.ts";
 import type { BilledTarget, StartedCall } from "./started-call.ts";
@@ -5,14 +6,25 @@ import type { BilledTarget, StartedCall } from "./started-call.ts";
 /** Where every call that begins leaves its one outcome. Made by `openAccounting`. */
 export interface Accounting {
   /**
-   * Writes that a call begins, with one `writeSync`; call it right before dispatch. Throws SPOOL_FULL when there is no room
-   * for its outcome too: then the call must not be made.
+   * Takes that a call begins. It is written at the end of this turn of the event loop, together with all that other calls left in
+   * it; the listener is told then, and the call may be made. Throws SPOOL_FULL when there is no room for its outcome too: then the
+   * call must not be made.
    */
-  begin(started: StartedCall): OpenCall;
+  begin(started: StartedCall, listener: CallListener): OpenCall;
   /** Counts a refusal of a known key; without a caller it writes nothing. Never throws. */
   refused(denial: Denial, nowMs: number): void;
   /** Writes what is counted, ships what it can until `deadlineMs` from now, and closes. What is left is shipped after the next start. */
   close(deadlineMs: number): Promise<void>;
+}
+
+/** Hears how a call stands in the spool. `onBegun` or `onRefused` comes once, after `begin` returned; `onSettled` once after `settle`. */
+export interface CallListener {
+  /** That it begins has left this process: the call may be made. */
+  onBegun(): void;
+  /** The disk did not take it: the call must not be made, and is not to be settled. */
+  onRefused(error: WeirError): void;
+  /** Its outcome is safe from the end of this process: its answer may end. While the disk fails it waits in memory. */
+  onSettled(): void;
 }
 
 /** A call that has begun and must be settled exactly once, also when everything fails. */
@@ -24,8 +36,8 @@ export interface OpenCall {
    */
   attemptStarted(target: BilledTarget, startedAtMs: number, earlier: readonly AttemptOutcome[]): void;
   /**
-   * Writes what came of it, with one `writeSync`. Throws INTERNAL when it was settled before. Returns what was billed, so
-   * that a surface can say it.
+   * Takes what came of it, to be written like its beginning. Throws INTERNAL when it was settled before. Returns what was
+   * billed, so that a surface can say it.
    */
   settle(outcome: Outcome): SettledCall;
 }

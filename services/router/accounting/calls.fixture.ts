@@ -10,6 +10,7 @@ import {
   UsageSource,
 } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { createEventId } from "../../shared/ids.ts";
+import type { Accounting, OpenCall, SettledCall } from "./accounting.ts";
 import type { AttemptOutcome, Outcome } from "./outcome.ts";
 import type { BilledTarget, StartedCall } from "./started-call.ts";
 
@@ -63,6 +64,33 @@ export function sampleCall(changes: Partial<StartedCall> = {}): StartedCall {
     rejected: [{ target: { id: "openai-eu/large" }, reason: "NO_TARGET" }],
     requestBytes: 400,
     ...changes,
+  };
+}
+
+/** A call whose beginning is on disk. */
+export interface BegunCall {
+  readonly open: OpenCall;
+  /** Settles it; resolves once its outcome is taken. */
+  settle(outcome?: Outcome): Promise<SettledCall>;
+}
+
+/** Begins a call; resolves once that is on disk, rejects when it is refused. */
+export async function beginCall(accounting: Accounting, started = sampleCall()): Promise<BegunCall> {
+  const begun = Promise.withResolvers<void>();
+  const settled = Promise.withResolvers<void>();
+  const open = accounting.begin(started, {
+    onBegun: begun.resolve,
+    onRefused: begun.reject,
+    onSettled: settled.resolve,
+  });
+  await begun.promise;
+  return {
+    open,
+    settle: async (outcome = sampleOutcome()) => {
+      const result = open.settle(outcome);
+      await settled.promise;
+      return result;
+    },
   };
 }
 

@@ -7,8 +7,8 @@ import { OutcomeKind } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { ManualClock } from "../../shared/clock.ts";
 import { createBootId } from "../../shared/ids.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
-import type { Accounting, OpenCall } from "./accounting.ts";
-import { SAMPLE_MS, sampleCall, sampleOutcome } from "./calls.fixture.ts";
+import type { Accounting } from "./accounting.ts";
+import { type BegunCall, beginCall, SAMPLE_MS } from "./calls.fixture.ts";
 import { openAccounting } from "./open-accounting.ts";
 import { Owners } from "./owners.fixture.ts";
 
@@ -31,7 +31,7 @@ class History {
   readonly root = mkdtempSync(join(tmpdir(), "weir-history-"));
   readonly settled = new Set<string>();
   readonly begun = new Set<string>();
-  open: OpenCall[] = [];
+  open: BegunCall[] = [];
   accounting!: Accounting;
   clock!: ManualClock;
 
@@ -53,15 +53,15 @@ class History {
   async run(what: typeof step extends fc.Arbitrary<infer T> ? T : never): Promise<void> {
     switch (what) {
       case "begin": {
-        const call = this.accounting.begin(sampleCall());
-        this.begun.add(call.eventId);
+        const call = await beginCall(this.accounting);
+        this.begun.add(call.open.eventId);
         this.open.push(call);
         return;
       }
       case "settle": {
         const call = this.open.shift();
-        call?.settle(sampleOutcome());
-        if (call !== undefined) this.settled.add(call.eventId);
+        await call?.settle();
+        if (call !== undefined) this.settled.add(call.open.eventId);
         return;
       }
       case "time passes":

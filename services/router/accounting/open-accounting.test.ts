@@ -9,7 +9,16 @@ import { ManualClock } from "../../shared/clock.ts";
 import { createBootId } from "../../shared/ids.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
 import type { Accounting } from "./accounting.ts";
-import { SAMPLE_CALLER, SAMPLE_MS, sampleAttempt, sampleCall, sampleOutcome, sampleTarget } from "./calls.fixture.ts";
+import {
+  type BegunCall,
+  beginCall,
+  SAMPLE_CALLER,
+  SAMPLE_MS,
+  sampleAttempt,
+  sampleCall,
+  sampleOutcome,
+  sampleTarget,
+} from "./calls.fixture.ts";
 import { EARLIER_IDENTITY, EARLIER_SEGMENT } from "./earlier-spool.fixture.ts";
 import { openAccounting } from "./open-accounting.ts";
 import { Owners } from "./owners.fixture.ts";
@@ -64,7 +73,7 @@ describe("accounting", () => {
     const [root, owners] = [makeRoot(), new Owners()];
     const [accounting, clock] = await open(root, owners);
     const started = sampleCall();
-    const settled = accounting.begin(started).settle(sampleOutcome());
+    const settled = await (await beginCall(accounting, started)).settle();
     await until(clock, () => owners.usages.size === 1 && owners.records.size === 1);
     expect(settled.costNanos).toBe(450_000n);
     expect(owners.usages.get(started.eventId)?.attempts[0]?.lines.map(({ costNanos }) => costNanos)).toEqual([
@@ -80,9 +89,9 @@ describe("accounting", () => {
   it("a call is settled exactly once: the second time is an error and writes nothing", async () => {
     const [root, owners] = [makeRoot(), new Owners()];
     const [accounting, clock] = await open(root, owners);
-    const call = accounting.begin(sampleCall());
-    call.settle(sampleOutcome());
-    expect(() => call.settle(sampleOutcome())).toThrow(expect.objectContaining({ reason: "INTERNAL" }));
+    const call = await beginCall(accounting);
+    await call.settle();
+    expect(() => call.open.settle(sampleOutcome())).toThrow(expect.objectContaining({ reason: "INTERNAL" }));
     await close(accounting, clock);
     expect([...owners.seqs.values()].map((seqs) => seqs.size)).toEqual([1, 1]);
   });
@@ -94,18 +103,20 @@ describe("accounting", () => {
     const targets = [sampleTarget("first"), sampleTarget("second")];
     const candidates = targets.map((target) => ({ target, priority: 0, weight: 1, draw: 1 }));
     const [answered, open1, open2] = [sampleCall(), sampleCall(), sampleCall({ candidates, requestBytes: 36 })];
-    killed.begin(answered).settle(sampleOutcome());
-    killed.begin(open1);
+    const last = sampleCall();
+    await (await beginCall(killed, answered)).settle();
+    await beginCall(killed, open1);
     const { usage: _, firstContentAtMs: __, ...failed } = sampleAttempt({ target: targets[0]!, providerStatus: 500 });
-    killed
-      .begin(open2)
-      .attemptStarted(targets[1]!, SAMPLE_MS + 9, [
-        { ...failed, outcome: OutcomeKind.FAILED, reason: "PROVIDER_FAILED" },
-      ]);
+    const { open: retried } = await beginCall(killed, open2);
+    retried.attemptStarted(targets[1]!, SAMPLE_MS + 9, [
+      { ...failed, outcome: OutcomeKind.FAILED, reason: "PROVIDER_FAILED" },
+    ]);
+    // One that begins after it is on disk after it.
+    await (await beginCall(killed, last)).settle();
     owners.isBusDown = false;
 
     const [successor, clock] = await open(root, owners);
-    await until(clock, () => owners.usages.size === 3 && owners.records.size === 3);
+    await until(clock, () => owners.usages.size === 4 && owners.records.size === 4);
 
     expect(owners.usages.get(answered.eventId)?.outcome).toBe(OutcomeKind.ANSWERED);
     const first = owners.usages.get(open1.eventId)!;
@@ -166,7 +177,7 @@ describe("accounting", () => {
     owners.isBusDown = true;
     const calls = Array.from({ length: 5 }, () => sampleCall());
     const [killed] = await open(root, owners);
-    for (const call of calls) killed.begin(call);
+    for (const call of calls) await beginCall(killed, call);
     await open(root, owners);
     await open(root, owners);
     owners.isBusDown = false;
@@ -181,7 +192,7 @@ describe("accounting", () => {
     const [root, owners] = [makeRoot(), new Owners()];
     owners.isBusDown = true;
     const [accounting, clock] = await open(root, owners);
-    for (let index = 0; index < 20; index++) accounting.begin(sampleCall()).settle(sampleOutcome());
+    for (let index = 0; index < 20; index++) await (await beginCall(accounting)).settle();
     await clock.whenSleeping(2);
     clock.advance(60_000);
     owners.isBusDown = false;
@@ -193,7 +204,7 @@ describe("accounting", () => {
     const [root, owners] = [makeRoot(), new Owners()];
     owners.isLosing = true;
     const [accounting, clock] = await open(root, owners);
-    accounting.begin(sampleCall()).settle(sampleOutcome());
+    await (await beginCall(accounting)).settle();
     await until(clock, () => owners.messageIds.length === 2);
     owners.isLosing = false;
     const sentMs = clock.monotonicMs();
@@ -207,7 +218,7 @@ describe("accounting", () => {
     const [root, owners] = [makeRoot(), new Owners()];
     owners.isAway = true;
     const [accounting, clock] = await open(root, owners);
-    accounting.begin(sampleCall()).settle(sampleOutcome());
+    await (await beginCall(accounting)).settle();
     await until(clock, () => owners.messageIds.length === 2);
     const startMs = clock.monotonicMs();
     await until(clock, () => clock.monotonicMs() - startMs > 60_000);
@@ -236,11 +247,12 @@ describe("accounting", () => {
     const [root, owners] = [makeRoot(), new Owners()];
     owners.isBusDown = true;
     const [accounting, clock] = await open(root, owners, 64 * 1024);
-    const calls: ReturnType<Accounting["begin"]>[] = [];
-    expect(() => {
-      for (;;) calls.push(accounting.begin(sampleCall()));
-    }).toThrow(expect.objectContaining({ reason: "SPOOL_FULL", retryAfterMs: 5_000 }));
-    for (const call of calls) call.settle(sampleOutcome());
+    const calls: BegunCall[] = [];
+    const fill = async () => {
+      for (;;) calls.push(await beginCall(accounting));
+    };
+    await expect(fill()).rejects.toMatchObject({ reason: "SPOOL_FULL", retryAfterMs: 5_000 });
+    for (const call of calls) await call.settle();
     owners.isBusDown = false;
     await until(clock, () => owners.usages.size === calls.length);
     await close(accounting, clock);

@@ -4,7 +4,7 @@ import { createEventId } from "../../shared/ids.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import type { Metrics } from "../../shared/telemetry/metrics.ts";
 import type { Denial } from "../admission/admission.ts";
-import type { Accounting, OpenCall } from "./accounting.ts";
+import type { Accounting, CallListener, OpenCall } from "./accounting.ts";
 import { endUsage, openFacts } from "./facts-frame.ts";
 import { type Leftover, readLeftovers, removeLeftover } from "./leftover.ts";
 import type { Outcome } from "./outcome.ts";
@@ -112,14 +112,16 @@ class SpooledAccounting implements Accounting {
 
   /** Begins to ship. */
   start(): void {
+    // What earlier lives began is settled on disk before their files may go.
+    this.#spool.flush();
     for (const source of this.#leftovers) this.#removeIfDone(source);
     const { metrics } = this.#options;
     metrics?.onPage(() => this.#measure(metrics));
     this.#running = Promise.all([...this.#shippers.map((shipper) => shipper.run(this.#stopping.signal)), this.#tick()]);
   }
 
-  begin(started: StartedCall): OpenCall {
-    const call = new SpooledCall(started, this.#callSpool);
+  begin(started: StartedCall, listener: CallListener): OpenCall {
+    const call = new SpooledCall(started, this.#callSpool, listener);
     call.begin();
     return call;
   }
@@ -137,6 +139,7 @@ class SpooledAccounting implements Accounting {
     this.#stopping.abort();
     await this.#running;
     this.#writeRefusals(Number.POSITIVE_INFINITY);
+    this.#spool.flush();
     const deadline = new AbortController();
     const finished = new AbortController();
     const timer = this.#clock.sleep(deadlineMs, finished.signal).then(
@@ -175,8 +178,8 @@ class SpooledAccounting implements Accounting {
           endUsage(writer);
           writer.raw(encodeRefusalRecord(eventId, refusals, this.#options.producer, recordSeq));
         },
+        onTaken: () => this.#wake(),
       });
-      this.#wake();
     }
   }
 

@@ -1,9 +1,13 @@
 import {
+  closeSync,
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   truncateSync,
@@ -14,6 +18,7 @@ import { join } from "node:path";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
+import type { WeirError } from "../../shared/errors/weir-error.ts";
 import { createEventId } from "../../shared/ids.ts";
 import { findProcess } from "../../shared/process-identity.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
@@ -49,6 +54,8 @@ class PlainCall implements SpooledEntry {
   readonly #reserveBytes: number;
   size = 10;
   attempt: Uint8Array | undefined;
+  /** What it was told, in order. */
+  readonly heard: string[] = [];
 
   constructor(started: string, reserveBytes: number) {
     this.#started = started;
@@ -58,6 +65,9 @@ class PlainCall implements SpooledEntry {
   writeStarted: SpooledEntry["writeStarted"] = (writer) => writer.raw(Buffer.from(this.#started));
 
   outcomeBytes = () => this.#reserveBytes;
+  onBegun = () => void this.heard.push("begun");
+  onRefused = ({ reason }: WeirError) => void this.heard.push(reason);
+  onTaken = () => void this.heard.push("taken");
 
   writeFacts: SpooledEntry["writeFacts"] = (writer, usageSeq, recordSeq) => {
     openFacts(writer, this.eventId, usageSeq, recordSeq);
@@ -93,17 +103,34 @@ interface OpenPlainCall {
 
 function begin(spool: Spool, started = "started", reserveBytes = 100): OpenPlainCall {
   const call = new PlainCall(started, reserveBytes);
-  return { call, open: spool.begin(call) };
+  const open = spool.begin(call);
+  spool.flush();
+  return { call, open };
 }
 
 function note(spool: Spool, { call, open }: OpenPlainCall, attempt: string): void {
   call.attempt = Buffer.from(attempt);
   spool.note(open);
+  spool.flush();
 }
 
 function settle(spool: Spool, { call, open }: OpenPlainCall, size = 10): void {
   call.size = size;
   spool.settle(call, open);
+  spool.flush();
+}
+
+/** Puts a device in the place of the spool's file that is always full (Linux), so that the next write fails as on a full disk. */
+function fillDisk(spool: Spool): void {
+  const path = spool.list.segments.at(-1)?.path;
+  const isFile = (name: string) =>
+    existsSync(`/proc/self/fd/${name}`) && readlinkSync(`/proc/self/fd/${name}`) === path;
+  const descriptor = Number(readdirSync("/proc/self/fd").find(isFile));
+  closeSync(descriptor);
+  // A new descriptor is always the lowest that is free.
+  const others: number[] = [];
+  for (let full = openSync("/dev/full", "w"); full !== descriptor; full = openSync("/dev/full", "w")) others.push(full);
+  for (const other of others) closeSync(other);
 }
 
 describe("spool", () => {
@@ -207,7 +234,9 @@ describe("spool", () => {
         endUsage(writer);
         writer.raw(Buffer.alloc(7));
       },
+      onTaken: () => undefined,
     });
+    spool.flush();
     expect(await readNext(usages, 70)).toHaveLength(70);
     expect((await readNext(records, 1_000, 100_000)).at(-1)).toEqual([101, 7]);
     expect((await readNext(usages, 70)).at(-1)).toEqual([100, 50]);
@@ -240,6 +269,58 @@ describe("spool", () => {
     expect(await readSeqs(new FactReader(spool.list, "usage"))).toEqual([1, 2, 3, 4, 5, 6]);
     expect(() => begin(spool)).not.toThrow();
     expect(failures).toMatchObject([{ code: "ENOENT" }]);
+  });
+
+  it("what calls leave in a turn goes to disk by one write at its end, and only then are they told, in order", async () => {
+    const writes: number[] = [];
+    const spool = openSpool({ onWritten: (durationMs) => writes.push(durationMs) });
+    const [first, second] = [new PlainCall("first", 100), new PlainCall("second", 100)];
+    const open = spool.begin(first);
+    spool.begin(second);
+    spool.settle(first, open);
+    expect([writes.length, spool.list.bytes, first.heard, second.heard]).toEqual([0, 0, [], []]);
+
+    await new Promise((resolve) => setImmediate(resolve));
+
+    expect(writes).toHaveLength(1);
+    expect([first.heard, second.heard]).toEqual([["begun", "taken"], ["begun"]]);
+    expect(await readSeqs(new FactReader(spool.list, "usage"))).toEqual([1]);
+  });
+
+  it("more than a turn may hold is written before its end, and nothing of it is lost or told early", async () => {
+    const spool = openSpool({ limitBytes: 2 ** 24 });
+    const calls = Array.from({ length: 40 }, () => new PlainCall("x".repeat(20_000), 100));
+    for (const call of calls) {
+      call.size = 5_000;
+      spool.settle(call, spool.begin(call));
+    }
+    expect(spool.list.bytes).toBeGreaterThan(500_000);
+    expect(calls.flatMap(({ heard }) => heard)).toEqual([]);
+
+    spool.flush();
+
+    expect(calls.every(({ heard }) => heard.join() === "begun,taken")).toBe(true);
+    expect(await readNext(new FactReader(spool.list, "record"), 100, 1_000_000)).toHaveLength(40);
+  });
+
+  it("when the disk does not take a turn its new calls are refused, and its outcomes wait in memory", async () => {
+    const spool = openSpool();
+    const before = begin(spool);
+    const refused = new PlainCall("refused", 100);
+    fillDisk(spool);
+    spool.begin(refused);
+    spool.settle(before.call, before.open);
+
+    spool.flush();
+
+    expect(refused.heard).toEqual(["SPOOL_FULL"]);
+    expect(before.call.heard).toEqual(["begun", "taken"]);
+    expect([spool.openCalls, spool.list.last.usage]).toEqual([0, 0]);
+    // The next file is taken by the disk again.
+    expect(spool.retry()).toBe(true);
+    expect(await readSeqs(new FactReader(spool.list, "usage"))).toEqual([1]);
+    begin(spool);
+    expect(spool.openCalls).toBe(1);
   });
 
   it("what earlier lives left counts against the limit", () => {

@@ -6,6 +6,7 @@ import { closeFrame, createFrameWriter, FrameType, openFrame } from "./frame.ts"
 import { writeIdentity } from "./leftover.ts";
 import type { ProducerName } from "./producer.ts";
 import { type FactKind, type Segment, SegmentList } from "./segment-list.ts";
+import { Stage, type StagedEntry } from "./stage.ts";
 import type { WireWriter } from "./wire-writer.ts";
 
 /** How a spool is made. */
@@ -29,12 +30,18 @@ export interface SpoolOptions {
 export interface FactsSource {
   /** Writes the payload of its entry of facts, under these seqs. A usage seq of 0 says that there is no usage. */
   writeFacts(writer: WireWriter, usageSeq: number, recordSeq: number): void;
+  /** Its facts are taken: they are on disk, or wait in memory while the disk fails. */
+  onTaken(): void;
 }
 
 /** A call as the spool sees it. It writes its entries itself, again when it is carried: the spool keeps no bytes of it. */
 export interface SpooledEntry extends FactsSource {
   /** 36 characters. */
   readonly eventId: string;
+  /** That it begins is on disk. */
+  onBegun(): void;
+  /** The disk did not take that it begins; it is not open any longer. */
+  onRefused(error: WeirError): void;
   /** The payload of its last note of a further attempt. */
   readonly attempt: Uint8Array | undefined;
   /** Writes what a successor needs in order to settle it: the same each time. */
@@ -50,22 +57,31 @@ export interface OpenEntry extends Listed {
   segment: Segment;
 }
 
-/** Facts that the disk did not take. */
-interface UnwrittenFacts {
-  readonly frame: Buffer;
+/** Facts with their seqs; that of the usage is 0 when there is none. */
+export interface SpooledFacts {
+  readonly source: FactsSource;
   readonly usageSeq: number;
   readonly recordSeq: number;
 }
 
+/** Facts that the disk did not take. */
+interface UnwrittenFacts {
+  readonly frame: Buffer;
+  readonly facts: SpooledFacts;
+}
+
 const EVENT_ID_BYTES = 36;
+const DISK_FAILS = "the disk does not take entries";
 const RETRY_AFTER_MS = 5_000;
 const SEGMENT_BYTES = 8 * 2 ** 20;
 /** With more files than these, calls that have been open for long are carried to the newest, so that old files can go. */
 const CARRY_ABOVE = 4;
 
 /**
- * The facts of this life on disk, each entry by one write: it survives a killed process, not a power cut. Room for what a call
- * comes to is set aside when it begins, so a full spool refuses new calls and never loses an outcome.
+ * The facts of this life on disk. What calls leave within one turn of the event loop is written at its end, by one write, and only
+ * then are they told: no call is made, and no answer ends, before its entry has left this process. So an entry survives a killed
+ * process (not a power cut), and under load costs a fraction of a system call. Room for what a call comes to is set aside when it
+ * begins, so a full spool refuses new calls and never loses an outcome.
  */
 export class Spool {
   readonly list: SegmentList;
@@ -76,6 +92,12 @@ export class Spool {
   readonly #seq: Record<FactKind, number> = { usage: 0, record: 0 };
   /** Each entry is put together here. */
   readonly #writer = createFrameWriter();
+  /** What this turn left so far. */
+  readonly #stage = new Stage();
+  #turnEnd: NodeJS.Immediate | undefined;
+  /** Entries of which something is still to be told: what is written comes first. */
+  #written: StagedEntry[] = [];
+  #refused: StagedEntry[] = [];
   /** Facts that the disk did not take; tried again before anything else is written. Bounded by the calls that were open. */
   #unwritten: UnwrittenFacts[] = [];
   #reservedBytes = 0;
@@ -102,7 +124,7 @@ export class Spool {
 
   /** Bytes that are taken or set aside. */
   get usedBytes(): number {
-    return this.list.bytes + this.#reservedBytes + this.#options.otherBytes();
+    return this.list.bytes + this.#stage.sizeBytes + this.#reservedBytes + this.#options.otherBytes();
   }
 
   /** Whether so many bytes more are within the limit, and the disk takes what it is given. */
@@ -111,37 +133,36 @@ export class Spool {
   }
 
   /**
-   * Writes that a call begins and sets aside what it will come to. Throws SPOOL_FULL when there is no room for both, or the
-   * disk does not take it.
+   * Takes that a call begins and sets aside what it will come to; `onBegun` or `onRefused` of the entry follows. Throws SPOOL_FULL
+   * when there is no room for both, or the disk does not take entries.
    */
   begin(entry: SpooledEntry): OpenEntry {
-    if (this.#unwritten.length > 0 && !this.retry()) throw this.#refuse("the disk does not take entries");
+    if (this.#unwritten.length > 0 && !this.retry()) throw this.#refuse(DISK_FAILS);
     const startedBytes = this.#encodeStarted(entry);
     const reservedBytes = entry.outcomeBytes(startedBytes);
     if (!this.hasRoom(this.#writer.at + reservedBytes)) throw this.#refuse("it is full of what has not been shipped");
-    const segment = this.#write(this.#writer.bytes, this.#writer.at);
-    if (segment === undefined) throw this.#refuse("the disk does not take entries");
-    const open: OpenEntry = { entry, reservedBytes, segment, before: undefined, after: undefined };
+    if (!this.#makeRoom()) throw this.#refuse(DISK_FAILS);
+    const open: OpenEntry = { entry, reservedBytes, segment: this.#segment, before: undefined, after: undefined };
     this.#open.add(open);
     this.#reservedBytes += reservedBytes;
+    this.#add(open, undefined);
     return open;
   }
 
-  /** Writes the last attempt's note of an open call. What the disk does not take is left out: the call is known anyway. */
+  /** Takes the last attempt's note of an open call. What the disk does not take is left out: the call is known anyway. */
   note({ entry }: OpenEntry): void {
     if (this.#unwritten.length > 0 || entry.attempt === undefined) return;
     this.#encodeAttempt(entry.eventId, entry.attempt);
-    this.#write(this.#writer.bytes, this.#writer.at);
+    if (this.#makeRoom()) this.#add(undefined, undefined);
   }
 
-  /** Writes what a call came to, and closes it if it was open here. Keeps it in memory while the disk fails. */
+  /** Takes what a call came to, and closes it if it was open here; `onTaken` follows. Keeps it in memory while the disk fails. */
   settle(facts: FactsSource, open?: OpenEntry): void {
     this.#append(facts, this.#seq.usage + 1);
-    if (open === undefined || !this.#open.remove(open)) return;
-    this.#reservedBytes -= open.reservedBytes;
+    if (open !== undefined) this.#closeCall(open);
   }
 
-  /** Writes a record that belongs to no call. */
+  /** Takes a record that belongs to no call; `onTaken` follows. */
   record(facts: FactsSource): void {
     this.#append(facts, 0);
   }
@@ -150,15 +171,32 @@ export class Spool {
   retry(): boolean {
     const waiting = this.#unwritten;
     this.#unwritten = [];
-    for (const [index, { frame, usageSeq, recordSeq }] of waiting.entries()) {
+    for (const [index, { frame, facts }] of waiting.entries()) {
       const segment = this.#write(frame, frame.length);
       if (segment === undefined) {
         this.#unwritten = waiting.slice(index);
         return false;
       }
-      this.list.noteFacts(segment, usageSeq, recordSeq);
+      this.list.noteFacts(segment, facts.usageSeq, facts.recordSeq);
     }
     return true;
+  }
+
+  /** Writes what this turn left so far and tells whose entries they are. Comes by itself at the end of each turn. */
+  flush(): void {
+    this.#writeStage();
+    const [written, refused] = [this.#written, this.#refused];
+    this.#written = [];
+    this.#refused = [];
+    for (const { open, facts } of written) {
+      open?.entry.onBegun();
+      facts?.source.onTaken();
+    }
+    for (const { open, facts } of refused) {
+      open?.entry.onRefused(this.#refuse(DISK_FAILS));
+      // They wait in memory.
+      facts?.source.onTaken();
+    }
   }
 
   /** Notes how far an owner has come and removes the files that nobody needs. */
@@ -175,6 +213,8 @@ export class Spool {
 
   /** Brings everything to the platter and closes. Removes all when the owners have every fact and no call is open. */
   close(): void {
+    this.flush();
+    clearImmediate(this.#turnEnd);
     this.retry();
     fsyncSync(this.#file);
     closeSync(this.#file);
@@ -183,22 +223,69 @@ export class Spool {
     }
   }
 
-  #append(facts: FactsSource, usageSeq: number): void {
+  #append(source: FactsSource, usageSeq: number): void {
     const recordSeq = this.#seq.record + 1;
     openFrame(this.#writer, FrameType.FACTS);
-    facts.writeFacts(this.#writer, usageSeq, recordSeq);
+    source.writeFacts(this.#writer, usageSeq, recordSeq);
     closeFrame(this.#writer);
     // From here on they are taken: if not by the disk, then by memory.
     if (usageSeq > 0) this.#seq.usage = usageSeq;
     this.#seq.record = recordSeq;
-    const { bytes, at } = this.#writer;
+    const facts: SpooledFacts = { source, usageSeq, recordSeq };
     // In order: behind one that waits, all wait.
-    const segment = this.#unwritten.length > 0 && !this.retry() ? undefined : this.#write(bytes, at);
+    if ((this.#unwritten.length === 0 || this.retry()) && this.#makeRoom()) this.#add(undefined, facts);
+    else this.#keep(facts, this.#writer.bytes.subarray(0, this.#writer.at));
+  }
+
+  #closeCall(open: OpenEntry): void {
+    if (this.#open.remove(open)) this.#reservedBytes -= open.reservedBytes;
+  }
+
+  /** Makes room for the entry in the writer among those of this turn. False when the disk does not take what goes before it. */
+  #makeRoom(): boolean {
+    if (!this.#stage.hasRoom(this.#writer.at) && !this.#writeStage()) return false;
+    // All of a turn goes into one file.
+    return this.#stage.sizeBytes > 0 || this.#segment.bytes < this.#segmentBytes || this.#tryRoll();
+  }
+
+  #add(open: OpenEntry | undefined, facts: SpooledFacts | undefined): void {
+    this.#stage.add(this.#writer, open, facts);
+    this.#turnEnd ??= setImmediate(this.#endTurn);
+  }
+
+  readonly #endTurn = (): void => {
+    this.#turnEnd = undefined;
+    this.flush();
+  };
+
+  /** Writes what is staged, all of it or nothing. False when the disk does not take it. */
+  #writeStage(): boolean {
+    if (this.#stage.sizeBytes === 0) return true;
+    const { bytes, entries } = this.#stage.take();
+    const segment = this.#write(bytes, bytes.length);
     if (segment === undefined) {
-      this.#unwritten.push({ frame: Buffer.from(bytes.subarray(0, at)), usageSeq, recordSeq });
-    } else {
-      this.list.noteFacts(segment, usageSeq, recordSeq);
+      for (const entry of entries) this.#takeBack(entry, bytes);
+      return false;
     }
+    for (const { facts } of entries) {
+      if (facts !== undefined) this.list.noteFacts(segment, facts.usageSeq, facts.recordSeq);
+    }
+    this.#written = this.#written.length === 0 ? entries : this.#written.concat(entries);
+    return true;
+  }
+
+  #takeBack(entry: StagedEntry, bytes: Buffer): void {
+    if (entry.open !== undefined) this.#closeCall(entry.open);
+    if (entry.facts !== undefined)
+      this.#unwritten.push({ frame: Buffer.from(bytes.subarray(entry.from, entry.to)), facts: entry.facts });
+    this.#refused.push(entry);
+  }
+
+  /** Keeps facts in memory that the disk does not take. */
+  #keep(facts: SpooledFacts, frame: Buffer): void {
+    this.#unwritten.push({ frame: Buffer.from(frame), facts });
+    this.#refused.push({ from: 0, to: 0, open: undefined, facts });
+    this.#turnEnd ??= setImmediate(this.#endTurn);
   }
 
   /** Returns how many bytes the entry wrote. */
@@ -221,6 +308,7 @@ export class Spool {
 
   // Those of the first file are the first ones, since what is carried goes to the end.
   #carryFrom(first: Segment): boolean {
+    if (!this.#writeStage()) return false;
     for (const open of this.#open.list(({ segment }) => segment === first)) {
       const { entry } = open;
       this.#encodeStarted(entry);
@@ -230,6 +318,7 @@ export class Spool {
       this.#open.remove(open);
       this.#open.add(open);
       this.note(open);
+      if (!this.#writeStage()) return false;
     }
     return true;
   }
@@ -243,14 +332,24 @@ export class Spool {
       while (written < length) written += writeSync(this.#file, bytes, written, length - written);
       this.#options.onWritten?.(performance.now() - startMs);
     } catch (error) {
-      if (!this.#isFailing) this.#options.onFailing?.(error);
-      this.#isFailing = true;
+      this.#noteFailure(error);
       this.#cut();
       return undefined;
     }
     this.#isFailing = false;
     this.list.grow(this.#segment, length);
     return this.#segment;
+  }
+
+  /** Begins another file. False when the disk does not let it. */
+  #tryRoll(): boolean {
+    try {
+      this.#roll();
+      return true;
+    } catch (error) {
+      this.#noteFailure(error);
+      return false;
+    }
   }
 
   #roll(): void {
@@ -260,6 +359,11 @@ export class Spool {
     closeSync(this.#file);
     this.#file = file;
     this.#segment = this.list.add(index);
+  }
+
+  #noteFailure(error: unknown): void {
+    if (!this.#isFailing) this.#options.onFailing?.(error);
+    this.#isFailing = true;
   }
 
   // What a full disk took of an entry must not stand between two whole ones.

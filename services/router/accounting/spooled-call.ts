@@ -1,5 +1,5 @@
 import { WeirError } from "../../shared/errors/weir-error.ts";
-import type { OpenCall, SettledCall } from "./accounting.ts";
+import type { CallListener, OpenCall, SettledCall } from "./accounting.ts";
 import { encodeAttemptNote, findTargetIndex } from "./attempt-note.ts";
 import { sumCostNanos, toAttempt } from "./attempts.ts";
 import { writeCallFacts } from "./call-facts.ts";
@@ -32,13 +32,16 @@ export interface CallSpool {
 export class SpooledCall implements OpenCall, SpooledEntry {
   readonly #started: StartedCall;
   readonly #shared: CallSpool;
+  /** Absent for a call of a dead router: nobody waits for it. */
+  readonly #listener: CallListener | undefined;
   #open: OpenEntry | undefined;
   #attempt: Uint8Array | undefined;
   #outcome: Outcome | undefined;
 
-  constructor(started: StartedCall, shared: CallSpool) {
+  constructor(started: StartedCall, shared: CallSpool, listener?: CallListener) {
     this.#started = started;
     this.#shared = shared;
+    this.#listener = listener;
   }
 
   get eventId(): string {
@@ -49,7 +52,7 @@ export class SpooledCall implements OpenCall, SpooledEntry {
     return this.#attempt;
   }
 
-  /** Writes that it begins. Throws SPOOL_FULL. A call that a dead router has begun is settled without it. */
+  /** Has the spool take that it begins. Throws SPOOL_FULL. A call that a dead router has begun is settled without it. */
   begin(): void {
     this.#open = this.#shared.spool.begin(this);
   }
@@ -71,8 +74,20 @@ export class SpooledCall implements OpenCall, SpooledEntry {
     }
     this.#outcome = outcome;
     this.#shared.spool.settle(this, this.#open);
-    this.#shared.onFacts();
     return new Settled(this.#started, outcome);
+  }
+
+  onBegun(): void {
+    this.#listener?.onBegun();
+  }
+
+  onRefused(error: WeirError): void {
+    this.#listener?.onRefused(error);
+  }
+
+  onTaken(): void {
+    this.#shared.onFacts();
+    this.#listener?.onSettled();
   }
 
   writeStarted(writer: WireWriter): void {

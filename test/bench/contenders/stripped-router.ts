@@ -37,9 +37,18 @@ await new SnapshotDisk({ directory: join(folder, "state/snapshots"), log }).load
 const health = new Health();
 health.setReady();
 
-const nothing = { eventId: "", attemptStarted: () => undefined, settle: () => ({ costNanos: 0n }) };
 const noAccounting: Accounting = {
-  begin: () => nothing,
+  begin: (_, listener) => {
+    queueMicrotask(() => listener.onBegun());
+    return {
+      eventId: "",
+      attemptStarted: () => undefined,
+      settle: () => {
+        listener.onSettled();
+        return { costNanos: 0n };
+      },
+    };
+  },
   refused: () => undefined,
   close: async () => undefined,
 };

@@ -17,10 +17,12 @@ const accounting = await openAccounting({
 });
 const { caller, versions, candidates } = sampleCall();
 const target = candidates[0]!.target;
+const nobody = { onBegun: () => undefined, onRefused: () => undefined, onSettled: () => undefined };
 for (let index = 0; index < Number(count); index++) {
   const nowMs = Date.now();
   const call = accounting.begin(
     sampleCall({ eventId: createEventId(nowMs), caller, versions, candidates, startedAtMs: nowMs - 500 }),
+    nobody,
   );
   const attempt = sampleAttempt({
     target,
