@@ -1,0 +1,12 @@
+import { Dialect as DialectId } from "../../../../gen/weir/policy/v1/policy_pb.ts";
+import type { Dialect } from "../dialect.ts";
+import { countTokens } from "./count-tokens.ts";
+import { messages } from "./messages.ts";
+
+/** Anthropic Messages (https://platform.claude.com/docs/en/api/messages), as Anthropic and the servers compatible with it speak it. */
+export const anthropic: Dialect = {
+  id: DialectId.ANTHROPIC,
+  composeCredential: (secret) => ["x-api-key", secret],
+  typed: messages,
+  relayed: [messages, countTokens],
+};

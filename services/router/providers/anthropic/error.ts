@@ -1,0 +1,110 @@
+import type { ProviderFailure, RefusedAnswer } from "../dialect.ts";
+import { readRetryAfter } from "../retry-after.ts";
+import { toObject } from "../shape.ts";
+
+/** Longest text of a provider that goes on to a caller, in characters. */
+const LONGEST_TEXT = 4096;
+/** Largest body of a provider that goes on to a caller, in bytes. */
+const LARGEST_BODY = 64 * 1024;
+
+/** What an error says: `{"type":"error","error":{"type","message","details"},"request_id"}`. */
+interface Statement {
+  readonly type: string;
+  readonly message: string;
+  /** The stable code of its details; empty when it has none. */
+  readonly code: string;
+}
+
+/**
+ * Says what a status that is no 200 means (https://platform.claude.com/docs/en/api/errors). A request that the provider finds wrong
+ * would be wrong elsewhere too, and its words go to the caller, for a caller of the same format as the very body: clients look for its
+ * wording to learn which capability is not there. All else is between the provider and the operator (an account out of money, which
+ * comes with status 400, a refused credential, a model that is not there): another target is tried and the words stay here.
+ */
+export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): ProviderFailure {
+  const said = findStatement(body);
+  if (status === 402 || (said !== undefined && isAboutMoney(said))) {
+    return failed("the provider's quota is used up");
+  }
+  if (status === 429) return toRateLimited(readRetryAfter(headers, nowMs));
+  if (status === 529) return toOverloaded(readRetryAfter(headers, nowMs));
+  if (status === 408 || status === 504) return TIMED_OUT;
+  if (status === 401 || status === 403) return failed("the provider refuses this router's credential");
+  if (status === 404) return failed("the provider lacks the model");
+  if (status >= 400 && status < 500) {
+    const state = said?.message || `the provider refuses the request with status ${status}`;
+    return {
+      reason: "PROVIDER_REFUSED",
+      state,
+      elsewhere: false,
+      ...(said && {
+        said: {
+          message: state,
+          type: said.type,
+          code: said.code,
+          param: "",
+          ...(body.length <= LARGEST_BODY && { body }),
+        },
+      }),
+    };
+  }
+  return failed(`the provider answered with status ${status}`);
+}
+
+/** Says what an error object within an answer of status 200 means, in one piece or as an event of a stream. */
+export function toStatedFailure(error: unknown): ProviderFailure {
+  const { type } = toStatement(error);
+  if (type === "rate_limit_error") return toRateLimited(undefined);
+  if (type === "overloaded_error") return toOverloaded(undefined);
+  if (type === "timeout_error") return TIMED_OUT;
+  return failed("the provider reported an error");
+}
+
+const TIMED_OUT: ProviderFailure = {
+  reason: "PROVIDER_TIMEOUT",
+  state: "the provider timed out",
+  elsewhere: true,
+};
+
+function failed(state: string): ProviderFailure {
+  return { reason: "PROVIDER_FAILED", state, elsewhere: true };
+}
+
+function toRateLimited(retryAfterMs: number | undefined): ProviderFailure {
+  return {
+    reason: "PROVIDER_RATE_LIMITED",
+    state: "the provider's rate limit is reached",
+    elsewhere: true,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
+}
+
+function toOverloaded(retryAfterMs: number | undefined): ProviderFailure {
+  return { ...failed("the provider is overloaded"), ...(retryAfterMs !== undefined && { retryAfterMs }) };
+}
+
+/** An account without credit is an invalid request to Anthropic; one at its spend limit a rate limit with a code of its own. */
+function isAboutMoney({ type, message, code }: Statement): boolean {
+  return (
+    type === "billing_error" || /^Your credit balance is too low/i.test(message) || /spend|credit|billing/.test(code)
+  );
+}
+
+function findStatement(body: Buffer): Statement | undefined {
+  // The body comes from the provider: it may be anything, at any length that was read.
+  try {
+    const { error } = toObject(JSON.parse(body.toString("utf8")));
+    return error === undefined || error === null ? undefined : toStatement(error);
+  } catch {
+    return undefined;
+  }
+}
+
+function toStatement(error: unknown): Statement {
+  const { type, message, details } = toObject(error);
+  return { type: cut(type), message: cut(message), code: cut(toObject(details).error_code) };
+}
+
+function cut(value: unknown): string {
+  return typeof value === "string" ? value.slice(0, LONGEST_TEXT) : "";
+}
