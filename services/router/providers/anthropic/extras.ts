@@ -9,14 +9,19 @@ import type { TypedAsk } from "../dialect.ts";
 export function keepExtras(
   extras: JsonObject | undefined,
   path: string,
-  { from, lose }: TypedAsk,
+  asked: TypedAsk,
   known: Readonly<Record<string, readonly JsonValue[]>> = {},
 ): JsonObject | undefined {
-  if (extras === undefined || from === undefined || from === "messages") return extras;
+  if (extras === undefined || isMeantForUs(asked)) return extras;
   const kept: JsonObject = {};
   for (const [name, value] of Object.entries(extras)) {
     if (Object.hasOwn(known, name) && known[name]!.includes(value)) kept[name] = value;
-    else lose(`${path === "" ? "" : `${path}.`}extras["${name}"]`, "is not known to the Anthropic dialect");
+    else asked.lose(`${path === "" ? "" : `${path}.`}extras["${name}"]`, "is not known to the Anthropic dialect");
   }
   return kept;
+}
+
+/** Whether the caller wrote for this dialect: messages, or typed messages. */
+export function isMeantForUs({ from }: TypedAsk): boolean {
+  return from === undefined || from === "messages";
 }

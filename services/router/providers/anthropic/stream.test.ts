@@ -195,7 +195,7 @@ describe("AnthropicStreamReader", () => {
     {},
   ])("takes usage %j for none", (usage) => {
     const end = { type: "message_delta", delta: { stop_reason: "end_turn" }, usage: { output_tokens: null, ...usage } };
-    const first = { ...START, message: { ...START.message, usage: { input_tokens: 5 } } };
+    const first = { ...START, message: { usage: { input_tokens: 5 } } };
 
     const { reader } = relayText(writeStream([first, BLOCK, HELLO, end, { type: "message_stop" }]));
 

@@ -8,7 +8,7 @@ import type {
   ToolUseBlock,
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { TypedAsk } from "../dialect.ts";
-import { keepExtras } from "./extras.ts";
+import { isMeantForUs, keepExtras } from "./extras.ts";
 import { parseJsonObject } from "./refuse.ts";
 
 /** Writes a block; undefined for one that says nothing, or that was lost. */
@@ -51,16 +51,12 @@ function toImage({ source, mediaType, detail }: ImageBlock, path: string, { lose
 }
 
 /** A document (https://platform.claude.com/docs/en/build-with-claude/pdf-support): PDF, or plain text. */
-function toFile(
-  { source, mediaType, filename }: FileBlock,
-  path: string,
-  { from, lose }: TypedAsk,
-): JsonObject | undefined {
+function toFile({ source, mediaType, filename }: FileBlock, path: string, asked: TypedAsk): JsonObject | undefined {
   const title: JsonObject = filename === "" ? {} : { title: filename };
   if (source.case === "url") return { source: { type: "url", url: source.value }, ...title };
   if (source.case === "fileId") {
-    if (from === undefined || from === "messages") return { source: { type: "file", file_id: source.value }, ...title };
-    lose(path, "is a file that another provider holds");
+    if (isMeantForUs(asked)) return { source: { type: "file", file_id: source.value }, ...title };
+    asked.lose(path, "is a file that another provider holds");
     return undefined;
   }
   if (mediaType === "application/pdf") return { source: toBase64(source.value, mediaType), ...title };
@@ -68,7 +64,7 @@ function toFile(
     const data = Buffer.from(source.value ?? new Uint8Array()).toString("utf8");
     return { source: { type: "text", media_type: "text/plain", data }, ...title };
   }
-  lose(path, `is a file of type "${mediaType}", which the Anthropic dialect does not take`);
+  asked.lose(path, `is a file of type "${mediaType}", which the Anthropic dialect does not take`);
   return undefined;
 }
 

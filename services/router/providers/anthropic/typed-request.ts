@@ -10,7 +10,7 @@ import {
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { TypedAsk } from "../dialect.ts";
 import { toObject } from "../shape.ts";
-import { keepExtras } from "./extras.ts";
+import { isMeantForUs, keepExtras } from "./extras.ts";
 import { parseSchema, refuse } from "./refuse.ts";
 import { toSystem, toTurns } from "./typed-turns.ts";
 
@@ -36,7 +36,7 @@ const OWN_KEYS = new Set([
  */
 export function composeTyped(input: ChatInput, asked: TypedAsk): Buffer {
   const { sampling, responseFormat, toolChoice } = input;
-  for (const key of Object.keys(input.extras ?? {})) {
+  for (const key of isMeantForUs(asked) ? Object.keys(input.extras ?? {}) : []) {
     if (OWN_KEYS.has(key.toUpperCase().toLowerCase())) throw refuse(`extras["${key}"]`, "has a field of its own");
   }
   if (input.candidates > 1) asked.lose("candidates", "can't be said in the Anthropic dialect: it answers once");
@@ -48,6 +48,7 @@ export function composeTyped(input: ChatInput, asked: TypedAsk): Buffer {
     metadata: { ...toObject(metadata), ...(input.endUser !== "" && { user_id: input.endUser }) },
   };
   const system = toSystem(input, asked);
+  const tools = input.tools.flatMap((tool, index) => toTool(tool, `tools[${index}]`, asked));
   const body = {
     ...extras,
     model: asked.model,
@@ -55,8 +56,8 @@ export function composeTyped(input: ChatInput, asked: TypedAsk): Buffer {
     ...(system !== undefined && { system }),
     messages: toTurns(input, asked),
     ...(asked.streamed && { stream: true }),
-    ...(input.tools.length > 0 && { tools: input.tools.map((tool, index) => toTool(tool, `tools[${index}]`, asked)) }),
-    ...(toolChoice !== undefined && input.tools.length > 0 && { tool_choice: toToolChoice(toolChoice) }),
+    ...(tools.length > 0 && { tools }),
+    ...(toolChoice !== undefined && tools.length > 0 && { tool_choice: toToolChoice(toolChoice) }),
     ...Object.fromEntries(Object.entries(said).filter(([, value]) => Object.keys(value).length > 0)),
     ...(sampling?.temperature !== undefined && sampling.temperature <= 1 && { temperature: sampling.temperature }),
     ...(sampling?.topP !== undefined && { top_p: sampling.topP }),
@@ -125,19 +126,16 @@ function toTool(
   { name, description, inputSchemaJson, strict, extras }: Tool,
   path: string,
   asked: TypedAsk,
-): JsonObject {
-  const kept = keepExtras(extras, path, asked);
-  if (typeof kept?.type === "string" && kept.type !== "custom") {
-    return { ...kept, ...(name !== kept.type && { name }) };
+): JsonObject[] {
+  if (typeof extras?.type === "string" && extras.type !== "custom") {
+    if (isMeantForUs(asked)) return [{ ...extras, ...(name !== extras.type && { name }) }];
+    asked.lose(path, `is a tool of type "${extras.type}", which another provider runs`);
+    return [];
   }
+  const kept = keepExtras(extras, path, asked);
   const schema = inputSchemaJson === "" ? {} : parseSchema(inputSchemaJson, `${path}.input_schema_json`);
-  return {
-    ...kept,
-    name,
-    ...(description !== "" && { description }),
-    input_schema: { ...schema, type: schema.type ?? "object" },
-    ...(strict && { strict }),
-  };
+  const said = { name, ...(description !== "" && { description }), ...(strict && { strict }) };
+  return [{ ...kept, ...said, input_schema: { ...schema, type: schema.type ?? "object" } }];
 }
 
 const MODES: Readonly<Record<number, string>> = {

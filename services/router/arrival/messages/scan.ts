@@ -1,0 +1,66 @@
+import { BodyScan, checkEndUser } from "../body-scan.ts";
+import { invalid } from "../invalid.ts";
+import type { ScannedRequest } from "../surface.ts";
+import { MessagesRequest } from "./request.ts";
+
+/** The members of a request for messages that Weir reads; all others go to the provider as they came. */
+const MODEL = 0;
+const MESSAGES = 1;
+const STREAM = 2;
+const MAX_TOKENS = 3;
+const METADATA = 4;
+const scan = new BodyScan(["model", "messages", "stream", "max_tokens", "metadata"]);
+
+/**
+ * Reads the body of a request for messages, which comes from outside (see {@link BodyScan}). Throws BODY_MALFORMED or
+ * ARGUMENT_INVALID.
+ */
+export function scanRequest(bytes: Buffer): ScannedRequest {
+  try {
+    return readRequest(bytes, "messages");
+  } finally {
+    scan.release();
+  }
+}
+
+/** Reads the body of a request to count tokens: the same without what is about the answer. It is never streamed. */
+export function scanCountRequest(bytes: Buffer): ScannedRequest {
+  try {
+    return readRequest(bytes, "count-tokens");
+  } finally {
+    scan.release();
+  }
+}
+
+function readRequest(bytes: Buffer, format: "messages" | "count-tokens"): ScannedRequest {
+  scan.check(bytes);
+  const model = scan.readModel(MODEL);
+  scan.checkList(MESSAGES);
+  const streamed = scan.readFlag(STREAM);
+  const request = new MessagesRequest({
+    format,
+    bytes,
+    modelStart: scan.startOf(MODEL),
+    modelEnd: scan.endOf(MODEL),
+    streamed: streamed && format === "messages",
+  });
+  return { request, model, maxOutputTokens: readMaxTokens(), candidates: 1, endUser: readEndUser() };
+}
+
+/** The cap on the answer's tokens. 0 asks for no answer at all, only for the cache to be filled. */
+function readMaxTokens(): bigint | undefined {
+  if (scan.isAbsent(MAX_TOKENS)) return undefined;
+  const count = scan.read(MAX_TOKENS);
+  if (!Number.isSafeInteger(count) || (count as number) < 0)
+    throw invalid("max_tokens", "must be a whole number from 0");
+  return BigInt(count as number);
+}
+
+function readEndUser(): string {
+  if (scan.isAbsent(METADATA)) return "";
+  if (scan.byteOf(METADATA) !== 0x7b) throw invalid("metadata", "must be an object");
+  const { user_id: user } = scan.read(METADATA) as { user_id?: unknown };
+  if (user === undefined || user === null) return "";
+  if (typeof user !== "string") throw invalid("metadata.user_id", "must be a text");
+  return checkEndUser(user, "metadata.user_id");
+}
