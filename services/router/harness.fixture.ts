@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { Dialect } from "../../gen/weir/policy/v1/policy_pb.ts";
-import { type Snapshot, SnapshotSchema } from "../../gen/weir/policy/v1/snapshot_pb.ts";
+import { type Snapshot, type SnapshotProvider, SnapshotSchema } from "../../gen/weir/policy/v1/snapshot_pb.ts";
 import { ChatService } from "../../gen/weir/router/v1/chat_service_pb.ts";
 import { Meter } from "../../gen/weir/type/v1/usage_pb.ts";
 import { systemClock } from "../shared/clock.ts";
@@ -129,6 +129,10 @@ export interface HarnessOptions {
   readonly hasPolicy?: boolean;
   /** Credentials by name; provider n wants "credential-n" when this is given. */
   readonly credentials?: ReadonlyMap<string, string>;
+  /** What the providers have instead of what is said above, by their order; for all that is not listed nothing. */
+  readonly providerSettings?: readonly Partial<
+    Pick<SnapshotProvider, "dialect" | "apiVersion" | "cloudRegion" | "inexpressible">
+  >[];
 }
 
 /** A router of a test, in this process: everything but the spool and the road of the snapshot is real. */
@@ -146,7 +150,12 @@ export interface Harness {
 }
 
 /** A snapshot whose model "small" has a target at each provider. */
-export function createSnapshot({ providers, timeoutsMs = {}, credentials }: HarnessOptions): Snapshot {
+export function createSnapshot({
+  providers,
+  timeoutsMs = {},
+  credentials,
+  providerSettings = [],
+}: HarnessOptions): Snapshot {
   const { content } = sampleSnapshot(1n, {
     providers: providers.map((baseUrl, index) => ({
       id: `p${index}`,
@@ -157,6 +166,7 @@ export function createSnapshot({ providers, timeoutsMs = {}, credentials }: Harn
       firstTokenTimeout: toDuration(timeoutsMs.firstToken ?? 20_000),
       idleTimeout: toDuration(timeoutsMs.idle ?? 20_000),
       totalTimeout: toDuration(timeoutsMs.total ?? 60_000),
+      ...providerSettings[index],
     })),
     targets: providers.map((_, index) => ({
       id: `p${index}/small`,

@@ -23,6 +23,12 @@ describe("readCredentials()", () => {
     expect(lines).toEqual([]);
   });
 
+  it("takes a JSON object, however it is laid out", () => {
+    writeFileSync(join(folder, "aws"), '{\n  "accessKeyId": "A",\n  "secretAccessKey": "b"\n}\n', { mode: 0o600 });
+
+    expect(readCredentials(folder, log).get("aws")).toBe('{"accessKeyId":"A","secretAccessKey":"b"}');
+  });
+
   it("leaves out what is no credential, and quotes none of it", () => {
     writeFileSync(join(folder, "empty"), "", { mode: 0o600 });
     writeFileSync(join(folder, "two-lines"), "secret-1\r\nx-evil: 1", { mode: 0o600 });

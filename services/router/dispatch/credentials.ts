@@ -4,7 +4,7 @@ import type { Log } from "../../shared/telemetry/log.ts";
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 /** Printable ASCII without spaces: what can stand in a header. */
-const SECRET = /^[\x21-\x7e]{1,4096}$/;
+const SECRET = /^[\x21-\x7e]{1,8192}$/;
 /** No credential is larger. */
 const MOST_BYTES = 8192;
 
@@ -27,7 +27,7 @@ export function readCredentials(directory: string | undefined, log: Log): Readon
       }
       if ((facts.mode & 0o077) !== 0)
         log.warn({ credential: name }, "A credential can be read by others: use mode 0600");
-      const secret = readFileSync(path, "utf8").trim();
+      const secret = compact(readFileSync(path, "utf8").trim());
       if (SECRET.test(secret)) credentials.set(name, secret);
       else log.warn({ credential: name }, "Left out a credential: it is empty, or not of printable ASCII");
     } catch (error) {
@@ -35,6 +35,17 @@ export function readCredentials(directory: string | undefined, log: Log): Readon
     }
   }
   return credentials;
+}
+
+/** A credential of several parts may be a JSON object, which tools write with spaces and lines. */
+function compact(secret: string): string {
+  if (!secret.startsWith("{")) return secret;
+  try {
+    return JSON.stringify(JSON.parse(secret));
+  } catch {
+    // Whose credential it is knows what it must be; the parser's words would quote it.
+    return secret;
+  }
 }
 
 function listNames(directory: string, log: Log): string[] {

@@ -21,7 +21,10 @@ export type Format =
 /** The language of a provider: how to ask it and how to understand it. One folder and one line in `registry.ts` each. */
 export interface Dialect {
   readonly id: DialectId;
-  /** The headers that present a credential, name and value by turns, when they are the same for each request. */
+  /**
+   * The headers that present a credential, name and value by turns, when they are the same for each request. Throws SETTING_INVALID for
+   * a secret that can't be one of its.
+   */
   composeCredential(secret: string): string[];
   /**
    * Signs a request whose credential depends on its bytes (AWS Signature Version 4): returns all headers that it must have beside

@@ -3,6 +3,7 @@ import type { Duration } from "@bufbuild/protobuf/wkt";
 import { Inexpressible } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import type { Snapshot, SnapshotProvider, SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
+import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { Dialect, DialectSettings, Format } from "../providers/dialect.ts";
 import { findDialect } from "../providers/registry.ts";
 import { type RelayWay, type RelayWayFormat, type TypedWayFormat, Way, type WayOptions, type Ways } from "./way.ts";
@@ -92,6 +93,17 @@ function createUpstream(
     }
     secret = found;
   }
+  let credential: string[];
+  try {
+    credential = secret === "" ? [] : dialect.composeCredential(secret);
+  } catch (error) {
+    if (!(error instanceof WeirError)) throw error;
+    return {
+      id,
+      reason: error.reason,
+      state: `its credential "${provider.credential}" is of no form that its dialect has`,
+    };
+  }
   const headers = [
     "content-type",
     "application/json",
@@ -99,7 +111,7 @@ function createUpstream(
     "identity",
     "user-agent",
     "weir",
-    ...(secret === "" ? [] : dialect.composeCredential(secret)),
+    ...credential,
   ];
   const settings: DialectSettings = { apiVersion: provider.apiVersion, cloudRegion: provider.cloudRegion };
   return {
