@@ -6,6 +6,7 @@ import type { AnswerFailure, AnswerHead, AnswerSink, SinkListener } from "./call
 import type { CallerFormat } from "./caller-format.ts";
 import { findClientRequestId, listAnswerHeaders, toAnswerHeaders } from "./http-headers.ts";
 import type { Deadlines } from "./read-body.ts";
+import { StreamBody } from "./stream-body.ts";
 import { type AskedAnswer, createTranslation, type Translation } from "./translation.ts";
 
 /** What a sink is told of its request. */
@@ -44,6 +45,8 @@ export class HttpSink implements AnswerSink {
   #head: AnswerHead | undefined;
   #translation: Translation | undefined;
   #whole: Buffer | undefined;
+  /** Of a stream that began. */
+  #stream: StreamBody | undefined;
   #listener: SinkListener | undefined;
   #awaitsDrain = false;
 
@@ -79,6 +82,7 @@ export class HttpSink implements AnswerSink {
     // Nginx, if one stands before, must not gather what is meant to flow.
     headers.push("x-accel-buffering", "no");
     this.#response.writeHead(200, headers);
+    this.#stream = new StreamBody(this.#response);
   }
 
   write(bytes: Buffer): boolean {
@@ -89,7 +93,7 @@ export class HttpSink implements AnswerSink {
       return true;
     }
     const written = translation === undefined ? bytes : translation.read(bytes);
-    if (written.length === 0 || this.#response.write(written)) return true;
+    if (written.length === 0 || this.#stream?.write(written) !== false) return true;
     this.#awaitDrain();
     return false;
   }
@@ -100,9 +104,8 @@ export class HttpSink implements AnswerSink {
     // Before anything is said of the end: what can't be written is an error still.
     const last = translation?.end(getUsage());
     this.#listener = undefined;
-    if (this.#asked.streamed) {
-      if (last === undefined) response.end();
-      else response.end(last);
+    if (this.#stream !== undefined) {
+      this.#stream.end(last);
     } else {
       const body = last ?? this.#whole ?? NO_BYTES;
       const headers = this.#head === undefined ? [] : this.#listHeaders(this.#head);
@@ -137,7 +140,7 @@ export class HttpSink implements AnswerSink {
     };
     const watched = { deadlineMs: this.#clock.monotonicMs() + FAREWELL_MS, onDeadline: end };
     this.#deadlines.add(watched);
-    this.#response.write(this.#format.composeStreamError(failure, head), end);
+    this.#stream?.write(this.#format.composeStreamError(failure, head), end);
   }
 
   /** Listens only once there is something to wait for, which with most answers is never. */
