@@ -270,6 +270,41 @@ describe("composeTyped()", () => {
     expect(body.additionalModelRequestFields).toEqual(fields);
   });
 
+  it.each<[string, Input, object]>([
+    ["as much as it sees fit", { reasoning: {} }, { thinking: { type: "adaptive" } }],
+    ["not at all", { reasoning: { effort: "none" } }, {}],
+    [
+      "as its own words have it",
+      {
+        reasoning: { effort: "max", maxTokens: 1024n },
+        extras: { thinking: { display: "omitted" }, output_config: { task_budget: { total: 5 } } },
+      },
+      {
+        thinking: { display: "omitted", type: "enabled", budget_tokens: 1024 },
+        output_config: { task_budget: { total: 5 }, effort: "max" },
+      },
+    ],
+    [
+      "and uses one tool at a time",
+      { tools: [{ name: "f" }], toolChoice: { choice: { case: "mode", value: ToolChoiceMode.AUTO }, single: true } },
+      { tool_choice: { type: "auto", disable_parallel_tool_use: true } },
+    ],
+  ])("tells Claude to think %s", (_name, input, fields) => {
+    const { body, lost } = compose({ messages: [USER], ...input });
+
+    expect(lost).toEqual([]);
+    expect(body.additionalModelRequestFields ?? {}).toEqual(fields);
+  });
+
+  it("makes no tool of the caller's of one that another provider runs", () => {
+    const { body } = compose({
+      messages: [USER],
+      tools: [{ name: "web_search", extras: { type: "web_search_20250305" } }],
+    });
+
+    expect(body.toolConfig).toBeUndefined();
+  });
+
   const use = (value: object) => ({
     role: Role.ASSISTANT,
     blocks: [{ content: { case: "toolUse" as const, value: { id: "t", name: "f", ...value } } }],
@@ -301,7 +336,10 @@ describe("composeTyped()", () => {
       },
     ],
     ['extras["store"]', { extras: { store: true } }],
-    ['tools[0].extras["type"]', { tools: [{ name: "f", extras: { type: "web_search_20250305" } }] }],
+    ["tools[0]", { tools: [{ name: "f", extras: { type: "web_search_20250305" } }] }],
+    ['tools[0].extras["defer_loading"]', { tools: [{ name: "f", extras: { defer_loading: true } }] }],
+    ['extras["thinking"]', { extras: { thinking: { display: "omitted" } } }, "meta.llama3-70b-instruct-v1:0"],
+    ["reasoning.effort", { reasoning: { effort: "minimal" } }],
     ['messages[0].extras["x"]', { messages: [{ ...USER, extras: { x: 1 } }] }],
     ['messages[0].blocks[0].extras["x"]', { messages: [{ role: Role.USER, blocks: [text("a", { x: 1 })] }] }],
     ["messages[0].name", { messages: [{ ...USER, name: "n" }] }],

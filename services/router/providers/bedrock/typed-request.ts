@@ -1,18 +1,12 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import {
-  type ChatInput,
-  type ResponseFormat,
-  type Tool,
-  type ToolChoice,
-  ToolChoiceMode,
-} from "../../../../gen/weir/router/v1/chat_pb.ts";
-import { WeirError } from "../../../shared/errors/weir-error.ts";
+import type { ChatInput, ResponseFormat } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { TypedAsk } from "../dialect.ts";
 import { toObject } from "../shape.ts";
-import { CACHE_EXTRAS, toCachePoint } from "./cache-point.ts";
 import { takeExtras } from "./lose-extras.ts";
-import { toModelFields } from "./model-fields.ts";
+import { CLAUDE_EXTRAS, takesClaudeExtras, toModelFields } from "./model-fields.ts";
 import { parseObject } from "./parse-object.ts";
+import { refuse } from "./refuse.ts";
+import { toToolConfig } from "./tools.ts";
 import { toTurns } from "./typed-turns.ts";
 
 /** What only Converse knows of a request; all of it goes on as it stands. */
@@ -27,6 +21,8 @@ const KNOWN_EXTRAS = new Set([
   "serviceTier",
 ]);
 
+const KNOWN_TO_CLAUDE = new Set([...KNOWN_EXTRAS, ...CLAUDE_EXTRAS]);
+
 /** What may stand in the value of a request's metadata. */
 const METADATA = /^[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}$/;
 
@@ -39,15 +35,19 @@ const METADATA = /^[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}$/;
 export function composeTyped(input: ChatInput, asked: TypedAsk): Buffer {
   const { maxOutputTokens, sampling, responseFormat } = input;
   loseUnknown(input, asked);
-  const { additionalModelRequestFields, requestMetadata, ...extras } = takeExtras(
+  const known = takesClaudeExtras(asked) ? KNOWN_TO_CLAUDE : KNOWN_EXTRAS;
+  const { additionalModelRequestFields, requestMetadata, thinking, output_config, ...extras } = takeExtras(
     input.extras,
-    KNOWN_EXTRAS,
+    known,
     "",
     asked,
   );
   const { system, messages } = toTurns(input.messages, asked);
   const toolConfig = toToolConfig(input, asked);
-  const modelFields = { ...toObject(additionalModelRequestFields), ...toModelFields(input, asked) };
+  const modelFields = {
+    ...toObject(additionalModelRequestFields),
+    ...toModelFields(input, { thinking, output_config }, asked),
+  };
   const metadata = { ...toObject(requestMetadata), ...toEndUser(input.endUser, asked) };
   const inferenceConfig = {
     ...(maxOutputTokens !== undefined && { maxTokens: Number(maxOutputTokens) }),
@@ -86,47 +86,6 @@ function toEndUser(endUser: string, { lose }: TypedAsk): JsonObject {
   return {};
 }
 
-function toToolConfig({ tools, toolChoice, messages }: ChatInput, asked: TypedAsk): JsonObject | undefined {
-  if (tools.length === 0) {
-    if (toolChoice?.choice.case === "tool") asked.lose("tool_choice", "names a tool, but there is none");
-    return undefined;
-  }
-  if (toolChoice?.choice.case === "mode" && toolChoice.choice.value === ToolChoiceMode.NONE) {
-    // Without a choice that forbids them, the only way not to have a tool used is not to have it.
-    const wasUsed = messages.some(({ blocks }) =>
-      blocks.some(({ content }) => content.case === "toolUse" || content.case === "toolResult"),
-    );
-    if (!wasUsed) return undefined;
-    asked.lose("tool_choice", "Converse can't forbid tools in a conversation that has used them");
-  }
-  const choice = toolChoice === undefined ? undefined : toToolChoice(toolChoice, asked);
-  return {
-    tools: tools.flatMap((tool, index) => toTool(tool, `tools[${index}]`, asked)),
-    ...(choice !== undefined && { toolChoice: choice }),
-  };
-}
-
-function toToolChoice({ choice, single }: ToolChoice, { lose }: TypedAsk): JsonObject | undefined {
-  if (single) lose("tool_choice.single", "has no place in Converse");
-  if (choice.case === "tool") return { tool: { name: choice.value } };
-  return choice.value === ToolChoiceMode.ANY ? { any: {} } : undefined;
-}
-
-function toTool(tool: Tool, path: string, asked: TypedAsk): JsonObject[] {
-  const { name, description, inputSchemaJson, strict } = tool;
-  const extras = takeExtras(tool.extras, CACHE_EXTRAS, path, asked);
-  const json = inputSchemaJson === "" ? { type: "object", properties: {} } : parseObject(inputSchemaJson);
-  if (json === undefined) throw refuse(`${path}.input_schema_json`, "is not a JSON object");
-  const toolSpec = {
-    name,
-    // An empty one is refused.
-    ...(description !== "" && { description }),
-    inputSchema: { json },
-    ...(strict && { strict }),
-  };
-  return [{ toolSpec }, ...toCachePoint(extras)];
-}
-
 /** https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_OutputFormat.html; the schema travels as text. */
 function toOutputConfig({ form }: ResponseFormat, { lose }: TypedAsk): JsonObject {
   if (form.case !== "jsonSchema") {
@@ -147,11 +106,4 @@ function toOutputConfig({ form }: ResponseFormat, { lose }: TypedAsk): JsonObjec
 
 function hasMember(members: object): boolean {
   return Object.keys(members).length > 0;
-}
-
-function refuse(field: string, state: string): WeirError {
-  return new WeirError("ARGUMENT_INVALID", `Cannot write request: "${field}" ${state}`, {
-    facts: { field },
-    violations: [{ field, description: state }],
-  });
 }
