@@ -2,6 +2,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { Dialect as DialectId, Server } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import type { Candidate as ChatCandidate, ChatInput } from "../../../gen/weir/router/v1/chat_pb.ts";
 import type { StreamResponse } from "../../../gen/weir/router/v1/chat_service_pb.ts";
+import type { Embedding, EmbeddingInput } from "../../../gen/weir/router/v1/embedding_service_pb.ts";
 import type { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
 
@@ -16,6 +17,7 @@ export type Format =
   | "messages"
   | "count-tokens"
   | "generate-content"
+  | "embed-contents"
   | "converse";
 
 /** The language of a provider: how to ask it and how to understand it. One folder and one line in `registry.ts` each. */
@@ -35,6 +37,8 @@ export interface Dialect {
   readonly typed: TypedFormat;
   /** The formats whose bytes it takes as callers wrote them. Its typed format is among them when callers write that, too. */
   readonly relayed: readonly RelayedFormat[];
+  /** The format into which typed requests for embeddings are written for it. Absent where it has none. */
+  readonly embeddings?: EmbeddingFormat;
   /** The same for servers that speak it otherwise than its maker. Absent where all are alike. */
   readonly servers?: ReadonlyMap<Server, Dialect>;
   /** Which of a provider's headers go on to callers of the format that was relayed. Absent for none. */
@@ -93,15 +97,31 @@ export interface RelayedFormat extends AnswerFormat {
   composeRelayed(request: RelayedRequest, model: string, allocator: BodyAllocator): Buffer;
 }
 
-/** A format into which typed chats are written, and from whose answers typed messages are made. */
-export interface TypedFormat extends AnswerFormat {
-  /** The body for a target, from a typed request. What it cannot say it hands to `asked.lose`. */
-  composeTyped(input: ChatInput, asked: TypedAsk): Buffer;
+/** A format from whose answers typed messages are made. */
+export interface TypedAnswerFormat extends AnswerFormat {
   /** Makes typed messages of an answer that `readAnswer` accepted. */
   toTypedAnswer(body: Buffer): TypedAnswer;
   /** Makes typed pieces of the bytes that a stream reader let through. */
   createPieceReader(): PieceReader;
 }
+
+/** A format into which typed chats are written. */
+export interface TypedFormat extends TypedAnswerFormat {
+  /** The body for a target, from a typed request. What it cannot say it hands to `asked.lose`. */
+  composeTyped(input: ChatInput, asked: TypedAsk): Buffer;
+}
+
+/** A format into which typed requests for embeddings are written. Its answers come in one piece, and have `embeddings`. */
+export interface EmbeddingFormat extends TypedAnswerFormat {
+  /**
+   * The body for a target, from a typed request. What it cannot say it hands to `asked.lose`, but for an item, without which the
+   * answer's vectors would not be those of the request's items: it throws ARGUMENT_INVALID.
+   */
+  composeTyped(input: EmbeddingInput, asked: TypedAsk): Buffer;
+}
+
+/** What a caller asks, in typed messages. */
+export type TypedInput = ChatInput | EmbeddingInput;
 
 /** How a typed request is asked. */
 export interface TypedAsk {
@@ -140,7 +160,7 @@ export interface RelayedRequest {
    * The same in typed messages, for a target that reads another format. Throws ARGUMENT_INVALID for what has no typed form; what
    * only the format knows stands in extras. Called while `bytes` are there.
    */
-  readonly toInput: () => ChatInput;
+  readonly toInput: () => TypedInput;
 }
 
 /** Where bodies get their memory. */
@@ -222,7 +242,10 @@ export interface StreamReader {
 /** A whole answer in typed messages. */
 export interface TypedAnswer {
   readonly providerModel: string;
+  /** None in an answer with embeddings. */
   readonly candidates: ChatCandidate[];
+  /** Of an answer with embeddings, by index. */
+  readonly embeddings?: Embedding[];
   readonly extras?: JsonObject;
 }
 

@@ -10,6 +10,7 @@ import { PolicyService } from "../../../gen/weir/policy/v1/policy_service_pb.ts"
 import { ReleaseService } from "../../../gen/weir/policy/v1/release_service_pb.ts";
 import { SnapshotService } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { ChatService } from "../../../gen/weir/router/v1/chat_service_pb.ts";
+import { EmbeddingService } from "../../../gen/weir/router/v1/embedding_service_pb.ts";
 import { Permission } from "../../../gen/weir/type/v1/permission_pb.ts";
 import { checkPermissions, findPermission } from "./permission.ts";
 
@@ -39,12 +40,14 @@ const TABLE: Readonly<Record<string, keyof typeof Permission>> = {
   "weir.policy.v1.SnapshotService/WatchSnapshots": "SNAPSHOT_WATCH",
   "weir.router.v1.ChatService/Complete": "CHAT",
   "weir.router.v1.ChatService/Stream": "CHAT",
+  "weir.router.v1.EmbeddingService/Embed": "EMBED",
 };
 
 const SERVICES = [
   AuditService,
   AuditIntakeService,
   ChatService,
+  EmbeddingService,
   ExplainService,
   IntakeService,
   KeyService,

@@ -12,7 +12,7 @@ import type { UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weir/type/v1/permission.proto.
  */
 export const file_weir_type_v1_permission: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWlyL3R5cGUvdjEvcGVybWlzc2lvbi5wcm90bxIMd2Vpci50eXBlLnYxKtECCgpQZXJtaXNzaW9uEhoKFlBFUk1JU1NJT05fVU5TUEVDSUZJRUQQABIVChFQRVJNSVNTSU9OX1BVQkxJQxABEhMKD1BFUk1JU1NJT05fQ0hBVBACEhoKFlBFUk1JU1NJT05fUE9MSUNZX1JFQUQQAxIbChdQRVJNSVNTSU9OX1BPTElDWV9XUklURRAEEhcKE1BFUk1JU1NJT05fS0VZX1JFQUQQBRIYChRQRVJNSVNTSU9OX0tFWV9XUklURRAGEh0KGVBFUk1JU1NJT05fU05BUFNIT1RfV0FUQ0gQBxIeChpQRVJNSVNTSU9OX1NOQVBTSE9UX1JFUE9SVBAIEhkKFVBFUk1JU1NJT05fU1BFTkRfUkVBRBAJEhkKFVBFUk1JU1NJT05fQVVESVRfUkVBRBAKEhoKFlBFUk1JU1NJT05fSU5UQUtFX1JFQUQQCzpaCgpwZXJtaXNzaW9uEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYjYwDIAEoDjIYLndlaXIudHlwZS52MS5QZXJtaXNzaW9uUgpwZXJtaXNzaW9uYgZwcm90bzM", [file_google_protobuf_descriptor]);
+  fileDesc("Ch13ZWlyL3R5cGUvdjEvcGVybWlzc2lvbi5wcm90bxIMd2Vpci50eXBlLnYxKucCCgpQZXJtaXNzaW9uEhoKFlBFUk1JU1NJT05fVU5TUEVDSUZJRUQQABIVChFQRVJNSVNTSU9OX1BVQkxJQxABEhMKD1BFUk1JU1NJT05fQ0hBVBACEhoKFlBFUk1JU1NJT05fUE9MSUNZX1JFQUQQAxIbChdQRVJNSVNTSU9OX1BPTElDWV9XUklURRAEEhcKE1BFUk1JU1NJT05fS0VZX1JFQUQQBRIYChRQRVJNSVNTSU9OX0tFWV9XUklURRAGEh0KGVBFUk1JU1NJT05fU05BUFNIT1RfV0FUQ0gQBxIeChpQRVJNSVNTSU9OX1NOQVBTSE9UX1JFUE9SVBAIEhkKFVBFUk1JU1NJT05fU1BFTkRfUkVBRBAJEhkKFVBFUk1JU1NJT05fQVVESVRfUkVBRBAKEhoKFlBFUk1JU1NJT05fSU5UQUtFX1JFQUQQCxIUChBQRVJNSVNTSU9OX0VNQkVEEAw6WgoKcGVybWlzc2lvbhIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGI2MAyABKA4yGC53ZWlyLnR5cGUudjEuUGVybWlzc2lvblIKcGVybWlzc2lvbmIGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * What a caller must be allowed to do before an RPC answers it. Each RPC of Weir names exactly one; a test walks them all.
@@ -36,7 +36,7 @@ export const Permission = {
   PUBLIC: 1,
 
   /**
-   * Ask a model, with a virtual key.
+   * Ask a model for an answer, with a virtual key.
    *
    * @generated from enum value: PERMISSION_CHAT = 2;
    */
@@ -104,6 +104,13 @@ export const Permission = {
    * @generated from enum value: PERMISSION_INTAKE_READ = 11;
    */
   INTAKE_READ: 11,
+
+  /**
+   * Ask a model for embeddings, with a virtual key.
+   *
+   * @generated from enum value: PERMISSION_EMBED = 12;
+   */
+  EMBED: 12,
 } as const;
 
 /**

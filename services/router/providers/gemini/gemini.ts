@@ -2,6 +2,7 @@ import { Dialect as DialectId } from "../../../../gen/weir/policy/v1/policy_pb.t
 import type { Dialect, TypedFormat } from "../dialect.ts";
 import { readAnswer } from "./answer.ts";
 import { toTypedAnswer } from "./codec.ts";
+import { embedContents } from "./embeddings.ts";
 import { readRefusal } from "./error.ts";
 import { toPath } from "./path.ts";
 import { GeminiPieceReader } from "./pieces.ts";
@@ -30,4 +31,5 @@ export const gemini: Dialect = {
   composeCredential: (secret) => ["x-goog-api-key", secret],
   typed: generateContent,
   relayed: [],
+  embeddings: embedContents,
 };

@@ -92,10 +92,12 @@ export function hasContent(candidate: unknown): boolean {
   });
 }
 
+const MOST_INDEX = 2 ** 31 - 1;
+
 /** Number of a candidate; 0 is left out on the wire. */
 export function toIndex(candidate: unknown): number {
   const { index } = toObject(candidate);
-  return Number.isSafeInteger(index) && (index as number) >= 0 ? (index as number) : 0;
+  return Number.isInteger(index) && (index as number) >= 0 && (index as number) <= MOST_INDEX ? (index as number) : 0;
 }
 
 /** Whether `promptFeedback` says that the provider's filter blocked the prompt. */
