@@ -4,6 +4,7 @@ import { create, fromBinary } from "@bufbuild/protobuf";
 import { Dialect } from "../../gen/weir/policy/v1/policy_pb.ts";
 import { type Snapshot, type SnapshotProvider, SnapshotSchema } from "../../gen/weir/policy/v1/snapshot_pb.ts";
 import { ChatService } from "../../gen/weir/router/v1/chat_service_pb.ts";
+import { EmbeddingService } from "../../gen/weir/router/v1/embedding_service_pb.ts";
 import { Meter } from "../../gen/weir/type/v1/usage_pb.ts";
 import { systemClock } from "../shared/clock.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
@@ -26,6 +27,7 @@ import { createChatService } from "./chat-service.ts";
 import { ChatDispatcher } from "./dispatch/dispatch.ts";
 import { Pools } from "./dispatch/pools.ts";
 import { DeadlineSweep } from "./dispatch/sweep.ts";
+import { createEmbeddingService } from "./embedding-service.ts";
 import { UpstreamBook } from "./routing/upstream-book.ts";
 import { createGrpcSurface } from "./rpc/grpc-surface.ts";
 
@@ -263,8 +265,11 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
   });
   const server = await startMeshServer({
     listen: { host: "127.0.0.1", port: 0 },
-    routes: (router) => router.service(ChatService, createChatService({ chats, clock })),
-    services: [ChatService],
+    routes: (router) =>
+      router
+        .service(ChatService, createChatService({ chats, clock }))
+        .service(EmbeddingService, createEmbeddingService({ chats, clock })),
+    services: [ChatService, EmbeddingService],
     hot: options.hasHotRpc === false ? [] : grpc,
     readMaxBytes: body.limitBytes,
     reflection: true,

@@ -4,6 +4,7 @@ import { createClient } from "@connectrpc/connect";
 import { IntakeService as AuditIntake } from "../../gen/weir/audit/v1/intake_service_pb.ts";
 import { IntakeService as MeteringIntake } from "../../gen/weir/metering/v1/intake_service_pb.ts";
 import { ChatService } from "../../gen/weir/router/v1/chat_service_pb.ts";
+import { EmbeddingService } from "../../gen/weir/router/v1/embedding_service_pb.ts";
 import { connectBus } from "../shared/bus/bus.ts";
 import { systemClock } from "../shared/clock.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
@@ -32,6 +33,7 @@ import { readCredentials } from "./dispatch/credentials.ts";
 import { ChatDispatcher } from "./dispatch/dispatch.ts";
 import { Pools } from "./dispatch/pools.ts";
 import { DeadlineSweep } from "./dispatch/sweep.ts";
+import { createEmbeddingService } from "./embedding-service.ts";
 import { FailureLog } from "./failure-log.ts";
 import { createObserver } from "./measure.ts";
 import { UpstreamBook } from "./routing/upstream-book.ts";
@@ -172,14 +174,17 @@ runService("router", async ({ environment, log, signal }) => {
       reusePort: settings.WEIR_REUSE_PORT,
       tls,
       clients: "anyone",
-      routes: (router) => router.service(ChatService, createChatService({ chats, clock })),
-      services: [ChatService],
+      routes: (router) =>
+        router
+          .service(ChatService, createChatService({ chats, clock }))
+          .service(EmbeddingService, createEmbeddingService({ chats, clock })),
+      services: [ChatService, EmbeddingService],
       hot: grpc,
       reflection: settings.WEIR_REFLECTION,
       health,
       first: (request, response) => {
         if (surface.take(request, response)) return true;
-        if (request.url?.startsWith(`/${ChatService.typeName}/`)) countRpcBody(request, response, memory);
+        if (isRpc(request.url)) countRpcBody(request, response, memory);
         return false;
       },
       fallback: serveHealthOnly(operations, (request, response) => surface.refuseUnknown(request, response)),
@@ -193,7 +198,7 @@ runService("router", async ({ environment, log, signal }) => {
     listen: settings.WEIR_ADMIN_LISTEN,
     tls,
     routes: () => undefined,
-    services: [ChatService],
+    services: [ChatService, EmbeddingService],
     reflection: settings.WEIR_REFLECTION,
     health,
     fallback: (request, response) => {
@@ -258,6 +263,11 @@ function abortOf(signal: AbortSignal): Promise<never> {
     if (signal.aborted) reject(signal.reason);
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
+}
+
+/** Whether a path is one of an RPC that takes a body of any size. */
+function isRpc(path = ""): boolean {
+  return path.startsWith(`/${ChatService.typeName}/`) || path.startsWith(`/${EmbeddingService.typeName}/`);
 }
 
 /** The caller port says that it lives and takes work; how it fares is for operators. */

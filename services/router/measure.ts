@@ -1,4 +1,4 @@
-import { Meter, OutcomeKind } from "../../gen/weir/type/v1/usage_pb.ts";
+import { Meter, Operation, OutcomeKind } from "../../gen/weir/type/v1/usage_pb.ts";
 import type { Metrics } from "../shared/telemetry/metrics.ts";
 import { TallyMap } from "../shared/telemetry/tally.ts";
 import type { ChatObserver } from "./chat.ts";
@@ -23,16 +23,15 @@ export function createObserver(metrics: Metrics, failures: FailureLog): ChatObse
   const overhead = metrics.weir_router_overhead_seconds.labels({});
   const targets = new TallyMap((target: string) => createTargetTallies(metrics, target));
   // Models are those of policies, since what a chat began with is one; so there are few.
-  const models = new TallyMap(
-    (model: string) => new TallyMap((provider: string) => createProviderTallies(metrics, provider, model)),
-  );
+  const models = createModelTallies(metrics, "chat");
+  const embeddingModels = createModelTallies(metrics, "embeddings");
   return {
     onRefusal: (reason) => metrics.weir_router_refusals_total.inc({ reason }),
     onOutcome: (call, { kind, reason, attempts }, endedAtMs) => {
       const { arrivedAtMs } = call;
       failures.note(call.eventId, attempts);
       chats.get(kind).inc();
-      const providers = models.get(call.model);
+      const providers = (call.operation === Operation.EMBEDDING ? embeddingModels : models).get(call.model);
       const last = attempts.at(-1);
       const answering = providers.get(last === undefined ? "none" : last.target.provider);
       answering.chatSeconds.get(reason ?? "").observe(toSeconds(endedAtMs - arrivedAtMs));
@@ -53,11 +52,18 @@ function createTargetTallies({ weir_router_attempts_total: attempts }: Metrics, 
   return new TallyMap((outcome: OutcomeKind) => attempts.labels({ target, outcome: nameOf(outcome) }));
 }
 
+/** `operation` is a name of the OpenTelemetry GenAI conventions. */
+function createModelTallies(metrics: Metrics, operation: "chat" | "embeddings") {
+  return new TallyMap(
+    (model: string) => new TallyMap((provider: string) => createProviderTallies(metrics, operation, provider, model)),
+  );
+}
+
 type ProviderTallies = ReturnType<typeof createProviderTallies>;
 
 /** What is measured of a provider and a model. Each has a line on the page from its first chat. */
-function createProviderTallies(metrics: Metrics, provider: string, model: string) {
-  const labels = { gen_ai_operation_name: "chat", gen_ai_provider_name: provider, gen_ai_request_model: model };
+function createProviderTallies(metrics: Metrics, operation: string, provider: string, model: string) {
+  const labels = { gen_ai_operation_name: operation, gen_ai_provider_name: provider, gen_ai_request_model: model };
   return {
     /** By the reason of the failure; empty when there was none. */
     chatSeconds: new TallyMap((reason: string) =>

@@ -1,10 +1,10 @@
-import type { ChatInput, Usage } from "../../../gen/weir/router/v1/chat_pb.ts";
+import type { Usage } from "../../../gen/weir/router/v1/chat_pb.ts";
 import type { Operation } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { WeirError } from "../../shared/errors/weir-error.ts";
 import type { PinnedPolicy } from "../../shared/snapshot/hold.ts";
 import type { ProvenCaller } from "../admission/caller.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
-import type { ProviderFailure, RelayedRequest } from "../providers/dialect.ts";
+import type { ProviderFailure, RelayedRequest, TypedInput } from "../providers/dialect.ts";
 import type { RelayWayFormat, TypedWayFormat } from "../routing/way.ts";
 
 /** A caller whose key was looked at when it arrived, and under what. */
@@ -47,7 +47,7 @@ export interface ChatCall {
 /** A request in typed messages, to be written in whatever dialect the target speaks. */
 export interface TypedRequest {
   readonly format: undefined;
-  readonly input: ChatInput;
+  readonly input: TypedInput;
 }
 
 /** What an answer says about itself in its headers, as far as it is known when it begins. */

@@ -52,7 +52,6 @@ describe("the OpenAI surface", () => {
     ["GET", "/v1/chat/completions", 405, "method_not_allowed", "POST"],
     ["PUT", "/v1/chat/completions", 405, "method_not_allowed", "POST"],
     ["POST", "/v1/models", 405, "method_not_allowed", "GET, HEAD"],
-    ["POST", "/v1/embeddings", 501, "not_served", null],
     ["POST", "/v1/images/generations", 501, "not_served", null],
     ["GET", "/v1/chat/completions/abc", 501, "not_served", null],
     ["POST", "/v1", 404, "not_found", null],

@@ -23,4 +23,6 @@ export interface ScannedRequest {
   readonly candidates: number;
   /** Pseudonym of the person at the end; empty when not said. */
   readonly endUser: string;
+  /** The form in which this one's answer is written, where a request can choose among several. Absent for that of its surface. */
+  readonly format?: CallerFormat;
 }

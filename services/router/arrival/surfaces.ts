@@ -2,6 +2,8 @@ import { Operation } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { CallerFormat } from "./caller-format.ts";
 import { chatCompletions } from "./chat-completions/chat-completions.ts";
 import { scanRequest as scanChatCompletions } from "./chat-completions/scan.ts";
+import { floatEmbeddings } from "./embeddings/embeddings.ts";
+import { scanRequest as scanEmbeddings } from "./embeddings/scan.ts";
 import type { Surface } from "./surface.ts";
 
 /** The paths at which calls are taken. */
@@ -11,6 +13,12 @@ const SURFACES: Readonly<Record<string, Surface>> = {
     operation: Operation.CHAT,
     format: chatCompletions,
     scan: scanChatCompletions,
+  },
+  "/v1/embeddings": {
+    name: "openai",
+    operation: Operation.EMBEDDING,
+    format: floatEmbeddings,
+    scan: scanEmbeddings,
   },
 };
 

@@ -1,5 +1,5 @@
 import type { Usage } from "../../../gen/weir/router/v1/chat_pb.ts";
-import type { PieceReader, TypedAnswer, TypedFormat } from "../providers/dialect.ts";
+import type { PieceReader, TypedAnswer, TypedAnswerFormat } from "../providers/dialect.ts";
 import type { AnswerHead } from "./call.ts";
 import type { AnswerFacts, CallerFormat, StreamWriter } from "./caller-format.ts";
 
@@ -27,7 +27,7 @@ export interface Translation {
 /** Begins to translate an answer from the format of its target into the caller's. */
 export function createTranslation(
   to: CallerFormat,
-  from: TypedFormat,
+  from: TypedAnswerFormat,
   asked: AskedAnswer,
   head: AnswerHead,
 ): Translation {
@@ -69,11 +69,11 @@ class StreamTranslation implements Translation {
 
 class WholeTranslation implements Translation {
   readonly #to: CallerFormat;
-  readonly #from: TypedFormat;
+  readonly #from: TypedAnswerFormat;
   readonly #facts: AnswerFacts;
   #answer: TypedAnswer | undefined;
 
-  constructor(to: CallerFormat, from: TypedFormat, facts: AnswerFacts) {
+  constructor(to: CallerFormat, from: TypedAnswerFormat, facts: AnswerFacts) {
     this.#to = to;
     this.#from = from;
     this.#facts = facts;

@@ -1,6 +1,6 @@
 import type { Dispatcher } from "undici";
 import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
-import { Meter, OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
+import { Meter, Operation, OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { WeirError } from "../../shared/errors/weir-error.ts";
 import type { Listed } from "../../shared/open-list.ts";
@@ -19,7 +19,14 @@ import {
 } from "./attempt-failure.ts";
 import type { BodyBuffers } from "./body-buffers.ts";
 import type { Pool, PooledCall } from "./pool.ts";
-import { type AttemptResult, countInput, countUsage, type MeasuredUsage, NOTHING_USED } from "./result.ts";
+import {
+  type AttemptResult,
+  countEmbedding,
+  countInput,
+  countUsage,
+  type MeasuredUsage,
+  NOTHING_USED,
+} from "./result.ts";
 import type { DeadlineSweep, Watched } from "./sweep.ts";
 
 /** What all attempts of a process share. */
@@ -397,7 +404,8 @@ export class Attempt implements PooledCall, Watched {
   }
 
   #count(textBytes: number): MeasuredUsage {
-    return countUsage(this.#trial.call.requestBytes, textBytes);
+    const { operation, requestBytes } = this.#trial.call;
+    return operation === Operation.EMBEDDING ? countEmbedding(requestBytes) : countUsage(requestBytes, textBytes);
   }
 
   #end(failure?: AttemptFailure, measured?: MeasuredUsage, endedAtMs = this.#options.clock.nowMs()): void {

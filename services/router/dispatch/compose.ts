@@ -1,8 +1,7 @@
 import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
-import type { ChatInput } from "../../../gen/weir/router/v1/chat_pb.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { ChatCall } from "../arrival/call.ts";
-import type { BodyAllocator } from "../providers/dialect.ts";
+import type { BodyAllocator, TypedAsk, TypedInput } from "../providers/dialect.ts";
 import type { Upstream } from "../routing/upstreams.ts";
 import type { RelayWay, TypedWay } from "../routing/way.ts";
 
@@ -24,7 +23,7 @@ const MOST_DROPPED = 32;
 export class RequestComposer {
   readonly #call: ChatCall;
   readonly #allocator: BodyAllocator;
-  #input: ChatInput | undefined;
+  #input: TypedInput | undefined;
   #isUsed = false;
 
   constructor(call: ChatCall, allocator: BodyAllocator) {
@@ -57,8 +56,8 @@ export class RequestComposer {
 
   #composeTyped({ model, maxOutputTokens }: SnapshotTarget, upstream: Upstream): ComposedRequest {
     const { request, streamed } = this.#call;
-    const way = upstream.ways.typed;
-    this.#input ??= request.format === undefined ? request.input : request.toInput();
+    const input = request.format === undefined ? request.input : (this.#input ?? request.toInput());
+    this.#input = input;
     let dropped: string[] | undefined;
     const lose = (field: string, state: string): void => {
       if (!upstream.dropsInexpressible) throw refuse(request.format === undefined ? `input.${field}` : field, state);
@@ -67,9 +66,19 @@ export class RequestComposer {
     };
     const from = request.format;
     const asked = { model, streamed, maxOutputTokens, lose, ...(from !== undefined && { from }) };
-    const body = way.format.composeTyped(this.#input, asked);
-    return dropped === undefined ? { way, body } : { way, body, dropped };
+    const composed = composeInput(input, asked, upstream);
+    return dropped === undefined ? composed : { ...composed, dropped };
   }
+}
+
+function composeInput(input: TypedInput, asked: TypedAsk, { ways }: Upstream): ComposedRequest {
+  if (input.$typeName === "weir.router.v1.ChatInput") {
+    return { way: ways.typed, body: ways.typed.format.composeTyped(input, asked) };
+  }
+  if (ways.embeddings === undefined) {
+    throw refuse(asked.from === undefined ? "input.model" : "model", "has a target whose dialect knows no embeddings");
+  }
+  return { way: ways.embeddings, body: ways.embeddings.format.composeTyped(input, asked) };
 }
 
 const NO_BYTES = Buffer.alloc(0);

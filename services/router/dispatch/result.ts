@@ -49,6 +49,14 @@ export function countUsage(requestBytes: number, textBytes: number): MeasuredUsa
   };
 }
 
+/** Counts what an embedding used when its provider did not say: its vectors are no tokens. */
+export function countEmbedding(requestBytes: number): MeasuredUsage {
+  return {
+    source: UsageSource.COUNTED,
+    quantities: new Map([[Meter.INPUT_TOKENS, Math.max(1, countInput(requestBytes))]]),
+  };
+}
+
 /** Tokens of a request, counted as {@link countUsage} does. */
 export function countInput(requestBytes: number): number {
   return Math.ceil(requestBytes / BYTES_PER_TOKEN);

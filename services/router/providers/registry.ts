@@ -2,10 +2,11 @@ import type { Dialect as DialectId, Server } from "../../../gen/weir/policy/v1/p
 import { azureOpenai } from "./azure-openai/azure-openai.ts";
 import { bedrock } from "./bedrock/bedrock.ts";
 import type { Dialect } from "./dialect.ts";
+import { gemini } from "./gemini/gemini.ts";
 import { openai } from "./openai/openai.ts";
 
 /** Every language that this router speaks with providers: a line each. */
-const DIALECTS: readonly Dialect[] = [openai, azureOpenai, bedrock];
+const DIALECTS: readonly Dialect[] = [openai, azureOpenai, gemini, bedrock];
 
 const byId: ReadonlyMap<DialectId, Dialect> = new Map(DIALECTS.map((dialect) => [dialect.id, dialect]));
 

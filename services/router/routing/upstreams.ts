@@ -6,7 +6,7 @@ import type { Reason } from "../../shared/errors/reason.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { Dialect, DialectSettings, Format } from "../providers/dialect.ts";
 import { findDialect } from "../providers/registry.ts";
-import { type RelayWay, type RelayWayFormat, type TypedWayFormat, Way, type WayOptions, type Ways } from "./way.ts";
+import { type RelayWay, type RelayWayFormat, Way, type WayOptions, type Ways } from "./way.ts";
 
 /** A provider as this router reaches it, with all that its calls have in common made once for each snapshot. */
 export interface Upstream {
@@ -129,12 +129,16 @@ function createUpstream(
   };
 }
 
-function createWays({ relayed, typed }: Dialect, options: WayOptions): Ways {
+function createWays({ relayed, typed, embeddings }: Dialect, options: WayOptions): Ways {
   const ways = relayed.map((format): [Format, RelayWay] => [
     format.format,
     new Way<RelayWayFormat>({ kind: "relay", format }, options),
   ]);
-  return { relayed: new Map(ways), typed: new Way<TypedWayFormat>({ kind: "typed", format: typed }, options) };
+  return {
+    relayed: new Map(ways),
+    typed: new Way({ kind: "typed", format: typed }, options),
+    embeddings: embeddings && new Way({ kind: "typed", format: embeddings }, options),
+  };
 }
 
 /** Checked by policy too; here it is the last door before a credential leaves. */

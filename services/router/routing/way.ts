@@ -1,4 +1,11 @@
-import type { DialectSettings, Format, RelayedFormat, TypedFormat } from "../providers/dialect.ts";
+import type {
+  DialectSettings,
+  EmbeddingFormat,
+  Format,
+  RelayedFormat,
+  TypedAnswerFormat,
+  TypedFormat,
+} from "../providers/dialect.ts";
 
 /** That bytes are relayed, and in which format. */
 export interface RelayWayFormat {
@@ -9,7 +16,7 @@ export interface RelayWayFormat {
 /** That typed messages are written, and in which format. */
 export interface TypedWayFormat {
   readonly kind: "typed";
-  readonly format: TypedFormat;
+  readonly format: TypedAnswerFormat;
 }
 
 /** What all ways to one provider share. */
@@ -61,10 +68,16 @@ export class Way<Kind extends RelayWayFormat | TypedWayFormat> {
 export type RelayWay = Way<RelayWayFormat>;
 /** A way for typed requests. */
 export type TypedWay = Way<TypedWayFormat>;
+/** The way for typed chats. */
+export type ChatWay = Way<TypedWayFormat & { readonly format: TypedFormat }>;
+/** The way for typed requests for embeddings. */
+export type EmbeddingWay = Way<TypedWayFormat & { readonly format: EmbeddingFormat }>;
 
 /** The ways to one provider. */
 export interface Ways {
   /** By the format in which a caller wrote. */
   readonly relayed: ReadonlyMap<Format, RelayWay>;
-  readonly typed: TypedWay;
+  readonly typed: ChatWay;
+  /** Absent when its dialect knows no embeddings. */
+  readonly embeddings: EmbeddingWay | undefined;
 }

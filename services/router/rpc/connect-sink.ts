@@ -1,10 +1,10 @@
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import type { Usage } from "../../../gen/weir/router/v1/chat_pb.ts";
-import type { CompleteResponse, StreamResponse } from "../../../gen/weir/router/v1/chat_service_pb.ts";
+import type { StreamResponse } from "../../../gen/weir/router/v1/chat_service_pb.ts";
 import type { WeirError } from "../../shared/errors/weir-error.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, SinkListener } from "../arrival/call.ts";
 import { findClientRequestId, toAnswerHeaders } from "../arrival/http-headers.ts";
-import { TypedStream, toCompleteResponse } from "./typed-answer.ts";
+import { TypedStream } from "./typed-answer.ts";
 
 /** Pieces that wait for a slow caller before the provider is paused. */
 const PIECES_WAITING = 256;
@@ -58,20 +58,24 @@ abstract class ConnectSink {
   }
 }
 
+/** Makes the response of an answer in one piece; throws when it can't. */
+export type ToResponse<Response> = (head: AnswerHead | undefined, body: Buffer, usage: Usage) => Response;
+
 /** Gathers an answer in one piece. */
-export class ConnectUnarySink extends ConnectSink implements AnswerSink {
-  readonly #resolve: (response: CompleteResponse) => void;
-  readonly #reject: (error: unknown) => void;
+export class ConnectUnarySink<Response> extends ConnectSink implements AnswerSink {
+  readonly #toResponse: ToResponse<Response>;
+  readonly #answer: PromiseWithResolvers<Response>;
   #whole: Buffer = Buffer.alloc(0);
 
-  constructor(
-    context: HandlerContext,
-    resolve: (response: CompleteResponse) => void,
-    reject: (error: unknown) => void,
-  ) {
+  constructor(context: HandlerContext, toResponse: ToResponse<Response>) {
     super(context);
-    this.#resolve = resolve;
-    this.#reject = reject;
+    this.#toResponse = toResponse;
+    this.#answer = Promise.withResolvers();
+  }
+
+  /** Settles when the answer is whole, or there is none. */
+  get response(): Promise<Response> {
+    return this.#answer.promise;
   }
 
   write(bytes: Buffer): boolean {
@@ -82,16 +86,16 @@ export class ConnectUnarySink extends ConnectSink implements AnswerSink {
   end(getUsage: () => Usage): void {
     this.close();
     try {
-      this.#resolve(toCompleteResponse(this.head, this.#whole, getUsage()));
+      this.#answer.resolve(this.#toResponse(this.head, this.#whole, getUsage()));
     } catch (error) {
-      this.#reject(error);
+      this.#answer.reject(error);
     }
   }
 
   fail(head: AnswerHead, { error }: AnswerFailure): void {
     this.close();
     this.tell(head);
-    this.#reject(error);
+    this.#answer.reject(error);
   }
 }
 

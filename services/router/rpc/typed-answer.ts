@@ -6,9 +6,10 @@ import {
   type StreamResponse,
   StreamResponseSchema,
 } from "../../../gen/weir/router/v1/chat_service_pb.ts";
+import { type EmbedResponse, EmbedResponseSchema } from "../../../gen/weir/router/v1/embedding_service_pb.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { AnswerHead } from "../arrival/call.ts";
-import type { PieceReader, TypedFormat } from "../providers/dialect.ts";
+import type { PieceReader, TypedAnswerFormat } from "../providers/dialect.ts";
 
 /** Makes the typed form of an answer in one piece, from its bytes in the format of its head. Throws INTERNAL when it has none. */
 export function toCompleteResponse(head: AnswerHead | undefined, body: Buffer, usage: Usage): CompleteResponse {
@@ -19,6 +20,23 @@ export function toCompleteResponse(head: AnswerHead | undefined, body: Buffer, u
       target: head?.target ?? "",
       providerModel,
       candidates,
+      usage,
+      ...(extras !== undefined && { extras }),
+    });
+  } catch (cause) {
+    throw new WeirError("INTERNAL", "Cannot answer: the provider's answer has no typed form", { cause });
+  }
+}
+
+/** The same of embeddings. */
+export function toEmbedResponse(head: AnswerHead | undefined, body: Buffer, usage: Usage): EmbedResponse {
+  try {
+    const { providerModel, embeddings = [], extras } = getFormat(head).toTypedAnswer(body);
+    return create(EmbedResponseSchema, {
+      id: head?.eventId ?? "",
+      target: head?.target ?? "",
+      providerModel,
+      embeddings,
       usage,
       ...(extras !== undefined && { extras }),
     });
@@ -60,7 +78,7 @@ function toResponse(piece: StreamResponse["piece"]): StreamResponse {
   return create(StreamResponseSchema, { piece });
 }
 
-function getFormat(head: AnswerHead | undefined): TypedFormat {
+function getFormat(head: AnswerHead | undefined): TypedAnswerFormat {
   if (head?.way?.kind === "typed") return head.way.format;
   throw new WeirError("INTERNAL", "Cannot answer: the format of the answer is unknown");
 }

@@ -14,6 +14,7 @@ export const azureOpenai: Dialect = {
   composeCredential: (secret) => ["api-key", secret],
   typed: place(openai.typed),
   relayed: openai.relayed.map(place),
+  ...(openai.embeddings !== undefined && { embeddings: place(openai.embeddings) }),
   ...(openai.answerHeaders !== undefined && { answerHeaders: openai.answerHeaders }),
   ...(openai.limitHeaders !== undefined && { limitHeaders: openai.limitHeaders }),
 };

@@ -2,6 +2,7 @@ import { Dialect as DialectId, Server } from "../../../../gen/weir/policy/v1/pol
 import type { Dialect, RelayedFormat } from "../dialect.ts";
 import { CAPABILITIES, type Capabilities, getCapabilities } from "./capabilities.ts";
 import { createChatCompletions } from "./chat-completions.ts";
+import { relayedEmbeddings, typedEmbeddings } from "./embeddings.ts";
 
 // By name: looking them up costs nothing on the way of every answer. Further ones of other servers are not known.
 const LIMIT_HEADERS = ["limit", "remaining", "reset"].flatMap((kind) => [
@@ -17,12 +18,13 @@ export const openai: Dialect = {
 
 function createOpenAi(capabilities: Capabilities): Dialect {
   const chat = createChatCompletions(capabilities);
-  const relayed: RelayedFormat[] = [chat];
+  const relayed: RelayedFormat[] = [chat, relayedEmbeddings];
   return {
     id: DialectId.OPENAI,
     composeCredential: (secret) => ["authorization", `Bearer ${secret}`],
     typed: chat,
     relayed,
+    embeddings: typedEmbeddings,
     answerHeaders: { names: ["openai-processing-ms", "openai-version", "openai-model"], prefixes: [] },
     limitHeaders: { names: LIMIT_HEADERS, prefixes: [] },
   };

@@ -1,0 +1,43 @@
+import type { HandlerContext } from "@connectrpc/connect";
+import type { Clock } from "../../shared/clock.ts";
+import { WeirError } from "../../shared/errors/weir-error.ts";
+import { createEventId } from "../../shared/ids.ts";
+import type { CallerHeaders } from "../admission/credentials.ts";
+import type { Greeting, StartChat } from "../arrival/call.ts";
+import { pickCallerHeaders } from "../arrival/http-headers.ts";
+import type { RpcArrival } from "./typed-call.ts";
+
+/** What the services that the RPC library serves hand their calls to. */
+export interface ConnectServiceOptions {
+  readonly chats: { readonly start: StartChat; readonly greet: (headers: CallerHeaders) => Greeting | WeirError };
+  readonly clock: Clock;
+}
+
+/** Receives a call from the RPC library: mints its id, and looks at its caller. Throws what is wrong with the caller. */
+export function receiveCall(
+  { chats, clock }: ConnectServiceOptions,
+  context: HandlerContext,
+  requestBytes: number,
+): RpcArrival {
+  const headers = pickCallerHeaders({
+    authorization: context.requestHeader.get("authorization") ?? undefined,
+    "x-api-key": context.requestHeader.get("x-api-key") ?? undefined,
+    "api-key": context.requestHeader.get("api-key") ?? undefined,
+  });
+  const arrivedAtMs = clock.nowMs();
+  const eventId = createEventId(arrivedAtMs);
+  context.responseHeader.set("x-request-id", eventId);
+  const greeting = chats.greet(headers);
+  if (greeting instanceof WeirError) throw greeting;
+  const nowMonotonicMs = clock.monotonicMs();
+  return {
+    eventId,
+    arrivedAtMs,
+    arrivedMonotonicMs: nowMonotonicMs,
+    nowMonotonicMs,
+    headers,
+    greeting,
+    requestBytes,
+    timeoutMs: context.timeoutMs(),
+  };
+}
