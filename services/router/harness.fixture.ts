@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { Dialect } from "../../gen/weir/policy/v1/policy_pb.ts";
-import { type Snapshot, type SnapshotProvider, SnapshotSchema } from "../../gen/weir/policy/v1/snapshot_pb.ts";
+import { type Snapshot, type SnapshotProviderSchema, SnapshotSchema } from "../../gen/weir/policy/v1/snapshot_pb.ts";
 import { ChatService } from "../../gen/weir/router/v1/chat_service_pb.ts";
 import { EmbeddingService } from "../../gen/weir/router/v1/embedding_service_pb.ts";
 import { Meter } from "../../gen/weir/type/v1/usage_pb.ts";
@@ -28,6 +28,8 @@ import { ChatDispatcher } from "./dispatch/dispatch.ts";
 import { Pools } from "./dispatch/pools.ts";
 import { DeadlineSweep } from "./dispatch/sweep.ts";
 import { createEmbeddingService } from "./embedding-service.ts";
+import type { Dialect as ProviderDialect } from "./providers/dialect.ts";
+import { findDialect } from "./providers/registry.ts";
 import { UpstreamBook } from "./routing/upstream-book.ts";
 import { createGrpcSurface } from "./rpc/grpc-surface.ts";
 
@@ -113,10 +115,18 @@ export class MemoryAccounting implements Accounting {
   }
 }
 
+/** A provider of a test's policy: of the OpenAI dialect when it says nothing else. */
+export type HarnessProvider = { readonly baseUrl: string } & Omit<
+  MessageInitShape<typeof SnapshotProviderSchema>,
+  "id" | "baseUrl" | "$typeName"
+>;
+
 /** What a router of a test is to be. */
 export interface HarnessOptions {
-  /** Base URLs of the providers, in the order of their priority; each has a target of the model "small". */
-  readonly providers: readonly string[];
+  /** The providers, or their base URLs, in the order of their priority; each has a target of the model "small". */
+  readonly providers: readonly (string | HarnessProvider)[];
+  /** Dialects that take the place of the real ones. */
+  readonly dialects?: ReadonlyMap<Dialect, ProviderDialect>;
   readonly timeoutsMs?: Partial<Record<"connect" | "firstToken" | "idle" | "total", number>>;
   readonly bodyLimitBytes?: number;
   readonly bodyMemoryBytes?: number;
@@ -131,10 +141,6 @@ export interface HarnessOptions {
   readonly hasPolicy?: boolean;
   /** Credentials by name; provider n wants "credential-n" when this is given. */
   readonly credentials?: ReadonlyMap<string, string>;
-  /** What the providers have instead of what is said above, by their order; for all that is not listed nothing. */
-  readonly providerSettings?: readonly Partial<
-    Pick<SnapshotProvider, "dialect" | "apiVersion" | "cloudRegion" | "inexpressible">
-  >[];
 }
 
 /** A router of a test, in this process: everything but the spool and the road of the snapshot is real. */
@@ -152,23 +158,17 @@ export interface Harness {
 }
 
 /** A snapshot whose model "small" has a target at each provider. */
-export function createSnapshot({
-  providers,
-  timeoutsMs = {},
-  credentials,
-  providerSettings = [],
-}: HarnessOptions): Snapshot {
+export function createSnapshot({ providers, timeoutsMs = {}, credentials }: HarnessOptions): Snapshot {
   const { content } = sampleSnapshot(1n, {
-    providers: providers.map((baseUrl, index) => ({
+    providers: providers.map((provider, index) => ({
       id: `p${index}`,
       dialect: Dialect.OPENAI,
-      baseUrl,
+      ...(typeof provider === "string" ? { baseUrl: provider } : provider),
       credential: credentials === undefined ? "" : `credential-${index}`,
       connectTimeout: toDuration(timeoutsMs.connect ?? 5_000),
       firstTokenTimeout: toDuration(timeoutsMs.firstToken ?? 20_000),
       idleTimeout: toDuration(timeoutsMs.idle ?? 20_000),
       totalTimeout: toDuration(timeoutsMs.total ?? 60_000),
-      ...providerSettings[index],
     })),
     targets: providers.map((_, index) => ({
       id: `p${index}/small`,
@@ -239,7 +239,10 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
   const chats = new Chats({
     current: () => pinned,
     counters: new LimitCounters(),
-    upstreams: new UpstreamBook(() => options.credentials ?? new Map()),
+    upstreams: new UpstreamBook(
+      () => options.credentials ?? new Map(),
+      (id, kind) => options.dialects?.get(id) ?? findDialect(id, kind),
+    ),
     accounting,
     dispatcher,
     observer: { onRefusal: () => undefined, onOutcome: () => undefined },

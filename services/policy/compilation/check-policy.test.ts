@@ -27,6 +27,26 @@ describe("checkPolicy()", () => {
     ["no region", "regions REPEATED_MIN_ITEMS", (p) => (p.regions = [])],
     ["the control plane as a region", "regions[1].id STRING_NOT_IN", (p) => (p.regions[1].id = "control")],
     ["a region twice", "regions[1].id ID_DUPLICATE", (p) => (p.regions[1].id = "eu")],
+    [
+      "a version of the API for a dialect without one",
+      "providers[0].api_version SETTING_UNUSED",
+      (p) => (p.providers[0].apiVersion = "2024-10-21"),
+    ],
+    [
+      "no region of the cloud where requests are signed for one",
+      "providers[1].cloud_region CLOUD_REGION_MISSING",
+      (p) => (p.providers[1].dialect = "DIALECT_BEDROCK"),
+    ],
+    [
+      "a region of the cloud for nothing",
+      "providers[1].cloud_region SETTING_UNUSED",
+      (p) => (p.providers[1].cloudRegion = "eu-central-1"),
+    ],
+    [
+      "a kind of server for a dialect that has one kind",
+      "providers[1].server SETTING_UNUSED",
+      (p) => Object.assign(p.providers[1], { dialect: "DIALECT_ANTHROPIC", server: "SERVER_VLLM" }),
+    ],
     ["a provider twice", "providers[1].id ID_DUPLICATE", (p) => (p.providers[1].id = "global")],
     ["a target twice", "targets[1].id ID_DUPLICATE", (p) => (p.targets[1].id = "global/large")],
     ["a model twice", "models[1].id ID_DUPLICATE", (p) => (p.models[1].id = "large")],

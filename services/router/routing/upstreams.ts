@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import type { Duration } from "@bufbuild/protobuf/wkt";
-import { Inexpressible } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import { type Dialect as DialectId, Inexpressible, type Server } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import type { Snapshot, SnapshotProvider, SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
@@ -26,6 +26,9 @@ export interface Upstream {
   readonly totalTimeoutMs: number;
 }
 
+/** Finds a dialect as a server speaks it; undefined for one that is not spoken here. */
+export type FindDialect = (id: DialectId, server: Server) => Dialect | undefined;
+
 /** Why a provider can't be used by this router. */
 export interface UnusableProvider {
   readonly id: string;
@@ -40,11 +43,15 @@ export class Upstreams {
   /** Those that can't be used, for the log and the live state. */
   readonly unusable: readonly UnusableProvider[];
 
-  /** `findSecret` finds a credential by its name. */
-  constructor(snapshot: Snapshot, findSecret: (credential: string) => string | undefined) {
+  /** `findSecret` finds a credential by its name; `find` finds dialects, by default those of this router. */
+  constructor(
+    snapshot: Snapshot,
+    findSecret: (credential: string) => string | undefined,
+    find: FindDialect = findDialect,
+  ) {
     const unusable: UnusableProvider[] = [];
     for (const provider of snapshot.providers) {
-      const upstream = createUpstream(provider, findSecret);
+      const upstream = createUpstream(provider, findSecret, find);
       if ("state" in upstream) unusable.push(upstream);
       else this.#usable.set(provider.id, upstream);
     }
@@ -73,9 +80,10 @@ export class Upstreams {
 function createUpstream(
   provider: SnapshotProvider,
   findSecret: (credential: string) => string | undefined,
+  find: FindDialect,
 ): Upstream | UnusableProvider {
   const { id } = provider;
-  const dialect = findDialect(provider.dialect, provider.server);
+  const dialect = find(provider.dialect, provider.server);
   if (dialect === undefined) return { id, reason: "NOT_SERVED", state: "this router does not speak its dialect" };
   const base = URL.parse(provider.baseUrl);
   if (base === null || !isAllowed(base)) {

@@ -56,8 +56,10 @@ afterEach(async () => {
 async function start(handlers: readonly ProviderHandler[], apiVersion = "2024-10-21") {
   const providers = await Promise.all(handlers.map((handler) => startProvider(handler)));
   const router = await startHarness({
-    providers: providers.map(({ url }) => url.replace(/\/v1$/, "")),
-    providerSettings: [{ dialect: Dialect.AZURE_OPENAI, apiVersion }],
+    providers: providers.map(({ url }, index) => ({
+      baseUrl: url.replace(/\/v1$/, ""),
+      ...(index === 0 && { dialect: Dialect.AZURE_OPENAI, apiVersion }),
+    })),
     credentials: new Map([
       ["credential-0", "azure-key"],
       ["credential-1", "sk-1"],

@@ -37,8 +37,7 @@ async function start(handlers: readonly ProviderHandler[], credentials = CREDENT
   const providers: TestProvider[] = [];
   for (const handler of handlers) providers.push(await startProvider(handler));
   const router = await startHarness({
-    providers: providers.map(({ url }) => url),
-    providerSettings: [BEDROCK],
+    providers: providers.map(({ url }, index) => ({ baseUrl: url, ...(index === 0 && BEDROCK) })),
     credentials,
   });
   open = [router, ...providers];

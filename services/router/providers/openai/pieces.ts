@@ -8,7 +8,8 @@ import {
   type StreamResponse,
 } from "../../../../gen/weir/router/v1/chat_service_pb.ts";
 import type { PieceReader } from "../dialect.ts";
-import { toExtras, toList, toObject, toStopReason, toText } from "./typed-answer.ts";
+import { toExtras, toList, toObject, toText } from "../shape.ts";
+import { toStopReason } from "./typed-answer.ts";
 
 type Piece = StreamResponse["piece"];
 type Kind = "text" | "reasoning" | "refusal";

@@ -1,6 +1,7 @@
-import { create, type JsonObject } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { type Block, BlockSchema, CandidateSchema, StopReason } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { TypedAnswer } from "../dialect.ts";
+import { toExtras, toList, toObject, toText } from "../shape.ts";
 
 /** Makes typed messages of an answer in one piece that was accepted before. Its shape is still the provider's: read tolerant. */
 export function toTypedAnswer(body: Buffer): TypedAnswer {
@@ -21,12 +22,6 @@ export function toTypedAnswer(body: Buffer): TypedAnswer {
     }),
     ...toExtras(extras),
   };
-}
-
-/** What only the dialect knows, if there is any: members that are null say nothing. */
-export function toExtras(members: Record<string, unknown>): { readonly extras?: JsonObject } {
-  const said = Object.entries(members).filter(([, value]) => value !== null && value !== undefined);
-  return said.length === 0 ? {} : { extras: Object.fromEntries(said) as JsonObject };
 }
 
 function toBlocks(message: Record<string, unknown>): { blocks: Block[]; extras: Record<string, unknown> } {
@@ -62,19 +57,4 @@ const STOP_REASONS: Readonly<Record<string, StopReason>> = {
 /** The provider's `finish_reason` in Weir's words. */
 export function toStopReason(reason: unknown): StopReason {
   return typeof reason === "string" && Object.hasOwn(STOP_REASONS, reason) ? STOP_REASONS[reason]! : StopReason.OTHER;
-}
-
-/** A member that should be an object; an empty one when it is none. */
-export function toObject(value: unknown): Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
-}
-
-/** A member that should be a list; an empty one when it is none. */
-export function toList(value: unknown): unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-/** A member that should be a text; an empty one when it is none. */
-export function toText(value: unknown): string {
-  return typeof value === "string" ? value : "";
 }
