@@ -31,15 +31,9 @@ async function provide(answer: unknown, status = 200): Promise<TestProvider> {
   return provider;
 }
 
-type Settings = NonNullable<HarnessOptions["providerSettings"]>[number];
-
 /** Starts a router before providers; of the OpenAI dialect where nothing else is said. */
-async function route(providers: readonly (string | (Settings & { readonly baseUrl: string }))[]): Promise<Harness> {
-  const all = providers.map((provider) => (typeof provider === "string" ? { baseUrl: provider } : provider));
-  const router = await startHarness({
-    providers: all.map(({ baseUrl }) => baseUrl),
-    providerSettings: all.map(({ baseUrl: _, ...settings }) => settings),
-  });
+async function route(providers: HarnessOptions["providers"]): Promise<Harness> {
+  const router = await startHarness({ providers });
   open.push(router);
   return router;
 }
