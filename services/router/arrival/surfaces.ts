@@ -4,6 +4,9 @@ import { chatCompletions } from "./chat-completions/chat-completions.ts";
 import { scanRequest as scanChatCompletions } from "./chat-completions/scan.ts";
 import { floatEmbeddings } from "./embeddings/embeddings.ts";
 import { scanRequest as scanEmbeddings } from "./embeddings/scan.ts";
+import { countTokens } from "./messages/count-tokens.ts";
+import { messages } from "./messages/messages.ts";
+import { scanCountRequest, scanRequest as scanMessages } from "./messages/scan.ts";
 import type { Surface } from "./surface.ts";
 
 /** The paths at which calls are taken. */
@@ -20,10 +23,19 @@ const SURFACES: Readonly<Record<string, Surface>> = {
     format: floatEmbeddings,
     scan: scanEmbeddings,
   },
+  "/v1/messages": { name: "anthropic", operation: Operation.CHAT, format: messages, scan: scanMessages },
+  "/v1/messages/count_tokens": {
+    name: "anthropic",
+    operation: Operation.CHAT,
+    format: countTokens,
+    scan: scanCountRequest,
+  },
 };
 
 /** In whose format errors are told below a path that is served by none of {@link SURFACES}: the first that fits. */
-const ERROR_FORMATS: readonly { readonly path: RegExp; readonly format: CallerFormat }[] = [];
+const ERROR_FORMATS: readonly { readonly path: RegExp; readonly format: CallerFormat }[] = [
+  { path: /^\/v1\/messages\//, format: messages },
+];
 
 /** The surface of a path; undefined when none is there. */
 export function findSurface(path: string): Surface | undefined {

@@ -4,6 +4,7 @@ import type { ChatCall } from "../arrival/call.ts";
 import type { BodyAllocator, TypedAsk, TypedInput } from "../providers/dialect.ts";
 import type { Upstream } from "../routing/upstreams.ts";
 import type { RelayWay, TypedWay } from "../routing/way.ts";
+import { countInput } from "./result.ts";
 
 /** A request as it goes to a target. */
 export interface ComposedRequest {
@@ -11,6 +12,11 @@ export interface ComposedRequest {
   readonly body: Buffer;
   /** What the target's dialect can't say and the policy lets be left out; absent when that is nothing. */
   readonly dropped?: readonly string[];
+}
+
+/** An answer of the router's own, for a target that can't be asked. */
+export interface OwnAnswer {
+  readonly answer: Buffer;
 }
 
 /** Most names of dropped fields that are kept. */
@@ -32,11 +38,14 @@ export class RequestComposer {
   }
 
   /** Throws ARGUMENT_INVALID for what the target can't be asked, and INTERNAL for a mistake of ours. */
-  compose(target: SnapshotTarget, upstream: Upstream): ComposedRequest {
-    const { request } = this.#call;
+  compose(target: SnapshotTarget, upstream: Upstream): ComposedRequest | OwnAnswer {
+    const { request, requestBytes } = this.#call;
     try {
       const way = request.format === undefined ? undefined : upstream.ways.relayed.get(request.format);
-      if (way === undefined || request.format === undefined) return this.#composeTyped(target, upstream);
+      if (way === undefined || request.format === undefined) {
+        if (request.format === undefined || request.estimate === undefined) return this.#composeTyped(target, upstream);
+        return { answer: request.estimate(countInput(requestBytes)) };
+      }
       // What is composed may stand in the bytes themselves, from which the earlier target's connection may still be sending.
       if (this.#isUsed) request.bytes = Buffer.from(request.bytes);
       this.#isUsed = true;

@@ -9,7 +9,7 @@ import type { RelayWay, TypedWay } from "../routing/way.ts";
 import { Attempt, type AttemptListener, type AttemptOptions } from "./attempt.ts";
 import type { AttemptFailure } from "./attempt-failure.ts";
 import { BodyBuffers } from "./body-buffers.ts";
-import { type ComposedRequest, RequestComposer } from "./compose.ts";
+import { type ComposedRequest, type OwnAnswer, RequestComposer } from "./compose.ts";
 import type { Pools } from "./pools.ts";
 import { type AttemptResult, NOTHING_USED } from "./result.ts";
 
@@ -159,7 +159,7 @@ class Run implements AttemptListener, SinkListener, Listed {
       this.#next += 1;
       const upstream = upstreams.get(target);
       const startedAtMs = clock.nowMs();
-      let request: ComposedRequest;
+      let request: ComposedRequest | OwnAnswer;
       try {
         request = this.#composer.compose(target, upstream);
       } catch (thrown) {
@@ -169,6 +169,10 @@ class Run implements AttemptListener, SinkListener, Listed {
         // Another target may read another format; a mistake of ours would be the same there.
         if (error.reason === "ARGUMENT_INVALID") continue;
         break;
+      }
+      if ("answer" in request) {
+        this.#answerItself(target, startedAtMs, request.answer);
+        return;
       }
       const { way, body, dropped } = request;
       this.#way = way;
@@ -180,6 +184,21 @@ class Run implements AttemptListener, SinkListener, Listed {
     }
     // What a target said or did tells the caller more than that another one could not be asked.
     this.#finish(this.#failure ?? this.#skipped);
+  }
+
+  /** Answers without asking the target, which costs nothing. */
+  #answerItself(target: SnapshotTarget, startedAtMs: number, answer: Buffer): void {
+    const { sink } = this.#chat;
+    this.#chat.onAttempt(target, startedAtMs, this.#attempts);
+    this.#began = true;
+    this.#composer.release();
+    this.#head = { ...toHead(this.#head, undefined), target: target.id };
+    sink.begin(this.#head);
+    sink.write(answer);
+    const endedAtMs = this.#options.clock.nowMs();
+    const outcome = OutcomeKind.ANSWERED;
+    this.#attempts.push({ target, startedAtMs, endedAtMs, outcome, providerStatus: 0, usage: NOTHING_USED });
+    this.#finish();
   }
 
   #finish(failure?: AttemptFailure): void {

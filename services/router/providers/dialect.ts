@@ -28,6 +28,8 @@ export interface Dialect {
    * a secret that can't be one of its.
    */
   composeCredential(secret: string): string[];
+  /** Headers of every call beside those, name and value by turns: a caller's own of the same name stand in their place. */
+  readonly headers?: readonly string[];
   /**
    * Signs a request whose credential depends on its bytes (AWS Signature Version 4): returns all headers that it must have beside
    * those of {@link composeCredential}. Absent where the credential is the same for each request.
@@ -161,6 +163,11 @@ export interface RelayedRequest {
    * only the format knows stands in extras. Called while `bytes` are there.
    */
   readonly toInput: () => TypedInput;
+  /**
+   * The answer of the router itself, for a target that can't be asked this in its format: an estimate that uses nothing, from the request's tokens
+   * as Weir counts them. Absent for what can be asked in typed messages.
+   */
+  readonly estimate?: (inputTokens: number) => Buffer;
 }
 
 /** Where bodies get their memory. */

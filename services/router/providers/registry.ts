@@ -1,4 +1,5 @@
 import type { Dialect as DialectId, Server } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import { anthropic } from "./anthropic/anthropic.ts";
 import { azureOpenai } from "./azure-openai/azure-openai.ts";
 import { bedrock } from "./bedrock/bedrock.ts";
 import type { Dialect } from "./dialect.ts";
@@ -6,7 +7,7 @@ import { gemini } from "./gemini/gemini.ts";
 import { openai } from "./openai/openai.ts";
 
 /** Every language that this router speaks with providers: a line each. */
-const DIALECTS: readonly Dialect[] = [openai, azureOpenai, gemini, bedrock];
+const DIALECTS: readonly Dialect[] = [openai, azureOpenai, anthropic, gemini, bedrock];
 
 const byId: ReadonlyMap<DialectId, Dialect> = new Map(DIALECTS.map((dialect) => [dialect.id, dialect]));
 

@@ -119,6 +119,7 @@ function createUpstream(
     "identity",
     "user-agent",
     "weir",
+    ...(dialect.headers ?? []),
     ...credential,
   ];
   const settings: DialectSettings = { apiVersion: provider.apiVersion, cloudRegion: provider.cloudRegion };

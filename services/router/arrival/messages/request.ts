@@ -4,16 +4,15 @@ import { readInput } from "./read-input.ts";
 
 /** What was found of a request. */
 export interface FoundRequest {
-  readonly format: Format;
   readonly bytes: Buffer;
   readonly modelStart: number;
   readonly modelEnd: number;
   readonly streamed: boolean;
 }
 
-/** A request for messages, or for a count of its tokens, as it is relayed. A class, so that none has a function of its own. */
+/** A request for messages as it is relayed. A class, so that none has a function of its own. */
 export class MessagesRequest implements RelayedRequest {
-  readonly format: Format;
+  readonly format: Format = "messages";
   bytes: Buffer;
   readonly modelStart: number;
   readonly modelEnd: number;
@@ -23,8 +22,7 @@ export class MessagesRequest implements RelayedRequest {
   /** Streams of this format always have it. */
   readonly wantsUsage = true;
 
-  constructor({ format, bytes, modelStart, modelEnd, streamed }: FoundRequest) {
-    this.format = format;
+  constructor({ bytes, modelStart, modelEnd, streamed }: FoundRequest) {
     this.bytes = bytes;
     this.modelStart = modelStart;
     this.modelEnd = modelEnd;
@@ -33,5 +31,17 @@ export class MessagesRequest implements RelayedRequest {
 
   toInput(): ChatInput {
     return readInput(this.bytes);
+  }
+}
+
+/**
+ * A request to count tokens. A target that can't count answers chats only, so that what a chat would be counted when its provider does
+ * not say is the answer, without asking it.
+ */
+export class CountTokensRequest extends MessagesRequest {
+  override readonly format: Format = "count-tokens";
+
+  estimate(inputTokens: number): Buffer {
+    return Buffer.from(JSON.stringify({ input_tokens: inputTokens }));
   }
 }

@@ -1,7 +1,7 @@
 import { BodyScan, checkEndUser } from "../body-scan.ts";
 import { invalid } from "../invalid.ts";
 import type { ScannedRequest } from "../surface.ts";
-import { MessagesRequest } from "./request.ts";
+import { CountTokensRequest, MessagesRequest } from "./request.ts";
 
 /** The members of a request for messages that Weir reads; all others go to the provider as they came. */
 const MODEL = 0;
@@ -17,7 +17,13 @@ const scan = new BodyScan(["model", "messages", "stream", "max_tokens", "metadat
  */
 export function scanRequest(bytes: Buffer): ScannedRequest {
   try {
-    return readRequest(bytes, "messages");
+    const found = find(bytes);
+    const maxOutputTokens = readMaxTokens();
+    return {
+      ...found,
+      maxOutputTokens,
+      request: new MessagesRequest({ ...placeModel(bytes), streamed: scan.readFlag(STREAM) }),
+    };
   } finally {
     scan.release();
   }
@@ -26,25 +32,26 @@ export function scanRequest(bytes: Buffer): ScannedRequest {
 /** Reads the body of a request to count tokens: the same without what is about the answer. It is never streamed. */
 export function scanCountRequest(bytes: Buffer): ScannedRequest {
   try {
-    return readRequest(bytes, "count-tokens");
+    // Nothing is answered, so nothing can be answered at most.
+    return {
+      ...find(bytes),
+      maxOutputTokens: 0n,
+      request: new CountTokensRequest({ ...placeModel(bytes), streamed: false }),
+    };
   } finally {
     scan.release();
   }
 }
 
-function readRequest(bytes: Buffer, format: "messages" | "count-tokens"): ScannedRequest {
+function find(bytes: Buffer): Pick<ScannedRequest, "model" | "candidates" | "endUser"> {
   scan.check(bytes);
   const model = scan.readModel(MODEL);
   scan.checkList(MESSAGES);
-  const streamed = scan.readFlag(STREAM);
-  const request = new MessagesRequest({
-    format,
-    bytes,
-    modelStart: scan.startOf(MODEL),
-    modelEnd: scan.endOf(MODEL),
-    streamed: streamed && format === "messages",
-  });
-  return { request, model, maxOutputTokens: readMaxTokens(), candidates: 1, endUser: readEndUser() };
+  return { model, candidates: 1, endUser: readEndUser() };
+}
+
+function placeModel(bytes: Buffer) {
+  return { bytes, modelStart: scan.startOf(MODEL), modelEnd: scan.endOf(MODEL) };
 }
 
 /** The cap on the answer's tokens. 0 asks for no answer at all, only for the cache to be filled. */

@@ -1,5 +1,4 @@
 import { isUtf8 } from "node:buffer";
-import { Meter } from "../../../../gen/weir/type/v1/usage_pb.ts";
 import type { AnswerReading, RelayedFormat } from "../dialect.ts";
 import { JsonScan, watchKeys } from "../json-scan.ts";
 import { spliceModel } from "../splice.ts";
@@ -19,7 +18,7 @@ export const countTokens: RelayedFormat = {
   createStreamReader: () => new AnthropicStreamReader(),
 };
 
-/** What was counted was not used, so all quantities are 0: said, and not to be counted in their place. */
+/** What was counted was not used: that no quantities are said is said, and none are to be counted in their place. */
 function readAnswer(body: Buffer): AnswerReading {
   if (!isUtf8(body) || !scan.scan(body, 0, body.length) || scan.starts[0]! < 0) {
     return {
@@ -27,5 +26,5 @@ function readAnswer(body: Buffer): AnswerReading {
       textBytes: 0,
     };
   }
-  return { textBytes: 0, quantities: new Map([[Meter.INPUT_TOKENS, 0]]) };
+  return { textBytes: 0, quantities: new Map() };
 }
