@@ -39,8 +39,10 @@ async function start(sides: readonly Side[], options: Partial<HarnessOptions> = 
     providers.push(provider);
   }
   const router = await startHarness({
-    providers: providers.map(({ url }) => url),
-    providerSettings: sides.map(({ dialect, inexpressible }) => ({ dialect, ...(inexpressible && { inexpressible }) })),
+    providers: providers.map(({ url }, index) => {
+      const { dialect, inexpressible } = sides[index]!;
+      return { baseUrl: url, dialect, ...(inexpressible && { inexpressible }) };
+    }),
     ...options,
   });
   closing.push(router);
