@@ -45,7 +45,8 @@ describe("an answer in one piece in the Gemini dialect", () => {
       ["reasoning", { text: "Hm", signature: "" }, undefined],
       ["text", { text: "Let me" }, undefined],
       ["reasoning", { text: "", signature: "Ab" }, undefined],
-      ["toolUse", { name: "f", inputJson: '{"a":1}' }, { thought_signature: "Cd" }],
+      ["reasoning", { text: "", signature: "Cd" }, undefined],
+      ["toolUse", { name: "f", inputJson: '{"a":1}' }, undefined],
       ["toolUse", { name: "g", inputJson: "{}" }, undefined],
     ]);
     const ids = candidate!.blocks.flatMap(({ content }) => (content.case === "toolUse" ? [content.value.id] : []));

@@ -53,7 +53,11 @@ function toBlocked(feedback: unknown): Candidate {
   return create(CandidateSchema, { stopReason: StopReason.FILTERED, providerStopReason: toText(blockReason) });
 }
 
-/** Parts of one kind that follow each other are one block, as they are when they are streamed. */
+/**
+ * Parts of one kind that follow each other are one block, as they are when they are streamed. The signature of a part that is no
+ * reasoning becomes reasoning without words: behind a text, where streams bring it, and before all else, such as a use of a tool.
+ * Every format that callers write sends reasoning back, but not what else a use of a tool may have.
+ */
 function toBlocks(parts: readonly unknown[]): Block[] {
   const blocks: Block[] = [];
   let growing: { text: string; signature: string } | undefined;
@@ -62,6 +66,7 @@ function toBlocks(parts: readonly unknown[]): Block[] {
     const part = readPart(given);
     if (part.kind === "whole") {
       growing = undefined;
+      if (part.signature !== "") blocks.push(toSigned(part.signature));
       if (part.block.content.case === "toolUse") part.block.content.value.inputJson = part.inputJson;
       blocks.push(part.block);
       continue;
@@ -80,10 +85,14 @@ function toBlocks(parts: readonly unknown[]): Block[] {
     if (growing !== undefined && kind === "reasoning" && part.kind === "reasoning") {
       growing.signature = signature;
     } else {
-      blocks.push(create(BlockSchema, { content: { case: "reasoning", value: { signature } } }));
+      blocks.push(toSigned(signature));
     }
     // A signature closes what it signs: two of them can't be joined.
     growing = undefined;
   }
   return blocks;
+}
+
+function toSigned(signature: string): Block {
+  return create(BlockSchema, { content: { case: "reasoning", value: { signature } } });
 }

@@ -4,7 +4,6 @@ import { toObject, toText } from "../shape.ts";
 import { CANNOT, type Lose, loseExtras, parseObject } from "./lose.ts";
 import { toMediaPart } from "./media.ts";
 import { readTraits } from "./model.ts";
-import { SIGNATURE } from "./parts.ts";
 
 /** A turn as the dialect has it. */
 interface Content {
@@ -12,6 +11,8 @@ interface Content {
   readonly parts: JsonObject[];
 }
 
+/** Name under which a caller may send the signature of a part that is no reasoning. */
+const SIGNATURE = "thought_signature";
 /** What else a part may have beside its kind; extras of these names go on. */
 const PART_EXTRAS = ["videoMetadata", "mediaResolution", "partMetadata"];
 /** Parts that have no typed form: they come back in the extras of an empty text. */
@@ -61,7 +62,12 @@ export function toContents(
     else contents.push({ role: "user", parts: parts.length > 0 ? parts : [{ text: "" }] });
     hasResultsLast = isResults;
   }
-  if (readTraits(model).wantsSignatures) for (const content of contents) signForeignUses(content);
+  const { wantsSignatures } = readTraits(model);
+  for (const content of contents) {
+    if (content.role !== "model") continue;
+    joinSignatures(content.parts);
+    if (wantsSignatures) signForeignUses(content.parts);
+  }
   return { ...(system.length > 0 && { systemInstruction: { parts: system } }), contents };
 }
 
@@ -175,9 +181,33 @@ function toFunctionResponse(result: ToolResultBlock, name: string, field: string
   };
 }
 
+/**
+ * Takes signatures that came as reasoning without words back to their parts: each to the next part behind it that is neither text
+ * nor signed. Text may stand between, since some formats have all reasoning first. One that finds none is that of a text, and
+ * stays where it is.
+ */
+function joinSignatures(parts: JsonObject[]): void {
+  let open = -1;
+  for (let at = 0; at < parts.length; at += 1) {
+    const part = parts[at]!;
+    if (part.text === "" && part.thoughtSignature !== undefined) {
+      open = at;
+      continue;
+    }
+    if (part.text !== undefined || open < 0) continue;
+    const { thoughtSignature } = parts[open]!;
+    const isOwn = part.thoughtSignature === undefined || part.thoughtSignature === thoughtSignature;
+    if (isOwn) {
+      part.thoughtSignature = thoughtSignature!;
+      parts.splice(open, 1);
+      at -= 1;
+    }
+    open = -1;
+  }
+}
+
 /** Of parallel uses the first one carries the signature, so one is enough for a turn. */
-function signForeignUses({ role, parts }: Content): void {
-  if (role !== "model") return;
+function signForeignUses(parts: readonly JsonObject[]): void {
   const uses = parts.filter((part) => part.functionCall !== undefined);
   const [first] = uses;
   if (first === undefined || uses.some((part) => part.thoughtSignature !== undefined)) return;

@@ -4,34 +4,31 @@ import { type Block, BlockSchema, StopReason } from "../../../../gen/weir/router
 import { parseExact } from "../exact-json.ts";
 import { toExtras, toList, toObject, toText } from "../shape.ts";
 
-/** Name under which the signature of a part that is no reasoning stands in the extras of its block. */
-export const SIGNATURE = "thought_signature";
-
-/** A part of an answer (https://ai.google.dev/api/caching#Part), sorted by what it means. */
+/** A part of an answer (https://ai.google.dev/api/caching#Part), sorted by what it means. A signature is empty when there is none. */
 export type ReadPart =
   | { readonly kind: "text" | "reasoning"; readonly text: string; readonly signature: string }
-  | { readonly kind: "whole"; readonly block: Block; readonly inputJson: string };
+  | { readonly kind: "whole"; readonly block: Block; readonly inputJson: string; readonly signature: string };
 
 /**
- * Sorts a part of an answer. Text and reasoning may go on in the next part; all else is whole. The signature of a use of a tool
- * stands in the extras of its block, since that is where it must be sent back. What has no typed form (code that the provider ran,
- * its result, what comes next) is an empty text with the part in its extras, so that its place among the blocks is kept.
+ * Sorts a part of an answer. Text and reasoning may go on in the next part; all else is whole. What has no typed form (code that
+ * the provider ran, its result, what comes next) is an empty text with the part in its extras, so that its place among the
+ * blocks is kept.
  */
 export function readPart(value: unknown): ReadPart {
   const { text, thought, thoughtSignature, functionCall, inlineData, fileData, ...rest } = toObject(value);
   const signature = toText(thoughtSignature);
   if (functionCall !== undefined) return readCall(toObject(functionCall), signature);
-  const signed = signature === "" ? rest : { ...rest, [SIGNATURE]: signature };
   if (inlineData !== undefined) {
     const { data, mimeType } = toObject(inlineData);
-    return toWhole(toMedia({ case: "content", value: Buffer.from(toText(data), "base64") }, toText(mimeType)), signed);
+    const media = toMedia({ case: "content", value: Buffer.from(toText(data), "base64") }, toText(mimeType));
+    return toWhole(media, rest, signature);
   }
   if (fileData !== undefined) {
     const { fileUri, mimeType } = toObject(fileData);
-    return toWhole(toMedia({ case: "url", value: toText(fileUri) }, toText(mimeType)), signed);
+    return toWhole(toMedia({ case: "url", value: toText(fileUri) }, toText(mimeType)), rest, signature);
   }
   if (typeof text !== "string" && Object.keys(rest).length > 0) {
-    return toWhole({ case: "text", value: { text: "" } }, signed);
+    return toWhole({ case: "text", value: { text: "" } }, rest, signature);
   }
   return { kind: thought === true ? "reasoning" : "text", text: toText(text), signature };
 }
@@ -39,11 +36,8 @@ export function readPart(value: unknown): ReadPart {
 function readCall({ id, name, args }: Record<string, unknown>, signature: string): ReadPart {
   // Older models give no id, but a result has to name its use, also among those of earlier turns.
   const value = { id: toText(id) || `call_${randomUUID()}`, name: toText(name) };
-  const block = create(BlockSchema, {
-    content: { case: "toolUse", value },
-    ...(signature !== "" && { extras: { [SIGNATURE]: signature } }),
-  });
-  return { kind: "whole", block, inputJson: JSON.stringify(toObject(args)) };
+  const block = create(BlockSchema, { content: { case: "toolUse", value } });
+  return { kind: "whole", block, inputJson: JSON.stringify(toObject(args)), signature };
 }
 
 type Source =
@@ -57,8 +51,9 @@ function toMedia(source: Source, mediaType: string) {
 function toWhole(
   content: ReturnType<typeof toMedia> | { readonly case: "text"; readonly value: { readonly text: string } },
   extras: Record<string, unknown>,
+  signature: string,
 ): ReadPart {
-  return { kind: "whole", block: create(BlockSchema, { content, ...toExtras(extras) }), inputJson: "" };
+  return { kind: "whole", block: create(BlockSchema, { content, ...toExtras(extras) }), inputJson: "", signature };
 }
 
 /**

@@ -41,7 +41,7 @@ const MOST = 1024;
 
 /**
  * Makes typed pieces of the events of a streamed answer. Its events have no blocks: text and reasoning go on from event to event,
- * so a block begins where another kind of content does, and ends where the next begins, at a signature, or with the candidate.
+ * so a block begins where another kind of content does, and ends where the next begins, at a signature (see `codec.ts`), or with the candidate.
  * Uses of tools come whole.
  */
 export class GeminiPieceReader implements PieceReader {
@@ -114,6 +114,7 @@ export class GeminiPieceReader implements PieceReader {
   #take(candidate: OpenCandidate, part: ReadPart, pieces: Piece[]): void {
     if (part.kind === "whole") {
       this.#endGrowing(candidate, pieces);
+      if (part.signature !== "") this.#sign(candidate, part.signature, pieces);
       const block = this.#begin(candidate, part.block, pieces);
       if (part.block.content.case === "toolUse") {
         candidate.usesTool = true;
@@ -129,9 +130,13 @@ export class GeminiPieceReader implements PieceReader {
     if (part.signature === "") return;
     // Reasoning that was said is signed itself; the signature of a text becomes reasoning without words.
     if (part.kind === "text") this.#endGrowing(candidate, pieces);
+    this.#sign(candidate, part.signature, pieces);
+  }
+
+  /** Signs the reasoning that grows, or reasoning without words. A signature closes what it signs: two of them can't be joined. */
+  #sign(candidate: OpenCandidate, signature: string, pieces: Piece[]): void {
     const signed = this.#grow(candidate, "reasoning", pieces);
-    this.#delta(candidate, signed, { case: "signature", value: part.signature }, pieces);
-    // A signature closes what it signs: two of them can't be joined.
+    this.#delta(candidate, signed, { case: "signature", value: signature }, pieces);
     this.#endGrowing(candidate, pieces);
   }
 

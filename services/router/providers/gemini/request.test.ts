@@ -7,6 +7,7 @@ import {
   Role,
   ToolChoiceMode,
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
+import type { Format } from "../dialect.ts";
 import { composeTyped } from "./request.ts";
 
 type Init = MessageInitShape<typeof ChatInputSchema>;
@@ -19,9 +20,10 @@ const user = (text: string): MessageInitShape<typeof MessageSchema> => ({
 const toInput = (init: Init): ChatInput => create(ChatInputSchema, { messages: [user("Hi")], ...init });
 
 /** Composes with a policy that drops what can't be said, and tells what was dropped. */
-function compose(init: Init, model = "gemini-2.5-pro") {
+function compose(init: Init, model = "gemini-2.5-pro", from?: Format) {
   const lost: string[] = [];
-  const body = composeTyped(toInput(init), { model, lose: (field) => void lost.push(field) });
+  const asked = { model, lose: (field: string) => void lost.push(field), ...(from !== undefined && { from }) };
+  const body = composeTyped(toInput(init), asked);
   return { body: JSON.parse(body.toString()), lost };
 }
 
@@ -366,6 +368,43 @@ describe("composeTyped() in the Gemini dialect", () => {
         'tools[0].extras["cache_control"]',
       ].sort(),
     );
+  });
+
+  it("takes no extra of another format for one of its own that has the same name", () => {
+    const { body, lost } = compose(
+      { extras: { store: true, tools: [{ x: 1 }] } },
+      "gemini-2.5-pro",
+      "chat-completions",
+    );
+
+    expect(Object.keys(body)).toEqual(["contents"]);
+    expect(lost).toEqual(['extras["store"]', 'extras["tools"]']);
+  });
+
+  it("takes signatures that came as reasoning without words back to their parts, whatever text stands between", () => {
+    const use = { content: { case: "toolUse" as const, value: { id: "c", name: "f", inputJson: "{}" } } };
+    const signature = (value: string) => ({
+      content: { case: "reasoning" as const, value: { signature: value } },
+    });
+    const said = { content: { case: "text" as const, value: { text: "So" } } };
+    const turn = (...blocks: object[]) => ({ role: Role.ASSISTANT, blocks: blocks as never });
+    const call = { functionCall: { id: "c", name: "f", args: {} } };
+
+    const parts = (...turns: ReturnType<typeof turn>[]) => compose({ messages: turns }).body.contents[0].parts;
+
+    expect(parts(turn(signature("A"), use, use))).toEqual([{ ...call, thoughtSignature: "A" }, call]);
+    expect(parts(turn(signature("A"), said, use))).toEqual([{ text: "So" }, { ...call, thoughtSignature: "A" }]);
+    expect(parts(turn(signature("A")), turn(use))).toEqual([{ ...call, thoughtSignature: "A" }]);
+    expect(parts(turn(said, signature("A"), signature("B"), use))).toEqual([
+      { text: "So" },
+      { text: "", thoughtSignature: "A" },
+      { ...call, thoughtSignature: "B" },
+    ]);
+    expect(parts(turn(said, signature("A"), said))).toEqual([
+      { text: "So" },
+      { text: "", thoughtSignature: "A" },
+      { text: "So" },
+    ]);
   });
 
   it("stops at what the policy does not let drop", () => {

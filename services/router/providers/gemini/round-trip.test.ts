@@ -12,13 +12,21 @@ interface Part {
   readonly [kind: string]: unknown;
 }
 
-/** The same parts with texts of a kind joined, and each signature of a text in a part of its own, as streams have it. */
+/**
+ * The same parts with texts of a kind joined, and each signature of a text in a part of its own, as streams have it, unless an
+ * unsigned part follows that is no text: then it is taken for that one's, which is where newer models have it.
+ */
 function normalize(parts: readonly Part[]): Part[] {
   const result: Part[] = [];
   let grows = false;
+  let open = -1;
   for (const { thoughtSignature, ...part } of parts) {
+    const signature = thoughtSignature && { thoughtSignature };
     if (part.text === undefined) {
-      result.push({ ...part, ...(thoughtSignature && { thoughtSignature }) });
+      const owned = signature ?? (open >= 0 ? { thoughtSignature: result[open]!.thoughtSignature } : undefined);
+      if (signature === undefined && open >= 0) result.splice(open, 1);
+      result.push({ ...part, ...owned });
+      open = -1;
       grows = false;
       continue;
     }
@@ -29,10 +37,14 @@ function normalize(parts: readonly Part[]): Part[] {
       else result.push(part);
       grows = true;
     }
-    if (thoughtSignature === undefined) continue;
-    const open = result.at(-1);
-    if (part.thought && grows && open?.thought) result[result.length - 1] = { ...open, thoughtSignature };
-    else result.push({ text: "", thoughtSignature });
+    if (signature === undefined) continue;
+    const grown = result.at(-1);
+    if (part.thought && grows && grown?.thought) {
+      result[result.length - 1] = { ...grown, ...signature };
+    } else {
+      open = result.length;
+      result.push({ text: "", ...signature });
+    }
     grows = false;
   }
   return result;

@@ -102,7 +102,8 @@ describe("a stream in the Gemini dialect", () => {
       ["reasoning", { text: "Hm 🌊", signature: "" }, undefined],
       ["text", { text: "Grüße world\n\n" }, undefined],
       ["reasoning", { text: "", signature: "Ab+/=" }, undefined],
-      ["toolUse", { id: "c1", name: "f", inputJson: '{"a":[1]}' }, { thought_signature: "Cd" }],
+      ["reasoning", { text: "", signature: "Cd" }, undefined],
+      ["toolUse", { id: "c1", name: "f", inputJson: '{"a":[1]}' }, undefined],
     ]);
     expect(pieceReader.providerModel).toBe("gemini-2.5-pro-001");
     expect(pieceReader.extras).toEqual({ responseId: "r1", candidates: [{ index: 0, groundingMetadata: { q: 1 } }] });
