@@ -18,6 +18,7 @@ import type { CallerHeaders } from "./admission/credentials.ts";
 import type { AnswerHead, AnswerSink, ChatCall, Greeting } from "./arrival/call.ts";
 import type { ChatDispatcher, DispatchResult, PlannedChat } from "./dispatch/dispatch.ts";
 import type { AttemptResult } from "./dispatch/result.ts";
+import { keepBound } from "./routing/keep-bound.ts";
 import type { UpstreamBook } from "./routing/upstream-book.ts";
 import type { Upstreams } from "./routing/upstreams.ts";
 import { sumUsage } from "./usage-sum.ts";
@@ -167,8 +168,8 @@ class BegunChat implements PlannedChat, CallListener {
     this.call = call;
     this.sink = sink;
     this.head = head;
-    this.targets = admission.plan.candidates.map(toTarget);
     this.upstreams = stations.upstreams.get(admission.pinned.snapshot);
+    this.targets = keepBound(admission.plan.candidates.map(toTarget), call.request, this.upstreams);
     this.#stations = stations;
     this.#started = started;
     this.#refuse = refuse;

@@ -36,7 +36,7 @@ export interface HttpSurfaceOptions {
 const MODELS = "/v1/models";
 /** Endpoints of providers that Weir knows of and does not serve. Anything else below /v1 is not found. */
 const NOT_SERVED =
-  /^\/v1\/(assistants|audio|batches|chat\/completions\/.+|completions|containers|conversations|evals|files|fine_tuning|images|messages|moderations|organization|realtime|responses|threads|uploads|vector_stores|videos)(\/.*)?$/;
+  /^\/v1\/(assistants|audio|batches|chat\/completions\/.+|completions|containers|conversations|evals|files|fine_tuning|images|messages|moderations|organization|realtime|responses\/.+|threads|uploads|vector_stores|videos)(\/.*)?$/;
 
 /** The paths of a port that speak the formats of providers. */
 export interface HttpSurface {

@@ -7,6 +7,8 @@ import { scanRequest as scanEmbeddings } from "./embeddings/scan.ts";
 import { countTokens } from "./messages/count-tokens.ts";
 import { messages } from "./messages/messages.ts";
 import { scanCountRequest, scanRequest as scanMessages } from "./messages/scan.ts";
+import { responses } from "./responses/responses.ts";
+import { scanRequest as scanResponses } from "./responses/scan.ts";
 import type { Surface } from "./surface.ts";
 
 /** The paths at which calls are taken. */
@@ -29,6 +31,12 @@ const SURFACES: Readonly<Record<string, Surface>> = {
     operation: Operation.CHAT,
     format: countTokens,
     scan: scanCountRequest,
+  },
+  "/v1/responses": {
+    name: "openai",
+    operation: Operation.CHAT,
+    format: responses,
+    scan: scanResponses,
   },
 };
 

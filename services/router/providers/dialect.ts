@@ -159,6 +159,11 @@ export interface RelayedRequest {
   /** Whether the caller itself asked for the usage in the stream, or its format always has it. */
   readonly wantsUsage: boolean;
   /**
+   * Whether it names what only one account holds, such as an earlier answer. Then only the first of the plan's providers that reads
+   * its format is asked, and no other one after it. Default false.
+   */
+  readonly isBound?: boolean;
+  /**
    * The same in typed messages, for a target that reads another format. Throws ARGUMENT_INVALID for what has no typed form; what
    * only the format knows stands in extras. Called while `bytes` are there.
    */

@@ -40,7 +40,8 @@ export function composeStreamError(failure: AnswerFailure): Buffer {
   return Buffer.from(`data: ${JSON.stringify({ error: toOpenAiError(failure) })}\n\n`);
 }
 
-function toOpenAiError({ error, said }: AnswerFailure): OpenAiError {
+/** The error itself, as each format of OpenAI has it. */
+export function toOpenAiError({ error, said }: AnswerFailure): OpenAiError {
   const { type } = REASONS[error.reason];
   if (said === undefined) {
     return { message: error.message, type, param: findParam(error), code: toCode(error.reason) };

@@ -3,6 +3,7 @@ import type { Dialect, RelayedFormat } from "../dialect.ts";
 import { CAPABILITIES, type Capabilities, getCapabilities } from "./capabilities.ts";
 import { createChatCompletions } from "./chat-completions.ts";
 import { relayedEmbeddings, typedEmbeddings } from "./embeddings.ts";
+import { responses } from "./responses/responses.ts";
 
 // By name: looking them up costs nothing on the way of every answer. Further ones of other servers are not known.
 const LIMIT_HEADERS = ["limit", "remaining", "reset"].flatMap((kind) => [
@@ -18,7 +19,7 @@ export const openai: Dialect = {
 
 function createOpenAi(capabilities: Capabilities): Dialect {
   const chat = createChatCompletions(capabilities);
-  const relayed: RelayedFormat[] = [chat, relayedEmbeddings];
+  const relayed: RelayedFormat[] = [chat, relayedEmbeddings, ...(capabilities.servesResponses ? [responses] : [])];
   return {
     id: DialectId.OPENAI,
     composeCredential: (secret) => ["authorization", `Bearer ${secret}`],

@@ -33,6 +33,8 @@ const KNOWN_OF_RESPONSES = new Set([
   "safety_identifier",
   "service_tier",
   "store",
+  // `text.verbosity` there.
+  "verbosity",
 ]);
 
 /**
