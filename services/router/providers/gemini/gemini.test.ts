@@ -14,8 +14,10 @@ afterEach(async () => {
 async function start(...handlers: ProviderHandler[]) {
   const providers = await Promise.all(handlers.map((handler) => startProvider(handler)));
   const router = await startHarness({
-    providers: providers.map(({ url }) => url.replace(/\/v1$/, "/v1beta")),
-    providerSettings: [{ dialect: Dialect.GEMINI }],
+    providers: providers.map(({ url }, index) => ({
+      baseUrl: url.replace(/\/v1$/, "/v1beta"),
+      dialect: index === 0 ? Dialect.GEMINI : Dialect.OPENAI,
+    })),
     credentials: new Map([
       ["credential-0", "AIza-0"],
       ["credential-1", "sk-1"],
