@@ -123,6 +123,10 @@ export type HarnessProvider = { readonly baseUrl: string } & Omit<
 
 /** What a router of a test is to be. */
 export interface HarnessOptions {
+  /** The policy that it runs, in place of the one that is made of `providers`. */
+  readonly snapshot?: Snapshot;
+  /** Where its calls are settled, in place of memory. */
+  readonly accounting?: Accounting;
   /** The providers, or their base URLs, in the order of their priority; each has a target of the model "small". */
   readonly providers: readonly (string | HarnessProvider)[];
   /** Dialects that take the place of the real ones. */
@@ -215,7 +219,7 @@ export function pin(
 export async function startHarness(options: HarnessOptions): Promise<Harness> {
   const { keyId, text: key } = createKey("production");
   const pinned =
-    options.hasPolicy === false ? undefined : pin(createSnapshot(options), { ...options, keyId, text: key });
+    options.hasPolicy === false ? undefined : pin(options.snapshot ?? createSnapshot(options), { ...options, keyId, text: key });
   const logLines: string[] = [];
   const log = createLog({
     service: "router",
@@ -243,7 +247,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
       () => options.credentials ?? new Map(),
       (id, kind) => options.dialects?.get(id) ?? findDialect(id, kind),
     ),
-    accounting,
+    accounting: options.accounting ?? accounting,
     dispatcher,
     observer: { onRefusal: () => undefined, onOutcome: () => undefined },
     clock,

@@ -147,7 +147,7 @@ describe("a cut", () => {
 describe("callers who leave", () => {
   it.each(["never", "stall"] as const)("are counted while it is silent (%s)", async (fault) => {
     const before = provider.left;
-    const taken = provider.calls.length;
+    const taken = provider.taken;
     const abort = new AbortController();
     const asking = fetch(`${provider.address}/v1/chat/completions`, {
       method: "POST",

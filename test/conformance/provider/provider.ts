@@ -48,12 +48,16 @@ export interface ConformanceProvider {
   readonly calls: readonly ProviderCall[];
   /** How many calls were left by their callers so far. */
   readonly left: number;
+  /** How many calls were taken so far. */
+  readonly taken: number;
   /** How many calls are open. */
   readonly open: number;
   /** How many connections stand. */
   readonly connections: number;
   /** The calls whose command had this id, oldest first. */
   find(id: string): ProviderCall[];
+  /** Resolves once a call whose command has this id was taken. */
+  whenCall(id: string): Promise<void>;
   /** Resolves once as many calls were left, from the start of the provider. */
   whenLeft(count: number): Promise<void>;
   /** Resolves once as many calls were taken, from the start of the provider. */
@@ -163,7 +167,8 @@ export async function startConformanceProvider(options: { readonly port?: number
     const answer: Answer = composeAnswer(command, {
       model: asked.model,
       candidates: asked.candidates,
-      id: `weir${counts.taken}`,
+      // Of one length always, so that a cut after as many bytes is the same cut.
+      id: `weir${String(counts.taken).padStart(9, "0")}`,
       nowMs: Date.now(),
     });
     const onBreak = () => {
@@ -182,6 +187,9 @@ export async function startConformanceProvider(options: { readonly port?: number
     get left() {
       return counts.left;
     },
+    get taken() {
+      return counts.taken;
+    },
     get open() {
       return counts.open;
     },
@@ -189,6 +197,7 @@ export async function startConformanceProvider(options: { readonly port?: number
       return counts.connections;
     },
     find: (id) => calls.filter(({ command }) => command.id === id),
+    whenCall: (id) => when(() => calls.some(({ command }) => command.id === id)),
     whenLeft: (count) => when(() => counts.left >= count),
     whenTaken: (count) => when(() => counts.taken >= count),
     close: async () => {

@@ -1,0 +1,149 @@
+import { type Json, objectOf, objectsOf, type Turn, textOf } from "../provider/language.ts";
+import { type Ask, type Caller, MAX_TOKENS, type Seen, type SeenError, TOOLS } from "./caller.ts";
+import { exchange, readError, readEvents, readJson } from "./exchange.ts";
+
+/** Asks as the `openai` client does, and reads as its `src/core/streaming.ts` does. */
+export const chatCompletions: Caller = {
+  name: "chat-completions",
+  async ask(gateway, ask, signal) {
+    const headers = { authorization: `Bearer ${gateway.key}` };
+    const answer = await exchange(gateway, { path: "/v1/chat/completions", headers, body: compose(ask) }, signal);
+    const { status, headers: said, isClean, body } = answer;
+    const base = { status, headers: said, isClean };
+    if (status !== 200 || !ask.streamed) {
+      const error = readError(answer, findOpenAiError);
+      const json = readJson(body);
+      const choice = objectOf(objectsOf(json.choices)[0]);
+      return { ...base, error, ...readMessage(objectOf(choice.message)), ...readRest(choice, json.usage) };
+    }
+    const reading = new ChunkReader();
+    for (const { data } of readEvents(body)) if (!reading.read(data)) break;
+    return { ...base, ...reading.seen };
+  },
+};
+
+function compose({ model, streamed, turns, hasTools }: Ask): Json {
+  const messages: Json[] = [];
+  for (const turn of turns) messages.push(...composeTurn(turn, messages));
+  return {
+    model,
+    messages,
+    max_completion_tokens: MAX_TOKENS,
+    ...(hasTools && {
+      tools: TOOLS.map(({ name, description, schema }) => ({
+        type: "function",
+        function: { name, description, parameters: schema },
+      })),
+    }),
+    ...(streamed && { stream: true, stream_options: { include_usage: true } }),
+  };
+}
+
+/** The messages that a turn adds; what belongs to the message before it is put there. */
+function composeTurn(turn: Turn, before: Json[]): Json[] {
+  const last = before.at(-1) as { role?: string; content?: unknown; tool_calls?: Json[] } | undefined;
+  switch (turn.kind) {
+    case "system":
+    case "user":
+      if (last?.role === "user" && Array.isArray(last.content)) {
+        last.content.push({ type: "text", text: turn.text });
+        return [];
+      }
+      return [{ role: turn.kind, content: turn.text }];
+    case "assistant":
+      return [{ role: "assistant", content: turn.text }];
+    case "image": {
+      const image = { type: "image_url", image_url: { url: `data:image/png;base64,${turn.base64}` } };
+      return [{ role: "user", content: [image] }];
+    }
+    case "tool use": {
+      const called = { name: turn.name, arguments: JSON.stringify(turn.input) };
+      const call = { id: turn.id, type: "function", function: called };
+      if (last?.role !== "assistant") return [{ role: "assistant", content: null, tool_calls: [call] }];
+      last.tool_calls = [...(last.tool_calls ?? []), call];
+      return [];
+    }
+    case "tool result":
+      return [{ role: "tool", tool_call_id: turn.id, content: turn.text }];
+    case "reasoning":
+      // The format has no place for it.
+      return [];
+  }
+}
+
+/** The error member of a body or an event. */
+export function findOpenAiError(json: Json): SeenError | undefined {
+  if (!json.error) return undefined;
+  const { type, message } = objectOf(json.error);
+  return { type: textOf(type), message: textOf(message) };
+}
+
+function readMessage(message: Json): Pick<Seen, "text" | "refusal" | "tools" | "reasoning"> {
+  const thought = textOf(message.reasoning_content);
+  return {
+    text: textOf(message.content),
+    refusal: textOf(message.refusal),
+    tools: objectsOf(message.tool_calls).map((call) => {
+      const called = objectOf(call.function);
+      return { id: textOf(call.id), name: textOf(called.name), input: textOf(called.arguments) };
+    }),
+    reasoning: thought === "" ? [] : [{ text: thought, signature: "" }],
+  };
+}
+
+function readRest(choice: Json, usage: unknown): Pick<Seen, "stop" | "usage" | "hasMark"> {
+  const { prompt_tokens: input, completion_tokens: output } = objectOf(usage);
+  return {
+    stop: textOf(choice.finish_reason),
+    usage: typeof input === "number" && typeof output === "number" ? { input, output } : undefined,
+    hasMark: textOf(choice.finish_reason) !== "",
+  };
+}
+
+class ChunkReader {
+  readonly seen = {
+    text: "",
+    refusal: "",
+    tools: [] as { id: string; name: string; input: string }[],
+    reasoning: [] as { text: string; signature: string }[],
+    stop: "",
+    usage: undefined as Seen["usage"],
+    error: undefined as SeenError | undefined,
+    hasMark: false,
+  };
+
+  /** Takes an event; false when a client would read no further. */
+  read(data: string): boolean {
+    const { seen } = this;
+    if (data.startsWith("[DONE]")) {
+      seen.hasMark = true;
+      return false;
+    }
+    const json = readJson(data);
+    seen.error = findOpenAiError(json);
+    if (seen.error === undefined && Object.keys(json).length === 0) {
+      seen.error = { type: "no JSON", message: data.slice(0, 200) };
+    }
+    if (seen.error !== undefined) return false;
+    const choice = objectOf(objectsOf(json.choices)[0]);
+    const delta = objectOf(choice.delta);
+    const { text, refusal, reasoning } = readMessage(delta);
+    seen.text += text;
+    seen.refusal += refusal;
+    for (const { text: thought } of reasoning) {
+      seen.reasoning = [{ text: (seen.reasoning[0]?.text ?? "") + thought, signature: "" }];
+    }
+    for (const call of objectsOf(delta.tool_calls)) {
+      const called = objectOf(call.function);
+      const index = call.index as number;
+      seen.tools[index] ??= { id: "", name: "", input: "" };
+      seen.tools[index].id += textOf(call.id);
+      seen.tools[index].name += textOf(called.name);
+      seen.tools[index].input += textOf(called.arguments);
+    }
+    const { stop, usage } = readRest(choice, json.usage);
+    seen.stop ||= stop;
+    seen.usage ??= usage;
+    return true;
+  }
+}

@@ -1,0 +1,141 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { Dialect, type ModelSchema } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import {
+  type SnapshotProviderSchema,
+  SnapshotSchema,
+  type SnapshotTargetSchema,
+} from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
+import { openAccounting } from "../../../services/router/accounting/open-accounting.ts";
+import { type Harness, startHarness } from "../../../services/router/harness.fixture.ts";
+import { createBootId } from "../../../services/shared/ids.ts";
+import { createLog } from "../../../services/shared/telemetry/log.ts";
+import { Ledger } from "./ledger.ts";
+
+/** A dialect of the table: how a provider of it stands in a policy. */
+export interface DialectRow {
+  /** Also the id of its model: "openai". "openai-hasty" has short timeouts, "openai-spare" a second target that answers well. */
+  readonly name: "openai" | "azure" | "anthropic" | "gemini" | "bedrock";
+  readonly dialect: Dialect;
+  /** Path of the provider's base URL. */
+  readonly basePath: string;
+  readonly apiVersion?: string;
+  readonly cloudRegion?: string;
+}
+
+/** All dialects. */
+export const DIALECTS: readonly DialectRow[] = [
+  { name: "openai", dialect: Dialect.OPENAI, basePath: "/v1" },
+  { name: "azure", dialect: Dialect.AZURE_OPENAI, basePath: "/openai", apiVersion: "2024-10-21" },
+  { name: "anthropic", dialect: Dialect.ANTHROPIC, basePath: "/v1" },
+  { name: "gemini", dialect: Dialect.GEMINI, basePath: "/v1beta" },
+  { name: "bedrock", dialect: Dialect.BEDROCK, basePath: "", cloudRegion: "eu-central-1" },
+];
+
+/** What each provider of the table wants to be shown: an AWS key pair, which is good for the others as any text is. */
+const CREDENTIAL = "AKIDEXAMPLE:wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY";
+
+/** Long enough for a loaded machine, and what a hasty target waits for: for silence that never ends, so that nothing hangs on it. */
+const PATIENT_MS = 30_000;
+const HASTY_MS = 250;
+
+/** A router with a provider behind each dialect, in this process: real HTTP on both sides, a real spool, a ledger at its end. */
+export interface MatrixRouter {
+  readonly harness: Harness;
+  readonly ledger: Ledger;
+  close(): Promise<void>;
+}
+
+/** Starts a router whose models are those that {@link DialectRow} tells of, all of them at one conformance provider. */
+export async function startMatrixRouter(providerAddress: string): Promise<MatrixRouter> {
+  const directory = mkdtempSync(join(tmpdir(), "weir-matrix-"));
+  const ledger = new Ledger();
+  const accounting = await openAccounting({
+    producer: { region: "eu", instance: "eu-1", boot: createBootId() },
+    directory,
+    limitBytes: 1 << 30,
+    roads: ledger,
+    log: createLog({ service: "router", level: "silent" }),
+  });
+  const harness = await startHarness({
+    providers: [],
+    snapshot: createSnapshot(providerAddress),
+    accounting,
+    bodyLimitBytes: 32 << 20,
+    bodyMemoryBytes: 512 << 20,
+    credentials: new Map([["scripted", CREDENTIAL]]),
+  });
+  return {
+    harness,
+    ledger,
+    close: async () => {
+      await harness.close();
+      await accounting.close(5_000);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function createSnapshot(address: string) {
+  const providers: MessageInitShape<typeof SnapshotProviderSchema>[] = [];
+  const targets: MessageInitShape<typeof SnapshotTargetSchema>[] = [];
+  const models: MessageInitShape<typeof ModelSchema>[] = [];
+  for (const { name, dialect, basePath, apiVersion = "", cloudRegion = "" } of DIALECTS) {
+    for (const [suffix, ms] of [
+      ["", PATIENT_MS],
+      ["-hasty", HASTY_MS],
+    ] as const) {
+      const id = `${name}${suffix}`;
+      providers.push({
+        id,
+        dialect,
+        baseUrl: `${address}${basePath}`,
+        credential: "scripted",
+        connectTimeout: toDuration(PATIENT_MS),
+        firstTokenTimeout: toDuration(ms),
+        idleTimeout: toDuration(ms),
+        totalTimeout: toDuration(2 * PATIENT_MS),
+        apiVersion,
+        cloudRegion,
+      });
+      for (const model of ["scripted", "scripted-steady"]) {
+        targets.push({
+          id: `${id}/${model}`,
+          provider: id,
+          model,
+          prices: [
+            { meter: Meter.INPUT_TOKENS, nanosPerMillion: 1_000_000_000n },
+            { meter: Meter.OUTPUT_TOKENS, nanosPerMillion: 2_000_000_000n },
+          ],
+          maxOutputTokens: 4_096n,
+        });
+      }
+      models.push(
+        { id, routes: [{ target: `${id}/scripted`, priority: 0, weight: 1 }] },
+        {
+          id: `${id}-spare`,
+          routes: [
+            { target: `${id}/scripted`, priority: 0, weight: 1 },
+            { target: `${name}/scripted-steady`, priority: 1, weight: 1 },
+          ],
+        },
+      );
+    }
+  }
+  return create(SnapshotSchema, {
+    region: "eu",
+    version: 1n,
+    policyVersion: 1n,
+    organisation: "acme",
+    providers,
+    targets,
+    models,
+  });
+}
+
+function toDuration(ms: number) {
+  return { seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 };
+}

@@ -1,0 +1,189 @@
+import { looksWhole, type Seen } from "../callers/caller.ts";
+import { HONEST_TOKENS, SIGNATURE, TEXT_PIECES } from "../provider/answer.ts";
+import type { Cell, CellResult } from "./cell.ts";
+
+/** Types of errors that an Anthropic client knows (https://docs.claude.com/en/api/errors). */
+const ANTHROPIC_TYPES = [
+  "invalid_request_error",
+  "authentication_error",
+  "billing_error",
+  "permission_error",
+  "not_found_error",
+  "request_too_large",
+  "rate_limit_error",
+  "api_error",
+  "timeout_error",
+  "overloaded_error",
+];
+
+const [INPUT, OUTPUT] = [HONEST_TOKENS.input + HONEST_TOKENS.cached, HONEST_TOKENS.output];
+
+/** Everything in which a cell is not as it must be, in words; empty when it is. */
+export function judge(cell: Cell, result: CellResult): string[] {
+  const wrong: string[] = [];
+  const expect = (isRight: boolean, what: string) => {
+    if (!isRight) wrong.push(what);
+  };
+  const { seen, ledger, spare } = result;
+  const { dialect } = cell;
+  switch (cell.fault.due) {
+    case "whole":
+      expect(looksWhole(seen), `no whole answer: ${describeSeen(seen)}`);
+      if (looksWhole(seen)) judgeAnswer(cell, seen, expect);
+      expect(ledger?.outcome === undefined || ledger.outcome === "ANSWERED", `ledger says ${ledger?.outcome}`);
+      break;
+    case "error":
+    case "refusal":
+      judgeError(cell, seen, expect);
+      expect(ledger === undefined || ledger.outcome === "FAILED", `ledger says ${ledger?.outcome}`);
+      if (cell.fault.due === "error" && spare !== undefined) {
+        expect(looksWhole(spare.seen) && isText(spare.seen), `fallback seen: ${describeSeen(spare.seen)}`);
+        expect(spare.ledger === undefined || spare.ledger.attempts === 2, "fallback is not in the ledger");
+      }
+      if (cell.fault.due === "refusal" && spare !== undefined) {
+        expect(spare.seen.error !== undefined, "another target was asked after the caller's own mistake");
+      }
+      break;
+    case "whole or cut":
+      // Some servers leave the mark out. Where the reason to stop came before it, the answer can be known to be whole.
+      if (looksWhole(seen) && dialect.name !== "gemini") {
+        judgeAnswer(cell, seen, expect);
+        break;
+      }
+      judgeCut(cell, result, expect);
+      break;
+    case "cut":
+      judgeCut(cell, result, expect);
+  }
+  for (const row of [ledger, spare?.ledger]) {
+    if (row === undefined) continue;
+    expect(row.usages === 1 && row.records === 1, `${row.usages} usages and ${row.records} records`);
+    const hasContent = row.outcome === "ANSWERED" || row.outcome === "CUT";
+    expect(!hasContent || (row.input > 0 && row.output > 0), `${row.input} + ${row.output} tokens after content`);
+    expect(!hasContent || row.source !== "", "no source of the tokens");
+  }
+  if (ledger !== undefined && cell.fault.due === "whole") judgeBill(cell, ledger, expect);
+  return wrong;
+}
+
+function judgeCut(cell: Cell, { seen, ledger }: CellResult, expect: Expect): void {
+  expect(seen.status === 200, `status ${seen.status} after content`);
+  expect(!looksWhole(seen) && !seen.hasMark, "LOOKS WHOLE");
+  expect(seen.error !== undefined, "no error event at the end");
+  if (seen.error !== undefined) judgeErrorForm(cell, seen, expect);
+  expect(ledger === undefined || ledger.outcome === "CUT", `ledger says ${ledger?.outcome}`);
+}
+
+type Expect = (isRight: boolean, what: string) => void;
+
+function judgeBill({ fault }: Cell, ledger: NonNullable<CellResult["ledger"]>, expect: Expect): void {
+  const { source, input, output } = ledger;
+  expect(source === (fault.source ?? "PROVIDER"), `source ${source}`);
+  if (fault.source !== undefined) {
+    expect(input < 10_000 && output < 10_000, `${input} + ${output} tokens of such a small answer`);
+    return;
+  }
+  const reasoned = fault.command.answer === "reasoning" ? OUTPUT + 4 : OUTPUT;
+  expect(input === INPUT && output === reasoned, `${input} + ${output} tokens, said were ${INPUT} + ${reasoned}`);
+}
+
+function judgeAnswer({ fault, caller, dialect }: Cell, seen: Seen, expect: Expect): void {
+  const { answer = "text", usage = "honest" } = fault.command;
+  const inputs = seen.tools.map(({ name, input }) => `${name} ${compact(input)}`);
+  switch (answer) {
+    case "text":
+      expect(isText(seen) || fault.command.fault === "huge", `text is "${seen.text.slice(0, 60)}"`);
+      if (fault.command.fault === "huge") expect(seen.text.length === (1 << 20) + 16, `${seen.text.length} letters`);
+      break;
+    case "tool":
+      expect(inputs.join() === 'lookup {"question":"how deep — 🌊"}', `tools are ${inputs.join()}`);
+      break;
+    case "tools":
+      expect(
+        inputs.join(" ") === 'lookup {"question":"how deep — 🌊"} measure {"metres":4}',
+        `tools are ${inputs.join(" ")}`,
+      );
+      expect(new Set(seen.tools.map(({ id }) => id)).size === 2, "two tools have one id");
+      expect(seen.text === "Let me look.", `text is "${seen.text}"`);
+      break;
+    case "reasoning":
+      expect(isText(seen), `text is "${seen.text.slice(0, 60)}"`);
+      // Chat completions have no signatures, so neither the format nor OpenAI's and Azure's chats carry one.
+      if (caller !== "chat-completions" && !(dialect.name === "openai" || dialect.name === "azure")) {
+        expect(seen.reasoning[0]?.signature === SIGNATURE, `signature is "${seen.reasoning[0]?.signature}"`);
+      }
+      break;
+    case "refusal":
+    case "filtered":
+      break;
+    case "length":
+      expect(seen.text === "The weir ho", `text is "${seen.text}"`);
+  }
+  expect(STOPS[answer].test(seen.stop) || (answer === "refusal" && seen.refusal !== ""), `stop is "${seen.stop}"`);
+  if (usage === "honest") {
+    const output = answer === "reasoning" ? OUTPUT + 4 : OUTPUT;
+    const said = `${seen.usage?.input} + ${seen.usage?.output}`;
+    expect(said === `${INPUT} + ${output}`, `the caller is told ${said} tokens`);
+  }
+}
+
+/** Stops in the words of chat completions, responses, messages and ChatService. */
+const STOPS = {
+  text: /^(stop|completed|end_turn|END)$/,
+  reasoning: /^(stop|completed|end_turn|END)$/,
+  tool: /^(tool_calls|completed|tool_use|TOOL_USE)$/,
+  tools: /^(tool_calls|completed|tool_use|TOOL_USE)$/,
+  length: /^(length|incomplete: max_output_tokens|max_tokens|MAX_OUTPUT_TOKENS)$/,
+  filtered: /^(content_filter|incomplete: content_filter|refusal|FILTERED|REFUSED)$/,
+  refusal: /^(content_filter|incomplete: content_filter|refusal|FILTERED|REFUSED)$/,
+};
+
+/** Status that HTTP callers may see, by the row: those with which their clients do the right thing. */
+function judgeError(cell: Cell, seen: Seen, expect: Expect): void {
+  expect(seen.error !== undefined && !looksWhole(seen), `no error: ${describeSeen(seen)}`);
+  if (seen.error === undefined) return;
+  judgeErrorForm(cell, seen, expect);
+  const { fault, status } = cell.fault.command;
+  const isRate = fault === "status" && status === 429;
+  if (cell.caller !== "grpc") {
+    const allowed =
+      cell.fault.due === "refusal" ? [400] : isRate ? [429] : cell.fault.isSilent ? [504, 529] : [502, 503, 529];
+    expect(allowed.includes(seen.status), `status ${seen.status}, not ${allowed.join(" or ")}`);
+  }
+  const retryAfterS = cell.fault.command.retryAfterS;
+  if (retryAfterS !== undefined && cell.caller !== "grpc") {
+    expect(seen.headers["retry-after"] === `${retryAfterS}`, `retry-after is ${seen.headers["retry-after"]}`);
+  }
+  if (cell.fault.due === "error") expect(seen.headers["x-should-retry"] !== "false", "clients won't try again");
+}
+
+function judgeErrorForm({ caller }: Cell, { error, headers }: Seen, expect: Expect): void {
+  expect((error?.message ?? "") !== "", "error without words");
+  const type = error?.type ?? "";
+  if (caller === "messages") expect(ANTHROPIC_TYPES.includes(type), `error of type "${type}"`);
+  else if (caller === "grpc") expect(/^[A-Z_]+ [A-Z_]+$/.test(type), `error of type "${type}"`);
+  else expect(/^[a-z_]+$/.test(type), `error of type "${type}"`);
+  expect(headers["x-request-id"] !== undefined, "no x-request-id");
+}
+
+function isText({ text }: Seen): boolean {
+  return text === TEXT_PIECES.join("");
+}
+
+function compact(json: string): string {
+  try {
+    return JSON.stringify(JSON.parse(json));
+  } catch {
+    return json;
+  }
+}
+
+/** What was seen, in a few words. */
+export function describeSeen(seen: Seen): string {
+  const { status, error, stop, hasMark, isClean, text } = seen;
+  if (error !== undefined) {
+    return `${status} ${error.type}${status === 200 && (text !== "" || hasMark) ? " after text" : ""}`;
+  }
+  const end = hasMark ? stop || "marked end" : isClean ? "ends unmarked" : "broken off";
+  return `${status} ${end}`;
+}
