@@ -110,7 +110,9 @@ function judgeAnswer({ fault, caller, dialect }: Cell, seen: Seen, expect: Expec
       expect(isText(seen), `text is "${seen.text.slice(0, 60)}"`);
       // Chat completions have no signatures, so neither the format nor OpenAI's and Azure's chats carry one.
       if (caller !== "chat-completions" && !(dialect.name === "openai" || dialect.name === "azure")) {
-        expect(seen.reasoning[0]?.signature === SIGNATURE, `signature is "${seen.reasoning[0]?.signature}"`);
+        const signatures = seen.reasoning.map(({ signature }) => signature).join("");
+        expect(signatures === SIGNATURE, `signature is "${signatures}"`);
+        expect(seen.reasoning.map(({ text }) => text).join("") === "Water is deep.", "reasoning is not what it was");
       }
       break;
     case "refusal":

@@ -58,10 +58,7 @@ export const generateContent: Language = {
   },
   composeWhole: (answer) => ({
     candidates: listCandidates(answer).map((index) => ({
-      content: {
-        parts: answer.blocks.flatMap((block, at) => composeParts(block, answer.blocks[at - 1])),
-        role: "model",
-      },
+      content: { parts: sign(answer, answer.blocks.flatMap(composeParts)), role: "model" },
       finishReason: FINISH[answer.stop],
       index,
     })),
@@ -70,17 +67,16 @@ export const generateContent: Language = {
   composeEvents(answer) {
     const events: StreamEvent[] = [];
     for (const index of listCandidates(answer)) {
-      const send = (part: StreamEvent["part"], parts: Json[], more: Json = {}) => {
-        const candidate = { content: { parts, role: "model" }, ...more, index };
+      const send = (part: StreamEvent["part"], content: Json, more: Json = {}) => {
+        const candidate = { content: { parts: [content], role: "model" }, ...more, index };
         // The usage rises with each event; the last one counts.
         const tokens = answer.tokens && { ...answer.tokens, output: part === "mark" ? answer.tokens.output : 1 };
         events.push(toCrlfEvent(part, { candidates: [candidate], ...composeRest(answer, tokens) }));
       };
-      answer.blocks.forEach((block, at) => {
-        for (const part of streamParts(block, answer.blocks[at - 1])) send("content", [part]);
-      });
-      const isLast = index === answer.candidates - 1;
-      send(isLast ? "mark" : "closing", [{ text: "" }], { finishReason: FINISH[answer.stop] });
+      const parts = sign(answer, [...answer.blocks.flatMap(streamParts), { text: "" }]);
+      const last = parts.pop() as Json;
+      for (const part of parts) send("content", part);
+      send(index === answer.candidates - 1 ? "mark" : "closing", last, { finishReason: FINISH[answer.stop] });
     }
     return events;
   },
@@ -110,28 +106,33 @@ function listCandidates({ candidates }: Answer): number[] {
   return Array.from({ length: candidates }, (_, index) => index);
 }
 
-/** What is thought is a part of its own; its signature stands on the part behind it. */
-function composeParts(block: AnswerBlock, before: AnswerBlock | undefined): Json[] {
+/** What is thought is a part of its own, and calls of functions come whole, also in streams. */
+function composeParts(block: AnswerBlock): Json[] {
   const text = block.pieces.join("");
-  const signed = before?.kind === "reasoning" ? { thoughtSignature: before.signature } : {};
   switch (block.kind) {
     case "text":
-      return [{ text, ...signed }];
+      return [{ text }];
     case "refusal":
       return [];
     case "reasoning":
       return [{ text, thought: true }];
     case "tool":
-      return [{ functionCall: { id: block.id, name: block.name, args: JSON.parse(text) }, ...signed }];
+      return [{ functionCall: { id: block.id, name: block.name, args: JSON.parse(text) } }];
   }
 }
 
-/** Calls of functions come whole, also in streams. */
-function streamParts(block: AnswerBlock, before: AnswerBlock | undefined): Json[] {
-  if (block.kind === "tool" || block.kind === "refusal") return composeParts(block, before);
-  return block.pieces.flatMap((piece, at) =>
-    composeParts({ ...block, pieces: [piece] }, at === 0 ? before : undefined),
-  );
+function streamParts(block: AnswerBlock): Json[] {
+  if (block.kind === "tool" || block.kind === "refusal") return composeParts(block);
+  return block.pieces.flatMap((piece) => composeParts({ ...block, pieces: [piece] }));
+}
+
+/** Puts the signature where Gemini does: on the first call of a function, else on the last part (https://ai.google.dev/gemini-api/docs/thought-signatures). */
+function sign({ blocks }: Answer, parts: Json[]): Json[] {
+  const signature = blocks.find((block) => block.kind === "reasoning")?.signature;
+  if (signature === undefined) return parts;
+  const call = parts.findIndex(({ functionCall }) => functionCall !== undefined);
+  const at = call < 0 ? parts.length - 1 : call;
+  return parts.map((part, index) => (index === at ? { ...part, thoughtSignature: signature } : part));
 }
 
 function composeRest(answer: Answer, tokens: AnswerTokens | undefined): Json {
