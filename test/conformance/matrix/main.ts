@@ -7,7 +7,7 @@ import { closeGrpcClients } from "../callers/grpc.ts";
 import { startConformanceProvider } from "../provider/provider.ts";
 import { CALLERS, listCells, runCells } from "./cell.ts";
 import { type Judged, printSummary, printTable, toJudged } from "./print.ts";
-import { DIALECTS, startMatrixRouter } from "./router.ts";
+import { DIALECTS, type DialectRow, startMatrixRouter } from "./router.ts";
 
 const HELP = `npm run conformance -- [options]
 
@@ -20,7 +20,7 @@ const HELP = `npm run conformance -- [options]
   --summary          only the counts
 
 The gateway needs three models for each dialect, at http://127.0.0.1:PORT and its path:
-${DIALECTS.map(({ name, basePath }) => `  "${name}" ("scripted" at ${basePath || "/"}), "${name}-spare" (the same, falling back to "scripted-steady"),`).join("\n")}
+${DIALECTS.map(describeModels).join("\n")}
 and "NAME-hasty", "NAME-hasty-spare" with timeouts of 250 ms. gRPC is asked of Weir only.`;
 
 const { values } = parseArgs({
@@ -67,6 +67,10 @@ async function run(): Promise<number> {
   await router?.close();
   await provider.close();
   return judged.every(({ wrong }) => wrong.length === 0) ? 0 : 1;
+}
+
+function describeModels({ name, basePath, model = "scripted" }: DialectRow): string {
+  return `  "${name}" ("${model}" at ${basePath || "/"}), "${name}-spare" (the same, falling back to "${model}-steady"),`;
 }
 
 function readHeaders(lines: readonly string[]): Record<string, string> {

@@ -13,6 +13,7 @@ import { openAccounting } from "../../../services/router/accounting/open-account
 import { type Harness, startHarness } from "../../../services/router/harness.fixture.ts";
 import { createBootId } from "../../../services/shared/ids.ts";
 import { createLog } from "../../../services/shared/telemetry/log.ts";
+import { CREDENTIAL } from "../provider/provider.ts";
 import { Ledger } from "./ledger.ts";
 
 /** A dialect of the table: how a provider of it stands in a policy. */
@@ -22,6 +23,8 @@ export interface DialectRow {
   readonly dialect: Dialect;
   /** Path of the provider's base URL. */
   readonly basePath: string;
+  /** The provider's name of the model. Default "scripted". */
+  readonly model?: string;
   readonly apiVersion?: string;
   readonly cloudRegion?: string;
 }
@@ -32,11 +35,8 @@ export const DIALECTS: readonly DialectRow[] = [
   { name: "azure", dialect: Dialect.AZURE_OPENAI, basePath: "/openai", apiVersion: "2024-10-21" },
   { name: "anthropic", dialect: Dialect.ANTHROPIC, basePath: "/v1" },
   { name: "gemini", dialect: Dialect.GEMINI, basePath: "/v1beta" },
-  { name: "bedrock", dialect: Dialect.BEDROCK, basePath: "", cloudRegion: "eu-central-1" },
+  { name: "bedrock", dialect: Dialect.BEDROCK, basePath: "", model: "eu.scripted-v1:0", cloudRegion: "eu-central-1" },
 ];
-
-/** What each provider of the table wants to be shown: an AWS key pair, which is good for the others as any text is. */
-const CREDENTIAL = "AKIDEXAMPLE:wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY";
 
 /** Long enough for a loaded machine, and what a hasty target waits for: for silence that never ends, so that nothing hangs on it. */
 const PATIENT_MS = 30_000;
@@ -83,7 +83,7 @@ function createSnapshot(address: string) {
   const providers: MessageInitShape<typeof SnapshotProviderSchema>[] = [];
   const targets: MessageInitShape<typeof SnapshotTargetSchema>[] = [];
   const models: MessageInitShape<typeof ModelSchema>[] = [];
-  for (const { name, dialect, basePath, apiVersion = "", cloudRegion = "" } of DIALECTS) {
+  for (const { name, dialect, basePath, model: scripted = "scripted", apiVersion = "", cloudRegion = "" } of DIALECTS) {
     for (const [suffix, ms] of [
       ["", PATIENT_MS],
       ["-hasty", HASTY_MS],
@@ -101,9 +101,12 @@ function createSnapshot(address: string) {
         apiVersion,
         cloudRegion,
       });
-      for (const model of ["scripted", "scripted-steady"]) {
+      for (const [place, model] of [
+        ["scripted", scripted],
+        ["steady", `${scripted}-steady`],
+      ]) {
         targets.push({
-          id: `${id}/${model}`,
+          id: `${id}/${place}`,
           provider: id,
           model,
           prices: [
@@ -119,7 +122,7 @@ function createSnapshot(address: string) {
           id: `${id}-spare`,
           routes: [
             { target: `${id}/scripted`, priority: 0, weight: 1 },
-            { target: `${name}/scripted-steady`, priority: 1, weight: 1 },
+            { target: `${name}/steady`, priority: 1, weight: 1 },
           ],
         },
       );

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type Answer, composeAnswer } from "./answer.ts";
+import { findSignatureFault } from "./aws-signature.ts";
 import { chatCompletions } from "./chat-completions.ts";
 import { type Command, findCommand, NO_FAULT } from "./command.ts";
 import { converse } from "./converse.ts";
@@ -65,6 +66,9 @@ export interface ConformanceProvider {
   close(): Promise<void>;
 }
 
+/** The key pair with which calls of Bedrock are to be signed, as routers are given it. Any other dialect takes any credential. */
+export const CREDENTIAL = "AKIDEXAMPLE:wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY";
+
 /** Calls kept with their bodies; older ones are counted only. */
 const KEPT_CALLS = 2_000;
 
@@ -128,7 +132,16 @@ export async function startConformanceProvider(options: { readonly port?: number
       response.writeHead(400, { "content-type": "text/plain" }).end((error as Error).message);
       return;
     }
-    const asked = language.readAsked({ path, query: url.searchParams, headers: request.headers, body });
+    const { method, headers } = request;
+    const signed = { method, path: request.url ?? "/", headers, body: text };
+    const fault = language === converse ? findSignatureFault(signed, CREDENTIAL.split(":")[1] ?? "") : undefined;
+    if (fault !== undefined) {
+      const { headers: more, body: said } = language.composeError(403, undefined);
+      response.writeHead(403, { "content-type": "application/json", ...more });
+      response.end(said.replace("A scripted failure with 403", `Cannot verify: ${fault}`));
+      return;
+    }
+    const asked = language.readAsked({ path, query: url.searchParams, headers, body });
     const command = STEADY.test(asked.model) ? { ...NO_FAULT, id: scripted.id } : scripted;
     const call: ProviderCall = {
       language,

@@ -1,0 +1,121 @@
+// A cut of the table through a whole mesh: what callers of each surface ask of providers of each dialect, well and broken, is in the
+// ledger of metering and in the log of audit exactly once.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Dialect } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import type { Pool } from "../../../services/shared/database/pool.ts";
+import { type Mesh, startMesh } from "../../mesh.ts";
+import { readLog, waitFor } from "../../records.ts";
+import { openLedger, readLedgerSums, readUsageIds } from "../../spend.ts";
+import { closeGrpcClients } from "../callers/grpc.ts";
+import { type ConformanceProvider, startConformanceProvider } from "../provider/provider.ts";
+import { CALLERS, listCells, runCells } from "./cell.ts";
+import { FAULTS } from "./faults.ts";
+import { type Judged, toJudged } from "./print.ts";
+import { DIALECTS } from "./router.ts";
+
+/** Rows that say something of the ledger; each twice, in one piece and streamed, where it can be. */
+const ROWS = ["none", "parallel tools", "reasoning", "usage missing", "error in a 200", "cut after text"];
+
+let mesh: Mesh;
+let provider: ConformanceProvider;
+let ledger: Pool;
+const judged: Judged[] = [];
+const ids: string[] = [];
+
+beforeAll(async () => {
+  provider = await startConformanceProvider();
+  mesh = await startMesh({ name: "matrix", policy: createPolicy(provider.address) });
+  ledger = openLedger(mesh);
+  const cells = listCells().filter(({ fault }) => ROWS.includes(fault.name));
+  const gateway = { origin: mesh.routerUrl("eu"), key: mesh.key, headers: {} };
+  await runCells(cells, gateway, {
+    width: 8,
+    onResult: (cell, result) => {
+      judged.push(toJudged(cell, result));
+      for (const seen of [result.seen, result.spare?.seen]) {
+        const id = seen?.headers["x-request-id"];
+        if (id !== undefined) ids.push(id);
+      }
+    },
+  });
+});
+
+afterAll(async () => {
+  closeGrpcClients();
+  await ledger?.end();
+  await mesh?.stop();
+  await provider?.close();
+});
+
+describe("through a whole mesh", () => {
+  it("callers see what they must see", () => {
+    const wrong = judged.flatMap(({ cell, wrong: what }) =>
+      what.map((one) => `${cell.caller} → ${cell.dialect.name}, ${cell.fault.name}: ${one}`),
+    );
+
+    expect(ROWS.filter((row) => !FAULTS.some(({ name }) => name === row))).toEqual([]);
+    expect(judged.length).toBeGreaterThan(CALLERS.length * DIALECTS.length * ROWS.length);
+    expect(wrong).toEqual([]);
+  });
+
+  it("each call is in the ledger once, and its sums agree", async () => {
+    const found = await waitFor(
+      () => readUsageIds(ledger),
+      (now) => now.length >= ids.length,
+    );
+    const sums = await readLedgerSums(ledger);
+
+    expect(found).toEqual([...ids].sort());
+    expect(sums).toMatchObject({ balance: 0n, parked: 0n, mismatched: 0n, usages: BigInt(ids.length) });
+    expect([sums.charged, sums.spendCost]).toEqual([sums.usageCost, sums.usageCost]);
+  });
+
+  it("each call is in the audit log once", async () => {
+    const calls = await waitFor(
+      async () => (await readLog(mesh, "eu")).filter(({ record }) => record.act.case === "call"),
+      (now) => now.length >= ids.length,
+    );
+
+    expect(calls.map(({ logged }) => logged.recordId).sort()).toEqual([...ids].sort());
+  });
+});
+
+function createPolicy(address: string): unknown {
+  const regions = ["eu", "us"];
+  const named = DIALECTS.map(({ dialect, ...rest }) => ({
+    ...rest,
+    dialect: `DIALECT_${Object.entries(Dialect).find(([, value]) => value === dialect)?.[0]}`,
+  }));
+  return {
+    organisation: "demo",
+    regions: regions.map((id) => ({ id })),
+    providers: named.map(({ name, dialect, basePath, apiVersion, cloudRegion }) => ({
+      id: name,
+      dialect,
+      baseUrl: `${address}${basePath}`,
+      credential: "scripted",
+      regions,
+      ...(apiVersion !== undefined && { apiVersion }),
+      ...(cloudRegion !== undefined && { cloudRegion }),
+    })),
+    targets: named.flatMap(({ name, model = "scripted" }) =>
+      [
+        ["scripted", model],
+        ["steady", `${model}-steady`],
+      ].map(([place, own]) => ({
+        id: `${name}/${place}`,
+        provider: name,
+        model: own,
+        prices: { input: "1", output: "2" },
+        maxOutputTokens: "4096",
+      })),
+    ),
+    models: named.flatMap(({ name }) => [
+      { id: name, routes: [{ target: `${name}/scripted` }] },
+      { id: `${name}-spare`, routes: [{ target: `${name}/scripted` }, { target: `${name}/steady`, priority: 1 }] },
+    ]),
+    organisations: [
+      { id: "demo", teams: [{ id: "search", apps: [{ id: "assistant", environments: ["production"] }] }] },
+    ],
+  };
+}
