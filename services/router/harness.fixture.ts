@@ -219,7 +219,9 @@ export function pin(
 export async function startHarness(options: HarnessOptions): Promise<Harness> {
   const { keyId, text: key } = createKey("production");
   const pinned =
-    options.hasPolicy === false ? undefined : pin(options.snapshot ?? createSnapshot(options), { ...options, keyId, text: key });
+    options.hasPolicy === false
+      ? undefined
+      : pin(options.snapshot ?? createSnapshot(options), { ...options, keyId, text: key });
   const logLines: string[] = [];
   const log = createLog({
     service: "router",

@@ -116,7 +116,7 @@ export async function runCells(
   gateway: Gateway,
   options: {
     readonly ledger?: Ledger;
-    /** How many at a time. Default 24. */
+    /** How many at a time. Default 32. */
     readonly width?: number;
     readonly onResult: (cell: Cell, result: CellResult) => void;
   },
@@ -129,6 +129,6 @@ export async function runCells(
       settling.push(settled.then((result) => options.onResult(cell, result)));
     }
   };
-  await Promise.all(Array.from({ length: options.width ?? 24 }, work));
+  await Promise.all(Array.from({ length: options.width ?? 32 }, work));
   await Promise.all(settling);
 }

@@ -21,7 +21,7 @@ const HELP = `npm run conformance -- [options]
 
 The gateway needs three models for each dialect, at http://127.0.0.1:PORT and its path:
 ${DIALECTS.map(describeModels).join("\n")}
-and "NAME-hasty", "NAME-hasty-spare" with timeouts of 250 ms. gRPC is asked of Weir only.`;
+and "NAME-hasty", "NAME-hasty-spare" with timeouts of a second. gRPC is asked of Weir only.`;
 
 const { values } = parseArgs({
   options: {

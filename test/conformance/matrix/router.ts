@@ -40,7 +40,7 @@ export const DIALECTS: readonly DialectRow[] = [
 
 /** Long enough for a loaded machine, and what a hasty target waits for: for silence that never ends, so that nothing hangs on it. */
 const PATIENT_MS = 30_000;
-const HASTY_MS = 250;
+const HASTY_MS = 1_000;
 
 /** A router with a provider behind each dialect, in this process: real HTTP on both sides, a real spool, a ledger at its end. */
 export interface MatrixRouter {

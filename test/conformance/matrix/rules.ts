@@ -146,7 +146,9 @@ function judgeError(cell: Cell, seen: Seen, expect: Expect): void {
   if (seen.error === undefined) return;
   judgeErrorForm(cell, seen, expect);
   const { fault, status } = cell.fault.command;
-  const isRate = fault === "status" && status === 429;
+  // Bedrock's error within a stream is that it throttles.
+  const isThrottled = fault === "error" && cell.streamed && cell.dialect.name === "bedrock";
+  const isRate = (fault === "status" && status === 429) || isThrottled;
   if (cell.caller !== "grpc") {
     const allowed =
       cell.fault.due === "refusal" ? [400] : isRate ? [429] : cell.fault.isSilent ? [504, 529] : [502, 503, 529];

@@ -38,6 +38,7 @@ const MEMBERS = [
 
 const EXCEPTIONS: Readonly<Record<number, string>> = {
   400: "ValidationException",
+  401: "UnrecognizedClientException",
   403: "AccessDeniedException",
   404: "ResourceNotFoundException",
   408: "ModelTimeoutException",

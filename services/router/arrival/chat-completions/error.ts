@@ -40,17 +40,21 @@ export function composeStreamError(failure: AnswerFailure): Buffer {
   return Buffer.from(`data: ${JSON.stringify({ error: toOpenAiError(failure) })}\n\n`);
 }
 
+/** What a type of this format looks like. Google's and AWS's are in capitals: no client of OpenAI knows what to make of them. */
+const OWN_TYPE = /^[a-z][a-z_]*$/;
+
 /** The error itself, as each format of OpenAI has it. */
 export function toOpenAiError({ error, said }: AnswerFailure): OpenAiError {
   const { type } = REASONS[error.reason];
   if (said === undefined) {
     return { message: error.message, type, param: findParam(error), code: toCode(error.reason) };
   }
+  const isOwn = OWN_TYPE.test(said.type);
   return {
     message: said.message === "" ? error.message : said.message,
-    type: said.type === "" ? type : said.type,
+    type: isOwn ? said.type : type,
     param: said.param === "" ? null : said.param,
-    code: said.code === "" ? null : said.code,
+    code: said.code || (isOwn ? null : said.type || null),
   };
 }
 
