@@ -60,7 +60,11 @@ const SERVICES: [name: string, url: () => string, methods: string[]][] = [
   [
     "a router for callers",
     () => mesh.routerUrl("eu"),
-    ["weir.router.v1.ChatService/Complete", "weir.router.v1.ChatService/Stream"],
+    [
+      "weir.router.v1.ChatService/Complete",
+      "weir.router.v1.ChatService/Stream",
+      "weir.router.v1.EmbeddingService/Embed",
+    ],
   ],
   ["a router for operators", () => mesh.routerAdminUrl("eu"), []],
 ];
