@@ -205,6 +205,26 @@ describe("composeTyped()", () => {
     expect(() => compose(input)).toThrow(expect.objectContaining({ reason: "ARGUMENT_INVALID", facts: { field } }));
   });
 
+  it("loses whole what only another format has a form for", () => {
+    const { body, lost } = compose(
+      {
+        messages: [
+          USER,
+          { role: Role.ASSISTANT, blocks: [{ ...text(""), extras: { type: "server_tool_use", id: "s" } }, text("a")] },
+        ],
+        tools: [{ name: "web_search", extras: { type: "web_search_20260318" } }],
+        toolChoice: { choice: { case: "mode", value: ToolChoiceMode.AUTO } },
+        extras: { user: "x" },
+      },
+      { from: "messages" },
+    );
+
+    expect(lost).toEqual(["tools[0]", 'extras["user"]', "messages[1].blocks[0]"]);
+    expect(body.messages[1]).toEqual({ role: "assistant", content: "a" });
+    expect(body).not.toHaveProperty("tools");
+    expect(body).not.toHaveProperty("tool_choice");
+  });
+
   it("takes the extras of another format for lost, but for what both know by one name", () => {
     const input = {
       messages: [{ ...USER, blocks: [{ ...text("hi"), extras: { cache_control: { type: "ephemeral" } } }] }],

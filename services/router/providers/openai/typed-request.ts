@@ -45,14 +45,15 @@ const KNOWN_OF_RESPONSES = new Set([
 export function composeTyped(input: ChatInput, asked: TypedAsk, capabilities: Capabilities): Buffer {
   const { sampling, reasoning, toolChoice, maxOutputTokens } = input;
   if (reasoning !== undefined && reasoning.maxTokens > 0n) asked.lose("reasoning.max_tokens", "use effort");
+  const tools = input.tools.flatMap((tool, index) => toTool(tool, `tools[${index}]`, asked));
   const body = {
     ...toTopExtras(input.extras, asked),
     model: asked.model,
     messages: input.messages.flatMap((message, index) => toMessages(message, `messages[${index}]`, asked)),
     ...(asked.streamed && { stream: true }),
     ...(asked.streamed && capabilities.takesStreamOptions && { stream_options: { include_usage: true } }),
-    ...(input.tools.length > 0 && { tools: input.tools.map((tool, index) => toTool(tool, `tools[${index}]`, asked)) }),
-    ...(toolChoice !== undefined && toToolChoice(toolChoice)),
+    ...(tools.length > 0 && { tools }),
+    ...(toolChoice !== undefined && (tools.length > 0 || input.tools.length === 0) && toToolChoice(toolChoice)),
     ...(input.responseFormat !== undefined && { response_format: toResponseFormat(input.responseFormat) }),
     ...(maxOutputTokens !== undefined && { [capabilities.outputCap]: Number(maxOutputTokens) }),
     ...(input.candidates > 1 && { n: input.candidates }),
@@ -70,7 +71,7 @@ export function composeTyped(input: ChatInput, asked: TypedAsk, capabilities: Ca
 }
 
 function toTopExtras(extras: JsonObject | undefined, asked: TypedAsk): JsonObject | undefined {
-  for (const key of Object.keys(extras ?? {})) {
+  for (const key of isForeign(asked) ? [] : Object.keys(extras ?? {})) {
     if (OWN_KEYS.has(key.toUpperCase().toLowerCase())) throw refuse(`extras["${key}"]`, "has a field of its own");
   }
   return keepExtras(extras, "", asked, asked.from === "responses" ? KNOWN_OF_RESPONSES : undefined);
@@ -80,16 +81,28 @@ function toTopExtras(extras: JsonObject | undefined, asked: TypedAsk): JsonObjec
 function keepExtras(
   extras: JsonObject | undefined,
   path: string,
-  { from, lose }: TypedAsk,
+  asked: TypedAsk,
   known?: ReadonlySet<string>,
 ): JsonObject | undefined {
-  if (extras === undefined || from === undefined || from === "chat-completions") return extras;
+  if (extras === undefined || !isForeign(asked)) return extras;
   const kept: JsonObject = {};
   for (const [name, value] of Object.entries(extras)) {
     if (known?.has(name)) kept[name] = value;
-    else lose(`${path === "" ? "" : `${path}.`}extras["${name}"]`, "is not known to chat completions");
+    else asked.lose(`${path === "" ? "" : `${path}.`}extras["${name}"]`, "is not known to chat completions");
   }
   return kept;
+}
+
+/** Whether the caller wrote in another format, whose extras mean nothing here. */
+function isForeign({ from }: TypedAsk): boolean {
+  return from !== undefined && from !== "chat-completions";
+}
+
+/** Loses what has a form in the caller's format only, whole: a tool, or a block, with its `type` in extras. Returns whether it did. */
+function loseUntyped(extras: JsonObject | undefined, path: string, asked: TypedAsk): boolean {
+  if (typeof extras?.type !== "string" || !isForeign(asked)) return false;
+  asked.lose(path, `is of type "${extras.type.slice(0, 64)}", which is not known to chat completions`);
+  return true;
 }
 
 const ROLES: Readonly<Record<number, string>> = {
@@ -114,6 +127,7 @@ function toMessages(message: Message, field: string, asked: TypedAsk): JsonObjec
       return;
     }
     if (message.role === Role.TOOL) throw refuse(path, "must be a tool's result");
+    if (loseUntyped(block.extras, path, asked)) return;
     const extras = keepExtras(block.extras, path, asked);
     switch (content.case) {
       case "toolUse": {
@@ -155,6 +169,7 @@ function toToolMessage({ content, extras }: Block, path: string, asked: TypedAsk
     asked.lose(`${path}.tool_result.failed`, "can't be said in chat completions: say it in the result's text");
   const parts = blocks.flatMap((block, at): JsonObject[] => {
     const within = `${path}.tool_result.blocks[${at}]`;
+    if (loseUntyped(block.extras, within, asked)) return [];
     if (block.content.case === "text") {
       return [{ ...keepExtras(block.extras, within, asked), type: "text", text: block.content.value.text }];
     }
@@ -176,18 +191,21 @@ function toTool(
   { name, description, inputSchemaJson, strict, extras }: Tool,
   field: string,
   asked: TypedAsk,
-): JsonObject {
+): JsonObject[] {
+  if (loseUntyped(extras, field, asked)) return [];
   const parameters = inputSchemaJson === "" ? undefined : parse(inputSchemaJson, `${field}.input_schema_json`);
-  return {
-    ...keepExtras(extras, field, asked),
-    type: "function",
-    function: {
-      name,
-      ...(description !== "" && { description }),
-      ...(parameters !== undefined && { parameters }),
-      ...(strict && { strict }),
+  return [
+    {
+      ...keepExtras(extras, field, asked),
+      type: "function",
+      function: {
+        name,
+        ...(description !== "" && { description }),
+        ...(parameters !== undefined && { parameters }),
+        ...(strict && { strict }),
+      },
     },
-  };
+  ];
 }
 
 const MODES: Readonly<Record<number, string>> = {
