@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { StopReason } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { StreamResponse } from "../../../../gen/weir/router/v1/chat_service_pb.ts";
 import { OpenAiPieceReader } from "./pieces.ts";
 
@@ -71,5 +72,13 @@ describe("OpenAiPieceReader", () => {
       "stop 0.0",
       "end 0 ",
     ]);
+  });
+
+  it("takes a model's refusal for why it stopped", () => {
+    const reader = new OpenAiPieceReader();
+
+    const pieces = [event({ refusal: "I can't" }), event({}, "stop")].flatMap((bytes) => reader.read(bytes));
+
+    expect(pieces.at(-1)?.value).toMatchObject({ stopReason: StopReason.REFUSED, providerStopReason: "stop" });
   });
 });

@@ -22,6 +22,7 @@ interface OpenCandidate {
   growing: { readonly kind: Kind; readonly block: number } | undefined;
   /** Blocks of tool uses by the provider's index; they grow until the candidate ends. */
   readonly tools: Map<number, number>;
+  isRefused: boolean;
   isStopped: boolean;
 }
 
@@ -84,7 +85,7 @@ export class OpenAiPieceReader implements PieceReader {
       index >= 0 &&
       index < MOST
     ) {
-      candidate = { index, nextBlock: 0, growing: undefined, tools: new Map(), isStopped: false };
+      candidate = { index, nextBlock: 0, growing: undefined, tools: new Map(), isRefused: false, isStopped: false };
       this.#candidates.set(index, candidate);
     }
     return candidate;
@@ -96,6 +97,7 @@ export class OpenAiPieceReader implements PieceReader {
       this.#endGrowing(candidate, pieces);
       const block = this.#begin(candidate, create(BlockSchema, { content: { case: kind, value: {} } }), pieces);
       candidate.growing = { kind, block };
+      candidate.isRefused ||= kind === "refusal";
     }
     this.#delta(candidate, candidate.growing.block, { case: "text", value: text }, pieces);
   }
@@ -148,7 +150,7 @@ export class OpenAiPieceReader implements PieceReader {
     candidate.isStopped = true;
     const value = create(CandidateStoppedSchema, {
       candidate: candidate.index,
-      stopReason: toStopReason(reason),
+      stopReason: toStopReason(reason, candidate.isRefused),
       providerStopReason: reason,
     });
     pieces.push({ case: "candidateStopped", value });

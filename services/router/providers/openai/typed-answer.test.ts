@@ -37,4 +37,13 @@ describe("toTypedAnswer()", () => {
       ["toolUse", { id: "t1", name: "f", inputJson: "{" }],
     ]);
   });
+
+  it("takes a model's refusal for why it stopped", () => {
+    const message = { role: "assistant", content: null, refusal: "I can't" };
+    const body = { model: "m", choices: [{ index: 0, message, finish_reason: "stop" }] };
+
+    const { candidates } = toTypedAnswer(Buffer.from(JSON.stringify(body)));
+
+    expect(candidates).toMatchObject([{ stopReason: StopReason.REFUSED, providerStopReason: "stop" }]);
+  });
 });

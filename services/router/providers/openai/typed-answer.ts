@@ -15,7 +15,10 @@ export function toTypedAnswer(body: Buffer): TypedAnswer {
       return create(CandidateSchema, {
         index: typeof index === "number" ? index : at,
         blocks,
-        stopReason: toStopReason(finish_reason),
+        stopReason: toStopReason(
+          finish_reason,
+          blocks.some(({ content }) => content.case === "refusal"),
+        ),
         providerStopReason: toText(finish_reason),
         ...toExtras({ ...rest, ...left }),
       });
@@ -54,7 +57,12 @@ const STOP_REASONS: Readonly<Record<string, StopReason>> = {
   content_filter: StopReason.FILTERED,
 };
 
-/** The provider's `finish_reason` in Weir's words. */
-export function toStopReason(reason: unknown): StopReason {
-  return typeof reason === "string" && Object.hasOwn(STOP_REASONS, reason) ? STOP_REASONS[reason]! : StopReason.OTHER;
+/**
+ * The provider's `finish_reason` in Weir's words. A model that declines says so in `refusal` and finishes with `stop`; for formats that
+ * have no refusal but as a reason to stop, that is one.
+ */
+export function toStopReason(reason: unknown, isRefused: boolean): StopReason {
+  if (typeof reason !== "string" || !Object.hasOwn(STOP_REASONS, reason)) return StopReason.OTHER;
+  const stop = STOP_REASONS[reason] ?? StopReason.OTHER;
+  return isRefused && stop === StopReason.END ? StopReason.REFUSED : stop;
 }
