@@ -31,8 +31,8 @@ export const CALLERS: readonly Caller[] = [chatCompletions, responses, messages,
 /** Longest that a caller waits, milliseconds: what takes so long hangs for ever. */
 const PATIENCE_MS = 20_000;
 
-/** Longest that a fact is waited for; the spool ships each second, or sooner. */
-const LEDGER_MS = 5_000;
+/** Longest that facts are waited for once everything was asked. */
+const LEDGER_MS = 20_000;
 
 /** The cells of the table, row by row. */
 export function listCells(): Cell[] {
@@ -47,19 +47,19 @@ export function listCells(): Cell[] {
   );
 }
 
-/** Asks what a cell says. Resolves once the caller has its answer, with what resolves once the ledger has its row as well. */
-export async function runCell(
-  cell: Cell,
-  gateway: Gateway,
-  ledger: Ledger | undefined,
-): Promise<{ readonly settled: Promise<CellResult> }> {
+/** What callers saw of a cell, before the ledger has it. */
+interface Asked {
+  readonly seen: Seen;
+  readonly spare: Seen | undefined;
+}
+
+/** Asks what a cell says. */
+async function askCell(cell: Cell, gateway: Gateway): Promise<Asked> {
   const { fault, dialect } = cell;
   const model = `${dialect.name}${fault.isSilent ? "-hasty" : ""}`;
-  const first = await askOnce(cell, model, gateway);
+  const seen = await askOnce(cell, model, gateway);
   const needsSpare = fault.due === "error" || fault.due === "refusal";
-  const spare = needsSpare ? await askOnce(cell, `${model}-spare`, gateway) : undefined;
-  const settle = async (seen: Seen) => ({ seen, ledger: await findRow(ledger, seen.headers["x-request-id"]) });
-  return { settled: (async () => ({ ...(await settle(first)), spare: spare && (await settle(spare)) }))() };
+  return { seen, spare: needsSpare ? await askOnce(cell, `${model}-spare`, gateway) : undefined };
 }
 
 async function askOnce(cell: Cell, model: string, gateway: Gateway): Promise<Seen> {
@@ -73,17 +73,15 @@ async function askOnce(cell: Cell, model: string, gateway: Gateway): Promise<See
   });
 }
 
-/** What should have left a row and did not is an empty one. */
-async function findRow(ledger: Ledger | undefined, id: string | undefined): Promise<LedgerRow | undefined> {
+/** What should have left a row and did not by the deadline is an empty one. */
+async function findRow(
+  ledger: Ledger | undefined,
+  { headers }: Seen,
+  deadline: Promise<unknown>,
+): Promise<LedgerRow | undefined> {
   if (ledger === undefined) return undefined;
-  if (id === undefined) return NO_ROW;
-  const { promise, resolve } = Promise.withResolvers<LedgerRow>();
-  const timer = setTimeout(() => resolve(NO_ROW), LEDGER_MS);
-  try {
-    return await Promise.race([ledger.get(id), promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const id = headers["x-request-id"];
+  return id === undefined ? NO_ROW : Promise.race([ledger.get(id), deadline.then(() => NO_ROW)]);
 }
 
 const NO_ROW: LedgerRow = {
@@ -110,7 +108,7 @@ const NO_END: Seen = {
   isClean: false,
 };
 
-/** Runs cells side by side. Calls `onResult` with each as it is done. */
+/** Runs cells side by side, then looks up what the ledger got. Calls `onResult` with each cell once. */
 export async function runCells(
   cells: readonly Cell[],
   gateway: Gateway,
@@ -121,14 +119,21 @@ export async function runCells(
     readonly onResult: (cell: Cell, result: CellResult) => void;
   },
 ): Promise<void> {
+  const { ledger, width = 32, onResult } = options;
   const queue = cells.values();
-  const settling: Promise<void>[] = [];
+  const asked: (readonly [Cell, Asked])[] = [];
   const work = async () => {
-    for (const cell of queue) {
-      const { settled } = await runCell(cell, gateway, options.ledger);
-      settling.push(settled.then((result) => options.onResult(cell, result)));
-    }
+    for (const cell of queue) asked.push([cell, await askCell(cell, gateway)]);
   };
-  await Promise.all(Array.from({ length: options.width ?? 32 }, work));
-  await Promise.all(settling);
+  await Promise.all(Array.from({ length: width }, work));
+  const { promise: deadline, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, LEDGER_MS);
+  for (const [cell, { seen, spare }] of asked) {
+    onResult(cell, {
+      seen,
+      ledger: await findRow(ledger, seen, deadline),
+      spare: spare && { seen: spare, ledger: await findRow(ledger, spare, deadline) },
+    });
+  }
+  clearTimeout(timer);
 }
