@@ -210,6 +210,27 @@ describe("a request for messages to a provider of the same format", () => {
     );
   });
 
+  it("tells of the limits that come with a refusal, and when to come back", async () => {
+    const { router } = await start([
+      ofAnthropic((response) => {
+        response.writeHead(429, {
+          "content-type": "application/json",
+          "retry-after": "7",
+          "anthropic-ratelimit-unified-status": "rejected",
+          "anthropic-organization-id": "org-1",
+        });
+        response.end('{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}');
+      }),
+    ]);
+
+    const { status, headers } = await ask(router, ASKED);
+
+    expect(status).toBe(429);
+    expect(headers.get("retry-after")).toBe("7");
+    expect(headers.get("anthropic-ratelimit-unified-status")).toBe("rejected");
+    expect(headers.get("anthropic-organization-id")).toBeNull();
+  });
+
   it("says that the provider is overloaded as Anthropic does", async () => {
     const { router } = await start([ofAnthropic(refuseAsAnthropic(529, "overloaded_error", "Overloaded"))]);
 

@@ -9,6 +9,8 @@ export interface AttemptFailure {
   readonly elsewhere: boolean;
   readonly said?: ProviderFailure["said"];
   readonly status?: number;
+  /** The provider's headers that may go to the caller with its refusal. */
+  readonly relayedHeaders?: readonly (readonly [name: string, value: string])[];
 }
 
 /** Whose failure it is, and when. */

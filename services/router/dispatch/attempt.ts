@@ -369,7 +369,12 @@ export class Attempt implements PooledCall, Watched {
   }
 
   #failFromProvider(failure: ProviderFailure): void {
-    this.#end(relayFailure(this.#describeTarget(), failure, this.#trial.way.kind));
+    const { upstream, way } = this.#trial;
+    const relayed = relayFailure(this.#describeTarget(), failure, way.kind);
+    // With a refusal clients want to know of limits, as with an answer.
+    const isRefused = this.#status !== 200 && this.#status !== 0;
+    const relayedHeaders = isRefused ? pickAnswerHeaders(this.#headers, upstream.dialect, way.kind) : [];
+    this.#end(relayedHeaders.length === 0 ? relayed : { ...relayed, relayedHeaders });
   }
 
   #failAs(state: string): void {

@@ -215,14 +215,19 @@ class Run implements AttemptListener, SinkListener, Listed {
       kind: toKind(failure.error.reason, this.#began, last),
       reason: error.reason,
       attempts: this.#attempts,
-      // A target that refused or failed has answered too; one that was never reached has not.
-      head: last !== undefined && last.providerStatus !== 0 ? { ...this.#head, target: last.target.id } : this.#head,
+      head: this.#toFailedHead(failure, last),
       failure: {
         error,
         ...(failure.said && { said: failure.said }),
         ...(failure.status !== undefined && { status: failure.status }),
       },
     });
+  }
+
+  /** A target that refused or failed has answered too; one that was never reached has not. */
+  #toFailedHead({ relayedHeaders }: AttemptFailure, last: AttemptResult | undefined): AnswerHead {
+    if (last === undefined || last.providerStatus === 0) return this.#head;
+    return { ...this.#head, target: last.target.id, ...(relayedHeaders !== undefined && { relayedHeaders }) };
   }
 
   /** When several targets said when to come back, the soonest counts. */
