@@ -457,3 +457,74 @@ describe("a chat", () => {
     expect(router.memory.usedBytes).toBe(0);
   });
 });
+
+describe("how long a caller will wait", () => {
+  const ask = (router: Harness, headers: Record<string, string>) =>
+    fetch(`${router.url}/chat/completions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${router.key}`, "content-type": "application/json", ...headers },
+      body: JSON.stringify({ model: "small", messages: MESSAGES }),
+    });
+
+  it("shortens what the policy allows, and the next target is tried", async () => {
+    const { router } = await start([() => undefined, answerWell]);
+
+    const response = await ask(router, { "x-weir-timeout-first-token": "50ms" });
+
+    expect(response.headers.get("x-weir-target")).toBe("p1/small");
+    expect(router.accounting.outcomes[0]?.outcome.attempts[0]).toMatchObject({ reason: "PROVIDER_TIMEOUT" });
+  });
+
+  it("never lengthens it", async () => {
+    const { router } = await start([() => undefined], { timeoutsMs: { firstToken: 50 } });
+
+    const response = await ask(router, { "x-weir-timeout-first-token": "30s", "x-weir-timeout-total": "1m" });
+
+    expect(response.status).toBe(504);
+    expect(await response.json()).toMatchObject({ error: { message: expect.stringContaining("within 50 ms") } });
+  });
+
+  it("is refused when it is no time", async () => {
+    const { router, providers } = await start([answerWell]);
+
+    const response = await ask(router, { "x-weir-timeout-total": "soon" });
+
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { param: "x-weir-timeout-total" } });
+    expect(providers[0]?.requests).toEqual([]);
+  });
+});
+
+describe("a provider's rate limits", () => {
+  const LIMITS = { "x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-tokens": "6m0s", "set-cookie": "a=b" };
+
+  it.each<[string, number, ProviderHandler]>([
+    [
+      "an answer",
+      200,
+      (response, body) => {
+        for (const [name, value] of Object.entries(LIMITS)) response.setHeader(name, value);
+        answerWell(response, body);
+      },
+    ],
+    ["an error", 429, answerError(429, {}, LIMITS)],
+  ])("come down with %s under names of their own", async (_, status, handler) => {
+    const { router } = await start([handler]);
+
+    const response = await fetch(`${router.url}/chat/completions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${router.key}`, "content-type": "application/json" },
+      body: JSON.stringify({ model: "small", messages: MESSAGES }),
+    });
+    await response.text();
+
+    expect(response.status).toBe(status);
+    const headers = Object.fromEntries(response.headers);
+    expect(headers).toMatchObject({
+      "x-weir-provider-x-ratelimit-remaining-requests": "3",
+      "x-weir-provider-x-ratelimit-reset-tokens": "6m0s",
+    });
+    expect(headers).not.toHaveProperty("x-ratelimit-remaining-requests");
+    expect(headers).not.toHaveProperty("set-cookie");
+  });
+});

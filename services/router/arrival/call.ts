@@ -5,6 +5,7 @@ import type { PinnedPolicy } from "../../shared/snapshot/hold.ts";
 import type { ProvenCaller } from "../admission/caller.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
 import type { ProviderFailure, RelayedRequest, TypedInput } from "../providers/dialect.ts";
+import type { Timeouts } from "../routing/timeouts.ts";
 import type { RelayWayFormat, TypedWayFormat } from "../routing/way.ts";
 
 /** A caller whose key was looked at when it arrived, and under what. */
@@ -40,6 +41,8 @@ export interface ChatCall {
   readonly endUser: string;
   /** Headers that go to a provider to whom its bytes are relayed, name and value by turns. */
   readonly relayedHeaders: readonly string[];
+  /** How long the caller will wait for a provider, as far as it says. It can only shorten what the policy allows. */
+  readonly timeouts?: Partial<Timeouts> | undefined;
   /** When the caller stops waiting, of the monotonic clock. Absent when it did not say. */
   readonly deadlineMonotonicMs?: number;
 }
@@ -87,7 +90,8 @@ export interface SinkListener {
 
 /** Where an answer goes. Each surface has its own; `fail` or `end` is called exactly once, last. */
 export interface AnswerSink {
-  listen(listener: SinkListener): void;
+  /** Called once, before all else. `head` is what is known of the answer already, for a sink that must say something soon. */
+  listen(listener: SinkListener, head: AnswerHead): void;
   /** The answer begins: from now on it is this target's. Called at most once. */
   begin(head: AnswerHead): void;
   /** Part of the answer, in the format of its head. False when the caller reads slower: wait for `onDrain`. */

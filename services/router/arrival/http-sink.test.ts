@@ -16,6 +16,8 @@ class FakeResponse extends EventEmitter {
   headers: Record<string, string | number> = {};
   text = "";
   headersSent = false;
+  /** How often a head was written. */
+  heads = 0;
   writableFinished = false;
   writableLength = 0;
   destroyed = false;
@@ -23,6 +25,7 @@ class FakeResponse extends EventEmitter {
   #flushed: (() => void)[] = [];
 
   writeHead(status: number, headers: Record<string, string | number> | string[]): void {
+    this.heads += 1;
     this.status = status;
     // As node:http takes them: by name, or name and value by turns.
     this.headers = Array.isArray(headers)
@@ -48,6 +51,8 @@ class FakeResponse extends EventEmitter {
   }
 }
 
+/** What is known of an answer before it begins. */
+const EARLY = { eventId: "e1", snapshotVersion: 3n, keyringVersion: 4n };
 const noUsage = () => create(UsageSchema);
 
 function start(streamed: boolean) {
@@ -67,7 +72,7 @@ function start(streamed: boolean) {
     clock,
   });
   const heard: string[] = [];
-  sink.listen({ onDrain: () => heard.push("drain"), onGone: () => heard.push("gone") });
+  sink.listen({ onDrain: () => heard.push("drain"), onGone: () => heard.push("gone") }, EARLY);
   const pass = (ms: number) => {
     clock.advance(ms);
     for (const one of [...watched]) if (one.deadlineMs <= clock.monotonicMs()) one.onDeadline();
@@ -158,6 +163,73 @@ describe("HttpSink", () => {
     pass(30_000);
 
     expect(response.destroyed).toBe(true);
+    expect(watched.size).toBe(0);
+  });
+
+  it("breaks a silence before content with the head and a comment, within 15 s, and begins the answer later", () => {
+    const { sink, response, pass } = start(true);
+
+    pass(7_000);
+    expect(response.headers).toMatchObject({
+      "x-request-id": "e1",
+      "content-type": "text/event-stream; charset=utf-8",
+    });
+    pass(7_000);
+    sink.begin(HEAD);
+    sink.write(Buffer.from("data: 1\n\n"));
+    sink.end(noUsage);
+
+    expect(response.heads).toBe(1);
+    expect(response.text).toBe(": keep-alive\n\n: keep-alive\n\ndata: 1\n\n");
+  });
+
+  it("breaks a silence after content, and none while there is content", () => {
+    const { sink, response, pass } = start(true);
+    sink.begin(HEAD);
+
+    for (const text of ["1", "2", "3"]) {
+      sink.write(Buffer.from(text));
+      pass(7_000);
+    }
+    pass(7_000);
+
+    expect(response.text).toBe("123: keep-alive\n\n");
+  });
+
+  it("ends a failure after an early head as an event of the stream", () => {
+    const { sink, response, pass } = start(true);
+    pass(7_000);
+
+    sink.fail(EARLY, failure);
+    response.readAll();
+
+    expect(response.status).toBe(200);
+    expect(response.text).toMatch(/^: keep-alive\n\ndata: \{"error":/);
+    expect(response.destroyed).toBe(true);
+  });
+
+  it("sends no sign of life to a caller who has not read what there is, nor in an answer in one piece", () => {
+    const slow = start(true);
+    slow.sink.begin(HEAD);
+    slow.response.isSlow = true;
+    slow.sink.write(Buffer.from("1"));
+    const whole = start(false);
+
+    slow.pass(60_000);
+    whole.pass(60_000);
+
+    expect(slow.response.text).toBe("1");
+    expect(whole.response.headersSent).toBe(false);
+    expect(whole.watched.size).toBe(0);
+  });
+
+  it("watches nothing any longer once the answer is over", () => {
+    const { sink, response, watched } = start(true);
+    sink.begin(HEAD);
+
+    sink.end(noUsage);
+    response.destroy();
+
     expect(watched.size).toBe(0);
   });
 

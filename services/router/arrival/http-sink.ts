@@ -5,6 +5,7 @@ import type { Clock } from "../../shared/clock.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, SinkListener } from "./call.ts";
 import type { CallerFormat } from "./caller-format.ts";
 import { findClientRequestId, listAnswerHeaders, toAnswerHeaders } from "./http-headers.ts";
+import { KeepAlive, type SilenceListener } from "./keep-alive.ts";
 import type { Deadlines } from "./read-body.ts";
 import { StreamBody } from "./stream-body.ts";
 import { type AskedAnswer, createTranslation, type Translation } from "./translation.ts";
@@ -34,7 +35,7 @@ const NO_BYTES = Buffer.alloc(0);
  * Sends an answer over HTTP: a stream piece by piece, any other in one. What a target of the caller's format says goes on as it came;
  * what another one says is written anew in that format.
  */
-export class HttpSink implements AnswerSink {
+export class HttpSink implements AnswerSink, SilenceListener {
   readonly #response: ServerResponse;
   readonly #clientRequestId: string | undefined;
   readonly #format: CallerFormat;
@@ -49,6 +50,7 @@ export class HttpSink implements AnswerSink {
   #stream: StreamBody | undefined;
   #listener: SinkListener | undefined;
   #awaitsDrain = false;
+  #keepAlive: KeepAlive | undefined;
 
   constructor({ request, response, format, asked, onOver, deadlines, clock }: HttpSinkOptions) {
     this.#deadlines = deadlines;
@@ -60,9 +62,13 @@ export class HttpSink implements AnswerSink {
     this.#onOver = onOver;
   }
 
-  listen(listener: SinkListener): void {
+  listen(listener: SinkListener, head: AnswerHead): void {
     const response = this.#response;
     this.#listener = listener;
+    if (this.#asked.streamed) {
+      this.#head = head;
+      this.#keepAlive = new KeepAlive(this.#deadlines, this.#clock, this);
+    }
     response.on("close", () => {
       this.#listener?.onGone();
       this.#close();
@@ -76,7 +82,10 @@ export class HttpSink implements AnswerSink {
     if (way !== undefined && way.kind === "typed" && way.format.format !== this.#format.format) {
       this.#translation = createTranslation(this.#format, way.format, this.#asked, head);
     }
-    if (!this.#asked.streamed) return;
+    if (this.#asked.streamed && this.#stream === undefined) this.#beginStream(head);
+  }
+
+  #beginStream(head: AnswerHead): void {
     const headers = this.#listHeaders(head);
     headers.push("content-type", "text/event-stream; charset=utf-8", "cache-control", "no-cache");
     // Nginx, if one stands before, must not gather what is meant to flow.
@@ -93,7 +102,9 @@ export class HttpSink implements AnswerSink {
       return true;
     }
     const written = translation === undefined ? bytes : translation.read(bytes);
-    if (written.length === 0 || this.#stream?.write(written) !== false) return true;
+    if (written.length === 0) return true;
+    if (this.#keepAlive !== undefined) this.#keepAlive.hasSent = true;
+    if (this.#stream?.write(written) !== false) return true;
     this.#awaitDrain();
     return false;
   }
@@ -143,6 +154,19 @@ export class HttpSink implements AnswerSink {
     this.#stream?.write(this.#format.composeStreamError(failure, head), end);
   }
 
+  /**
+   * Breaks a long silence. Before the first content that means to send the head of the answer, though it is not known yet who answers, or
+   * whether anybody does: from here on a failure can't have a status of its own any longer, and ends the stream as an event.
+   * Other targets are still tried unseen, since nothing of an answer has been sent.
+   */
+  onSilence(): void {
+    const response = this.#response;
+    // Nothing is silent that has not been read yet.
+    if (this.#listener === undefined || response.destroyed || this.#awaitsDrain) return;
+    if (this.#stream === undefined && this.#head !== undefined) this.#beginStream(this.#head);
+    if (this.#stream?.write(this.#format.keepAlive) === false) this.#awaitDrain();
+  }
+
   /** Listens only once there is something to wait for, which with most answers is never. */
   #awaitDrain(): void {
     if (this.#awaitsDrain) return;
@@ -182,6 +206,7 @@ export class HttpSink implements AnswerSink {
   }
 
   #close(): void {
+    this.#keepAlive?.stop();
     this.#listener = undefined;
     this.#onOver();
   }

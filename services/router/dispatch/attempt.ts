@@ -7,6 +7,7 @@ import type { Listed } from "../../shared/open-list.ts";
 import type { BodyMemory } from "../arrival/body-memory.ts";
 import type { ChatCall } from "../arrival/call.ts";
 import type { ProviderFailure, Quantities, StreamReader } from "../providers/dialect.ts";
+import type { Timeouts } from "../routing/timeouts.ts";
 import type { Upstream } from "../routing/upstreams.ts";
 import type { RelayWay, TypedWay } from "../routing/way.ts";
 import { pickAnswerHeaders } from "./answer-headers.ts";
@@ -47,6 +48,7 @@ export interface Trial {
   readonly upstream: Upstream;
   /** How it is asked. */
   readonly way: RelayWay | TypedWay;
+  readonly timeouts: Timeouts;
   /** Milliseconds since 1970. */
   readonly startedAtMs: number;
 }
@@ -104,15 +106,15 @@ export class Attempt implements PooledCall, Watched {
   after: Listed | undefined;
 
   constructor(options: AttemptOptions, trial: Trial, listener: AttemptListener) {
-    const { call, upstream } = trial;
+    const { call, timeouts } = trial;
     this.#options = options;
     this.#trial = trial;
     this.#listener = listener;
     this.#totalDeadlineMs = Math.min(
-      call.arrivedMonotonicMs + upstream.totalTimeoutMs,
+      call.arrivedMonotonicMs + timeouts.totalMs,
       call.deadlineMonotonicMs ?? Number.POSITIVE_INFINITY,
     );
-    this.deadlineMs = this.#until(upstream.connectTimeoutMs);
+    this.deadlineMs = this.#until(timeouts.connectMs);
   }
 
   get isOver(): boolean {
@@ -158,12 +160,12 @@ export class Attempt implements PooledCall, Watched {
   resume(): void {
     if (!this.#paused || this.#state === "over") return;
     this.#paused = false;
-    this.deadlineMs = this.#until(this.#trial.upstream.idleTimeoutMs);
+    this.deadlineMs = this.#until(this.#trial.timeouts.idleMs);
     this.#controller?.resume();
   }
 
   onDeadline(): void {
-    const { call, upstream } = this.#trial;
+    const { call, timeouts } = this.#trial;
     if (this.#options.clock.monotonicMs() < this.#totalDeadlineMs) {
       const [timeout, limitMs, state] = this.#describeTimeout();
       const facts = { timeout, limit_ms: String(limitMs) };
@@ -171,7 +173,7 @@ export class Attempt implements PooledCall, Watched {
     } else if (this.#totalDeadlineMs === call.deadlineMonotonicMs) {
       this.#fail({ reason: "DEADLINE_EXCEEDED", state: "the caller's deadline has passed", elsewhere: false });
     } else {
-      const limitMs = upstream.totalTimeoutMs;
+      const limitMs = timeouts.totalMs;
       const facts = { timeout: "total", limit_ms: String(limitMs) };
       this.#fail({ reason: "TIMEOUT", state: `the chat took longer than ${limitMs} ms`, elsewhere: false, facts });
     }
@@ -181,7 +183,7 @@ export class Attempt implements PooledCall, Watched {
     this.#controller = controller;
     if (this.#state === "over") return void controller.abort(new Error("the attempt is over"));
     this.#state = "asked";
-    this.deadlineMs = this.#until(this.#trial.upstream.firstTokenTimeoutMs);
+    this.deadlineMs = this.#until(this.#trial.timeouts.firstTokenMs);
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: Headers): void {
@@ -312,7 +314,7 @@ export class Attempt implements PooledCall, Watched {
       controller.pause();
     } else if (reader.events !== this.#events) {
       this.#events = reader.events;
-      this.deadlineMs = this.#until(this.#trial.upstream.idleTimeoutMs);
+      this.deadlineMs = this.#until(this.#trial.timeouts.idleMs);
     }
   }
 
@@ -334,7 +336,7 @@ export class Attempt implements PooledCall, Watched {
     else this.#collected.push(chunk);
     this.#collectedBytes += chunk.length;
     // An answer in one piece comes when it is complete; between its parts the idle timeout runs.
-    if (this.#status === 200) this.deadlineMs = this.#until(this.#trial.upstream.idleTimeoutMs);
+    if (this.#status === 200) this.deadlineMs = this.#until(this.#trial.timeouts.idleMs);
   }
 
   #endAnswered(): void {
@@ -396,12 +398,12 @@ export class Attempt implements PooledCall, Watched {
   }
 
   #describeTimeout(): readonly [timeout: string, limitMs: number, state: string] {
-    const { connectTimeoutMs, firstTokenTimeoutMs, idleTimeoutMs } = this.#trial.upstream;
-    if (this.#state === "connecting") return ["connect", connectTimeoutMs, "no connection to the provider"];
+    const { connectMs, firstTokenMs, idleMs } = this.#trial.timeouts;
+    if (this.#state === "connecting") return ["connect", connectMs, "no connection to the provider"];
     if (this.#state === "answering" || this.#collectedBytes > 0) {
-      return ["idle", idleTimeoutMs, "the provider sent nothing more"];
+      return ["idle", idleMs, "the provider sent nothing more"];
     }
-    return ["first_token", firstTokenTimeoutMs, "the provider sent no content"];
+    return ["first_token", firstTokenMs, "the provider sent no content"];
   }
 
   #until(timeoutMs: number): number {

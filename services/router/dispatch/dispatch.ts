@@ -4,6 +4,7 @@ import type { Reason } from "../../shared/errors/reason.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import { type Listed, OpenList } from "../../shared/open-list.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, ChatCall, SinkListener } from "../arrival/call.ts";
+import { shorten } from "../routing/timeouts.ts";
 import type { Upstreams } from "../routing/upstreams.ts";
 import type { RelayWay, TypedWay } from "../routing/way.ts";
 import { Attempt, type AttemptListener, type AttemptOptions } from "./attempt.ts";
@@ -103,7 +104,7 @@ class Run implements AttemptListener, SinkListener, Listed {
   }
 
   start(): void {
-    this.#chat.sink.listen(this);
+    this.#chat.sink.listen(this, this.#head);
     // A caller who is gone already says so within `listen`.
     if (!this.#over) this.#tryNext();
   }
@@ -178,7 +179,8 @@ class Run implements AttemptListener, SinkListener, Listed {
       this.#way = way;
       this.#head = toHead(this.#head, dropped);
       this.#chat.onAttempt(target, startedAtMs, this.#attempts);
-      this.#attempt = new Attempt(this.#options, { call, target, upstream, way, startedAtMs }, this);
+      const timeouts = shorten(upstreams.getTimeouts(target), call.timeouts);
+      this.#attempt = new Attempt(this.#options, { call, target, upstream, way, timeouts, startedAtMs }, this);
       this.#attempt.start(pools.get(upstream), body);
       return;
     }

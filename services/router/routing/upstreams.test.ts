@@ -1,3 +1,5 @@
+import { create } from "@bufbuild/protobuf";
+import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import type { Snapshot } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { createSnapshot } from "../harness.fixture.ts";
@@ -18,10 +20,23 @@ describe("Upstreams", () => {
       origin: "https://api.example",
       secret: "sk-0",
       connectTimeoutMs: 5_000,
-      totalTimeoutMs: 60_000,
+      timeouts: { connectMs: 5_000, firstTokenMs: 20_000, idleMs: 20_000, totalMs: 60_000 },
     });
     expect(upstream.ways.typed.getPath("any", true)).toBe("/openai/v1/chat/completions");
     expect(upstream.ways.typed.headers).toEqual(expect.arrayContaining(["authorization", "Bearer sk-0"]));
+  });
+
+  it("has a target wait as its own timeouts say, and connects as patiently as the most patient one", () => {
+    const snapshot = snapshotOf("https://a.example/v1", "https://b.example/v1");
+    const own = snapshot.targets[0]!;
+    own.connectTimeout = create(DurationSchema, { seconds: 9n });
+    own.idleTimeout = create(DurationSchema, { nanos: 1_500_000 });
+
+    const upstreams = new Upstreams(snapshot, findSecret);
+
+    expect(upstreams.getTimeouts(own)).toEqual({ connectMs: 9_000, firstTokenMs: 20_000, idleMs: 2, totalMs: 60_000 });
+    expect(upstreams.get(own).connectTimeoutMs).toBe(9_000);
+    expect(upstreams.get(own).timeouts.idleMs).toBe(20_000);
   });
 
   it.each([

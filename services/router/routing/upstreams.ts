@@ -1,11 +1,11 @@
 import { isIP } from "node:net";
-import type { Duration } from "@bufbuild/protobuf/wkt";
 import { type Dialect as DialectId, Inexpressible, type Server } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import type { Snapshot, SnapshotProvider, SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { Dialect, DialectSettings, Format } from "../providers/dialect.ts";
 import { findDialect } from "../providers/registry.ts";
+import { readProviderTimeouts, readTargetTimeouts, type Timeouts } from "./timeouts.ts";
 import { type RelayWay, type RelayWayFormat, Way, type WayOptions, type Ways } from "./way.ts";
 
 /** A provider as this router reaches it, with all that its calls have in common made once for each snapshot. */
@@ -20,10 +20,10 @@ export interface Upstream {
   readonly dropsInexpressible: boolean;
   /** The credential itself, for taking it out of what a provider says. Empty when it wants none. */
   readonly secret: string;
+  /** Of its targets that have none of their own. */
+  readonly timeouts: Timeouts;
+  /** The longest that a connection may take to stand, for any of its targets. */
   readonly connectTimeoutMs: number;
-  readonly firstTokenTimeoutMs: number;
-  readonly idleTimeoutMs: number;
-  readonly totalTimeoutMs: number;
 }
 
 /** Finds a dialect as a server speaks it; undefined for one that is not spoken here. */
@@ -40,6 +40,8 @@ export interface UnusableProvider {
 /** The providers of a snapshot as this router reaches them. Never changes. */
 export class Upstreams {
   readonly #usable = new Map<string, Upstream>();
+  /** Of targets that have some of their own. */
+  readonly #timeouts = new Map<string, Timeouts>();
   /** Those that can't be used, for the log and the live state. */
   readonly unusable: readonly UnusableProvider[];
 
@@ -50,12 +52,22 @@ export class Upstreams {
     find: FindDialect = findDialect,
   ) {
     const unusable: UnusableProvider[] = [];
+    const targets = Map.groupBy(snapshot.targets, ({ provider }) => provider);
     for (const provider of snapshot.providers) {
-      const upstream = createUpstream(provider, findSecret, find);
+      const served = targets.get(provider.id) ?? [];
+      const upstream = createUpstream(provider, served, findSecret, find);
       if ("state" in upstream) unusable.push(upstream);
-      else this.#usable.set(provider.id, upstream);
+      else this.#add(upstream, served);
     }
     this.unusable = unusable;
+  }
+
+  #add(upstream: Upstream, targets: readonly SnapshotTarget[]): void {
+    this.#usable.set(upstream.provider.id, upstream);
+    for (const target of targets) {
+      const timeouts = readTargetTimeouts(target, upstream.timeouts);
+      if (timeouts !== upstream.timeouts) this.#timeouts.set(target.id, timeouts);
+    }
   }
 
   /** The upstream of a target that was not rejected. */
@@ -63,6 +75,11 @@ export class Upstreams {
     const upstream = this.#usable.get(target.provider);
     if (upstream === undefined) throw new Error(`Cannot reach provider "${target.provider}": it was rejected`);
     return upstream;
+  }
+
+  /** How long a target is waited for. */
+  getTimeouts(target: SnapshotTarget): Timeouts {
+    return this.#timeouts.get(target.id) ?? this.get(target).timeouts;
   }
 
   /** Why a target can't be used here; undefined when it can. To be handed to the decision as it stands. */
@@ -79,6 +96,7 @@ export class Upstreams {
 
 function createUpstream(
   provider: SnapshotProvider,
+  targets: readonly SnapshotTarget[],
   findSecret: (credential: string) => string | undefined,
   find: FindDialect,
 ): Upstream | UnusableProvider {
@@ -122,6 +140,7 @@ function createUpstream(
     ...(dialect.headers ?? []),
     ...credential,
   ];
+  const timeouts = readProviderTimeouts(provider);
   const settings: DialectSettings = { apiVersion: provider.apiVersion, cloudRegion: provider.cloudRegion };
   return {
     provider,
@@ -131,10 +150,11 @@ function createUpstream(
     settings,
     dropsInexpressible: provider.inexpressible === Inexpressible.DROP,
     secret,
-    connectTimeoutMs: toMilliseconds(provider.connectTimeout, 5_000),
-    firstTokenTimeoutMs: toMilliseconds(provider.firstTokenTimeout, 60_000),
-    idleTimeoutMs: toMilliseconds(provider.idleTimeout, 60_000),
-    totalTimeoutMs: toMilliseconds(provider.totalTimeout, 600_000),
+    timeouts,
+    connectTimeoutMs: Math.max(
+      timeouts.connectMs,
+      ...targets.map((one) => readTargetTimeouts(one, timeouts).connectMs),
+    ),
   };
 }
 
@@ -157,9 +177,4 @@ function isAllowed({ protocol, hostname, username, password, search, hash }: URL
   const host = hostname.replace(/^\[|\]$/g, "");
   const isLoopback = host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
   return protocol === "http:" && isLoopback;
-}
-
-function toMilliseconds(duration: Duration | undefined, otherwise: number): number {
-  if (duration === undefined) return otherwise;
-  return Number(duration.seconds) * 1000 + Math.ceil(duration.nanos / 1_000_000);
 }

@@ -3,6 +3,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import { createEventId } from "../../shared/ids.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
+import { readAskedTimeouts, TIMEOUT_HEADERS } from "../arrival/asked-timeouts.ts";
 import type { Greeting, StartChat } from "../arrival/call.ts";
 import { pickCallerHeaders } from "../arrival/http-headers.ts";
 import type { RpcArrival } from "./typed-call.ts";
@@ -38,6 +39,9 @@ export function receiveCall(
     headers,
     greeting,
     requestBytes,
+    timeouts: readAskedTimeouts(
+      Object.fromEntries(TIMEOUT_HEADERS.map((name) => [name, context.requestHeader.get(name) ?? undefined])),
+    ),
     timeoutMs: context.timeoutMs(),
   };
 }

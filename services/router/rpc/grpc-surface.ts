@@ -6,6 +6,7 @@ import { createEventId } from "../../shared/ids.ts";
 import { EnvelopeReader } from "../../shared/mesh/envelope.ts";
 import type { HotCall, HotMethod } from "../../shared/mesh/hot-rpc.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
+import { readAskedTimeouts } from "../arrival/asked-timeouts.ts";
 import type { Greeting, StartChat } from "../arrival/call.ts";
 import { pickCallerHeaders } from "../arrival/http-headers.ts";
 import type { ReadBodyOptions } from "../arrival/read-body.ts";
@@ -150,6 +151,7 @@ class GrpcArrival {
       input: message.input,
       streamed: isStreamed,
       requestBytes: bytes.length,
+      timeouts: readAskedTimeouts(this.#call.headers),
       timeoutMs: this.#call.timeoutMs,
     });
     this.deadlineMs = Number.POSITIVE_INFINITY;

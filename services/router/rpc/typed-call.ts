@@ -4,6 +4,7 @@ import { Operation } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
 import type { ChatCall, Greeting } from "../arrival/call.ts";
+import type { Timeouts } from "../routing/timeouts.ts";
 
 /** A call of an RPC, as its protocol gives it. */
 export interface RpcArrival {
@@ -17,6 +18,7 @@ export interface RpcArrival {
   readonly greeting: Greeting;
   /** Size of the request message: the form that bounds its tokens, as each has at least one byte of text. */
   readonly requestBytes: number;
+  readonly timeouts: Partial<Timeouts> | undefined;
   /** How long the caller waits from its arrival, milliseconds, when it says. */
   readonly timeoutMs: number | undefined;
 }
@@ -79,6 +81,7 @@ function toCommon(arrival: RpcArrival) {
     greeting: arrival.greeting,
     requestBytes: arrival.requestBytes,
     relayedHeaders: [],
+    timeouts: arrival.timeouts,
     ...(timeoutMs !== undefined && { deadlineMonotonicMs: arrivedMonotonicMs + timeoutMs }),
   };
 }
