@@ -1,6 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
+import OpenAI from "openai";
 import { afterEach, describe, expect, it } from "vitest";
 import { Dialect, Inexpressible } from "../../gen/weir/policy/v1/policy_pb.ts";
 import {
@@ -104,6 +105,31 @@ describe("POST /v1/embeddings", () => {
       })),
     );
   });
+
+  it.each([undefined, "float", "base64"] as const)(
+    "gives OpenAI's own client the vectors, asked in %s",
+    async (encoding) => {
+      const provider = await provide(GEMINI_ANSWER);
+      const router = await route([{ baseUrl: provider.url, dialect: Dialect.GEMINI }]);
+      const client = new OpenAI({ baseURL: router.url, apiKey: router.key, maxRetries: 0 });
+
+      const answer = await client.embeddings.create({
+        model: "small",
+        input: ["a", "b"],
+        ...(encoding !== undefined && { encoding_format: encoding }),
+      });
+
+      const { data } = answer;
+      const [, second] = data;
+      const vector = second!.embedding as number[] | string;
+      const values =
+        typeof vector === "string"
+          ? [...new Float32Array(new Uint8Array(Buffer.from(vector, "base64")).buffer)]
+          : vector;
+      expect(values).toEqual([2, 0.25]);
+      expect(answer.usage).toEqual({ prompt_tokens: 5, total_tokens: 5 });
+    },
+  );
 
   it("counts what was read when the provider does not say, and nothing of the vectors", async () => {
     const provider = await provide({ embeddings: [{ values: [1] }] });
