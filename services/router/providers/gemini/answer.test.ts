@@ -56,6 +56,21 @@ describe("an answer in one piece in the Gemini dialect", () => {
     expect(extras).toEqual({ responseId: "r" });
   });
 
+  it.each([
+    ["STOP", StopReason.TOOL_USE],
+    ["FUNCTION_CALL", StopReason.TOOL_USE],
+    ["MAX_TOKENS", StopReason.MAX_OUTPUT_TOKENS],
+    ["SAFETY", StopReason.FILTERED],
+    ["MALFORMED_FUNCTION_CALL", StopReason.OTHER],
+    ["toString", StopReason.OTHER],
+  ])("with the use of a tool that ends by %s has the stop reason %i", (finishReason, expected) => {
+    const content = { parts: [{ functionCall: { name: "f" } }] };
+
+    const [candidate] = toTypedAnswer(toBody({ candidates: [{ content, finishReason }] })).candidates;
+
+    expect(candidate).toMatchObject({ stopReason: expected, providerStopReason: finishReason });
+  });
+
   it("is filtered, and no failure, when the prompt was blocked", () => {
     const body = toBody({ promptFeedback: { blockReason: "SAFETY" }, usageMetadata: { promptTokenCount: 4 } });
 

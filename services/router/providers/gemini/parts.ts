@@ -102,6 +102,8 @@ export function isBlocked(feedback: unknown): boolean {
 
 const STOP_REASONS: Readonly<Record<string, StopReason>> = {
   STOP: StopReason.END,
+  // Not the provider's own, but of servers that speak its dialect.
+  FUNCTION_CALL: StopReason.END,
   MAX_TOKENS: StopReason.MAX_OUTPUT_TOKENS,
   SAFETY: StopReason.FILTERED,
   RECITATION: StopReason.FILTERED,

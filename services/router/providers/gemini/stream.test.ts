@@ -155,7 +155,7 @@ describe("a stream in the Gemini dialect", () => {
       fc.constant({ inlineData: { mimeType: "image/png", data: "AQID" } }),
       fc.constant({ executableCode: { language: "PYTHON", code: "1" } }),
     );
-    const reason = fc.constantFrom("STOP", "MAX_TOKENS", "SAFETY", "OTHER", "TOMORROW");
+    const reason = fc.constantFrom("STOP", "FUNCTION_CALL", "MAX_TOKENS", "SAFETY", "OTHER", "TOMORROW");
 
     fc.assert(
       fc.property(fc.array(part), reason, (parts, finishReason) => {
