@@ -76,6 +76,15 @@ describe("composeError()", () => {
     expect(body).toMatchObject({ type: "error", error: { type: "invalid_request_error", message: "no such field" } });
   });
 
+  it.each([
+    [{ field: 'extras["thread"]' }, "thread_unsupported_request"],
+    [{ field: "thread", error_code: "thread_not_found" }, "thread_not_found"],
+  ])("says %j with the code %s, from which clients recover", (facts, code) => {
+    const error = new WeirError("ARGUMENT_INVALID", "Cannot do it: so it is", { facts });
+
+    expect(write({ error }).body.error.details).toEqual({ error_code: code });
+  });
+
   it("says that a provider is overloaded as it said it", () => {
     expect(write(fail("PROVIDER_FAILED", { status: 529 }))).toMatchObject({
       status: 529,

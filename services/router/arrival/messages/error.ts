@@ -1,4 +1,5 @@
 import { REASONS } from "../../../shared/errors/reason.ts";
+import type { WeirError } from "../../../shared/errors/weir-error.ts";
 import { scrub } from "../../../shared/telemetry/scrub.ts";
 import type { AnswerFailure, AnswerHead } from "../call.ts";
 import type { ComposedError } from "../caller-format.ts";
@@ -64,10 +65,16 @@ function toError({ error, said }: AnswerFailure, status: number, { eventId }: An
     error: {
       type: TYPES[status] ?? (status >= 500 ? "api_error" : "invalid_request_error"),
       message: said === undefined || said.message === "" ? error.message : scrub(said.message),
-      details: { error_code: said === undefined || said.code === "" ? error.reason.toLowerCase() : said.code },
+      details: { error_code: said === undefined || said.code === "" ? toCode(error) : said.code },
     },
     request_id: eventId,
   };
+}
+
+/** The code of Anthropic's where clients act on one; else the reason. */
+function toCode({ reason, facts }: WeirError): string {
+  if (facts.field === 'extras["thread"]') return "thread_unsupported_request";
+  return facts.error_code ?? reason.toLowerCase();
 }
 
 /** The body itself, when it is an error of this format; undefined for what a provider of another one wrote. */

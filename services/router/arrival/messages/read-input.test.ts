@@ -121,6 +121,15 @@ describe("readInput()", () => {
     expect(read({ messages: HI, stream: true, service_tier: "auto", system: "" }).extras).toBeUndefined();
   });
 
+  it("refuses to go on with a conversation that a provider holds, and leaves over the wish to begin one", () => {
+    const thread = { type: "continue", previous_message_id: "msg_1" };
+
+    expect(() => read({ messages: HI, thread })).toThrow(
+      expect.objectContaining({ facts: { field: "thread", error_code: "thread_not_found" } }),
+    );
+    expect(read({ messages: HI, thread: { type: "create" } }).extras).toEqual({ thread: { type: "create" } });
+  });
+
   it("keeps the digits of a tool's input", () => {
     const body = `{"model":"m","messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{"id":12345678901234567890}}]}]}`;
 

@@ -30,6 +30,7 @@ export function readInput(bytes: Buffer): ChatInput {
   // The default, which some clients send.
   const tier = body.take("service_tier");
   if (tier !== undefined && tier !== "auto") body.leave("service_tier", tier);
+  checkThread(body);
   const maxOutputTokens = body.takeInteger("max_tokens", 0);
   const output = body.takeObject("output_config");
   const input: MessageInitShape<typeof ChatInputSchema> = {
@@ -51,6 +52,21 @@ export function readInput(bytes: Buffer): ChatInput {
   const rest = output?.takeRest().extras;
   if (rest !== undefined) body.leave("output_config", rest);
   return create(ChatInputSchema, { ...input, ...body.takeRest() });
+}
+
+/**
+ * A conversation that Anthropic holds has its earlier turns there, and can't go on elsewhere, whatever may be left out. The code is
+ * Anthropic's: clients send the whole conversation then. The wish to begin one is left over.
+ */
+function checkThread(body: ReadObject): void {
+  const thread = body.take("thread");
+  if (thread === undefined) return;
+  if (new ReadObject(thread, "thread").getText("type") !== "create") {
+    throw invalid("thread", "has its earlier turns with another provider: send the whole conversation", {
+      error_code: "thread_not_found",
+    });
+  }
+  body.leave("thread", thread);
 }
 
 function readStop(body: ReadObject): string[] {

@@ -19,6 +19,15 @@ describe("readRefusal()", () => {
     expect(failure.said?.body?.toString()).toContain('"request_id":"req_1"');
   });
 
+  it("lets clients know of what is not held any more, which they recover from", () => {
+    const details = { error_code: "thread_not_found" };
+
+    const failure = refuse(404, { type: "not_found_error", message: "no usable state", details });
+
+    expect(failure).toMatchObject({ reason: "PROVIDER_REFUSED", elsewhere: false, said: { code: "thread_not_found" } });
+    expect(failure.said?.body?.toString()).toContain("thread_not_found");
+  });
+
   it.each([
     [401, { type: "authentication_error", message: "invalid x-api-key sk-ant-1" }, "PROVIDER_FAILED"],
     [403, { type: "permission_error", message: "no" }, "PROVIDER_FAILED"],

@@ -30,7 +30,7 @@ export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): Pr
   if (status === 529) return toOverloaded(readRetryAfter(headers, nowMs));
   if (status === 408 || status === 504) return TIMED_OUT;
   if (status === 401 || status === 403) return failed("the provider refuses this router's credential");
-  if (status === 404) return failed("the provider lacks the model");
+  if (status === 404 && (said === undefined || !isAboutHeld(said))) return failed("the provider lacks the model");
   if (status >= 400 && status < 500) {
     const state = said?.message || `the provider refuses the request with status ${status}`;
     return {
@@ -88,6 +88,14 @@ function isAboutMoney({ type, message, code }: Statement): boolean {
   return (
     type === "billing_error" || /^Your credit balance is too low/i.test(message) || /spend|credit|billing/.test(code)
   );
+}
+
+/**
+ * What the caller says that the provider holds: a thread, a file, a container. Clients recover from a thread that is not found by
+ * sending the whole conversation, so they must hear of it.
+ */
+function isAboutHeld({ message, code }: Statement): boolean {
+  return code !== "" || /\b(thread|file|container|skill|previous_message_id)\b/i.test(message);
 }
 
 function findStatement(body: Buffer): Statement | undefined {
