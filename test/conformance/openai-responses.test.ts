@@ -1,5 +1,5 @@
 // The official `openai` client asks for responses: of a provider that serves them (relay), of one that only knows chat completions,
-// and of Anthropic (translation). What its users see must be the same.
+// and of Anthropic and Gemini (translation). What its users see must be the same.
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Mesh, startMesh } from "../mesh.ts";
@@ -17,7 +17,7 @@ const TOOLS: OpenAI.Responses.FunctionTool[] = ["lookup", "measure"].map((name) 
 }));
 const ALL = Object.values(MODELS);
 /** Those that are asked in another format than the caller's. */
-const TRANSLATED = [MODELS.plain, MODELS.anthropic];
+const TRANSLATED = [MODELS.plain, MODELS.anthropic, MODELS.gemini];
 
 let provider: ConformanceProvider;
 let mesh: Mesh;
@@ -156,7 +156,9 @@ describe.each(ALL)("a streamed response, of %s,", (model) => {
     const refused = await client.responses.stream({ model, input: ask({ answer: "refusal" }) }).finalResponse();
     const cut = await client.responses.stream({ model, input: ask({ answer: "length" }) }).finalResponse();
 
-    expect(JSON.stringify(refused.output)).toContain("I can't help with that.");
+    // Gemini declines without a word.
+    if (model === MODELS.gemini) expect(refused.incomplete_details).toEqual({ reason: "content_filter" });
+    else expect(JSON.stringify(refused.output)).toContain("I can't help with that.");
     expect(cut).toMatchObject({ status: "incomplete", incomplete_details: { reason: "max_output_tokens" } });
   });
 
@@ -177,18 +179,19 @@ describe.each(ALL)("a streamed response, of %s,", (model) => {
 });
 
 describe("reasoning", () => {
-  it("goes back to Anthropic with its signature, byte for byte", async () => {
+  it.each([MODELS.anthropic, MODELS.gemini])("goes back to %s with its signature, byte for byte", async (model) => {
     const question = { role: "user" as const, content: ask({ answer: "reasoning" }) };
-    const first = await client.responses.stream({ model: MODELS.anthropic, input: [question] }).finalResponse();
+    const first = await client.responses.stream({ model, input: [question] }).finalResponse();
 
     await client.responses.create({
-      model: MODELS.anthropic,
+      model,
       input: [question, ...toInput(first.output), { role: "user", content: ask() }],
     });
 
     expect(provider.calls.at(-1)?.asked.turns).toContainEqual({
       kind: "reasoning",
-      text: "Water is deep.",
+      // Gemini signs what comes after its thoughts, and takes the thoughts themselves not back.
+      text: model === MODELS.gemini ? "" : "Water is deep.",
       signature: SIGNATURE,
     });
   });

@@ -6,6 +6,8 @@ export const MODELS = {
   plain: "plain",
   /** Anthropic. */
   anthropic: "anthropic",
+  /** Gemini. */
+  gemini: "gemini",
 } as const;
 
 /** Proto JSON of a policy in which each of {@link MODELS} leads to a provider of its own at this address. */
@@ -19,6 +21,7 @@ export function createConformancePolicy(address: string): unknown {
       { id: "openai", dialect: "DIALECT_OPENAI", baseUrl: `${address}/v1`, regions },
       { id: "plain", dialect: "DIALECT_OPENAI", server: "SERVER_OTHER", baseUrl: `${address}/v1`, regions },
       { id: "anthropic", dialect: "DIALECT_ANTHROPIC", baseUrl: `${address}/v1`, regions },
+      { id: "gemini", dialect: "DIALECT_GEMINI", baseUrl: `${address}/v1beta`, regions },
     ],
     targets: Object.keys(MODELS).map((id) => ({
       id: `${id}/model`,

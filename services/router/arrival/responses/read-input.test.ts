@@ -164,6 +164,14 @@ describe("readInput()", () => {
     expect(read({ input })).toMatchObject({ messages: [USER] });
   });
 
+  it("keeps a reference to reasoning for the target to lose", () => {
+    const input = [{ type: "item_reference", id: "rs_1" }];
+
+    expect(read({ input })).toMatchObject({
+      messages: [{ role: "ROLE_ASSISTANT", blocks: [{ reasoning: {}, extras: { item_reference: "rs_1" } }] }],
+    });
+  });
+
   it("takes what says no more than its absence without a word", () => {
     const input = read({
       input: "How deep?",

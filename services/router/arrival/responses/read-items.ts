@@ -31,10 +31,7 @@ interface ReadItem {
 
 function readItem(item: ReadObject, field: string): ReadItem {
   const type = item.takeText("type") ?? "message";
-  if (type === "item_reference") {
-    const how = 'send the item itself (for some clients: "store": false)';
-    throw invalid(field, `refers to what an account has stored, and is nothing to another format: ${how}`);
-  }
+  if (type === "item_reference") return readReference(item, field);
   // Names and states that only this format has; nothing is lost with them.
   item.take("id");
   item.take("status");
@@ -75,6 +72,20 @@ function readMessage(item: ReadObject, field: string): ReadItem {
   // Turns may be joined, so what only this format knows of a message stands at its first block.
   if (extras !== undefined && first !== undefined) first.extras = { ...first.extras, ...extras };
   return { role, blocks };
+}
+
+/**
+ * What an account has stored is nothing to another format. Reasoning that is but referred to, as some clients do unless they are
+ * told `"store": false`, becomes a block that no target can say: whether the turn goes on without it is for the policy.
+ */
+function readReference(item: ReadObject, field: string): ReadItem {
+  const id = item.getText("id");
+  if (!id.startsWith("rs_")) {
+    const how = 'send the item itself (for some clients: "store": false)';
+    throw invalid(field, `refers to what an account has stored, and is nothing to another format: ${how}`);
+  }
+  const block = create(BlockSchema, { content: { case: "reasoning", value: {} }, extras: { item_reference: id } });
+  return { role: Role.ASSISTANT, blocks: [block] };
 }
 
 /**
