@@ -30,10 +30,10 @@ export function createExamplePolicy(scriptedPort: number, providers: readonly Mo
   }
   return {
     ...policy,
-    providers: providers.map(({ id, displayName, baseUrl, credential }) => ({
+    providers: providers.map(({ id, displayName, dialect = "DIALECT_OPENAI", baseUrl, credential }) => ({
       id,
       displayName,
-      dialect: "DIALECT_OPENAI",
+      dialect,
       baseUrl,
       ...(credential ? { credential: credential.name } : {}),
       regions: REGIONS,

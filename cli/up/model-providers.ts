@@ -9,6 +9,8 @@ export interface ModelProvider {
   /** Id in the policy. */
   readonly id: string;
   readonly displayName: string;
+  /** The language it is spoken to in, as a policy names it. Default "DIALECT_OPENAI". */
+  readonly dialect?: string;
   readonly baseUrl: string;
   /** The credential's name and secret; absent for a provider that wants none. */
   readonly credential?: { readonly name: string; readonly secret: string };
@@ -24,9 +26,9 @@ export interface ProvidedModel {
 }
 
 /**
- * Finds the real providers that the environment names: `OPENAI_API_KEY`, `ANTHROPIC_API_KEY` (through Anthropic's OpenAI-compatible
- * endpoint), `WEIR_OLLAMA_URL` and `WEIR_VLLM_URL` (base URLs such as http://127.0.0.1:11434/v1; their first model is asked for). Empty
- * when there is none: the scripted provider is used then. Throws when an Ollama or vLLM that is named does not answer.
+ * Finds the real providers that the environment names: `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, `WEIR_OLLAMA_URL` and `WEIR_VLLM_URL`
+ * (base URLs such as http://127.0.0.1:11434/v1; their first model is asked for). Empty when there is none: the scripted provider is
+ * used then. Throws when an Ollama or vLLM that is named does not answer.
  */
 export async function findModelProviders(environment: NodeJS.ProcessEnv): Promise<ModelProvider[]> {
   const providers: ModelProvider[] = [];
@@ -42,11 +44,12 @@ export async function findModelProviders(environment: NodeJS.ProcessEnv): Promis
     });
   }
   if (environment.ANTHROPIC_API_KEY) {
-    // https://docs.claude.com/en/api/openai-sdk; prices: https://www.claude.com/pricing
+    // Prices: https://www.claude.com/pricing
     providers.push({
       id: "anthropic",
       displayName: "Anthropic",
-      baseUrl: "https://api.anthropic.com/v1/",
+      dialect: "DIALECT_ANTHROPIC",
+      baseUrl: "https://api.anthropic.com/v1",
       credential: { name: "anthropic", secret: environment.ANTHROPIC_API_KEY },
       small: { name: "claude-haiku-4-5", input: "1", output: "5" },
       large: { name: "claude-sonnet-4-5", input: "3", output: "15" },
