@@ -1,4 +1,5 @@
 import Anthropic from "@anthropic-ai/sdk";
+import OpenAI from "openai";
 import { afterEach, describe, expect, it } from "vitest";
 import { Dialect, Inexpressible } from "../../gen/weir/policy/v1/policy_pb.ts";
 import { Meter, OutcomeKind, UsageSource } from "../../gen/weir/type/v1/usage_pb.ts";
@@ -129,6 +130,7 @@ describe("a request for messages to a provider of the same format", () => {
       "anthropic-version": "2099-01-01",
       "anthropic-beta": "a-2025-01-01,b-2025-01-01",
       "x-claude-code-request-class": "main",
+      "anthropic-workspace-id": "wrkspc_1",
       cookie: "a=b",
     });
     await ask(router, ASKED);
@@ -140,6 +142,7 @@ describe("a request for messages to a provider of the same format", () => {
       "x-claude-code-request-class": "main",
     });
     expect(providers[0]?.requests[0]?.headers).not.toHaveProperty("cookie");
+    expect(providers[0]?.requests[0]?.headers).not.toHaveProperty("anthropic-workspace-id");
     expect(providers[0]?.requests[1]?.headers["anthropic-version"]).toBe("2023-06-01");
   });
 
@@ -303,6 +306,72 @@ describe("a request for messages to a provider of another format", () => {
       type: "error",
       error: { type: "invalid_request_error", message: "from the provider" },
     });
+  });
+});
+
+describe("chat completions to a provider that speaks messages", () => {
+  const openAiOf = ({ url, key }: Harness) => new OpenAI({ baseURL: url, apiKey: key, maxRetries: 0 });
+  const HI = { model: "small", messages: [{ role: "user" as const, content: "hi" }] };
+
+  it("are translated, with a cap for the provider that wants one", async () => {
+    const { router, providers } = await start([ofAnthropic(answerAsAnthropic())]);
+
+    const answer = await openAiOf(router).chat.completions.create(HI);
+
+    expect(sentTo(providers[0]!)[0]).toEqual({
+      model: "upstream-0",
+      max_tokens: 1000,
+      messages: [{ role: "user", content: "hi" }],
+    });
+    expect(answer.choices).toMatchObject([{ finish_reason: "stop", message: { content: "Hello world" } }]);
+    expect(answer.usage).toMatchObject({ prompt_tokens: 9, completion_tokens: 3 });
+  });
+
+  it("stream tool calls with inputs that parse", async () => {
+    const { router } = await start([ofAnthropic(answerAsAnthropic("tools"))]);
+
+    const answer = await openAiOf(router).chat.completions.stream(HI).finalChatCompletion();
+
+    const calls = answer.choices[0]?.message.tool_calls;
+    expect(answer.choices[0]?.finish_reason).toBe("tool_calls");
+    expect(calls).toMatchObject([
+      {
+        function: { name: "get_weather", arguments: '{"location": "San Francisco", "station": 12345678901234567890}' },
+      },
+      { function: { name: "get_time", arguments: "{}" } },
+    ]);
+  });
+
+  it("give signatures back byte for byte", async () => {
+    const { router, providers } = await start([ofAnthropic(answerAsAnthropic("thinking"))]);
+    const ask = (messages: object[]) =>
+      fetch(`${router.url}/chat/completions`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${router.key}`, "content-type": "application/json" },
+        body: JSON.stringify({ ...HI, stream: true, messages }),
+      });
+    const events = (await (await ask(HI.messages)).text()).split("\n\n").filter((event) => event.startsWith("data: {"));
+    const details = new Map<number, Record<string, unknown>>();
+    for (const event of events) {
+      const [choice] = JSON.parse(event.slice(6)).choices;
+      for (const { index, text, ...detail } of choice?.delta.reasoning_details ?? []) {
+        const known = details.get(index) ?? {};
+        details.set(index, { ...known, ...detail, ...(text && { text: `${known.text ?? ""}${text}` }) });
+      }
+    }
+
+    await ask([
+      ...HI.messages,
+      { role: "assistant", content: "21", reasoning_details: [...details.values()] },
+      { role: "user", content: "and?" },
+    ]);
+
+    const signed = STREAMS.thinking[4].delta as { readonly signature?: unknown };
+    expect(sentTo(providers[0]!)[1].messages[1].content).toEqual([
+      { type: "thinking", thinking: "First, gcd(1071, 462).", signature: signed.signature },
+      { type: "redacted_thinking", data: "EmwKAhgBEgy3va3pzix/LafPsn4aDFIT2Xlxh0L5L8rLVyIw" },
+      { type: "text", text: "21" },
+    ]);
   });
 });
 

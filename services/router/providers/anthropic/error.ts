@@ -95,7 +95,9 @@ function isAboutMoney({ type, message, code }: Statement): boolean {
  * sending the whole conversation, so they must hear of it.
  */
 function isAboutHeld({ message, code }: Statement): boolean {
-  return code !== "" || /\b(thread|file|container|skill|previous_message_id)\b/i.test(message);
+  return (
+    (code !== "" && !code.startsWith("model")) || /\b(thread|file|container|skill|previous_message_id)\b/i.test(message)
+  );
 }
 
 function findStatement(body: Buffer): Statement | undefined {
