@@ -54,12 +54,12 @@ interface Asked {
 }
 
 /** Asks what a cell says. */
-async function askCell(cell: Cell, gateway: Gateway): Promise<Asked> {
+async function askCell(cell: Cell, gateway: Gateway, options: RunOptions): Promise<Asked> {
   const { fault, dialect } = cell;
   const model = `${dialect.name}${fault.isSilent ? "-hasty" : ""}`;
-  const seen = await askOnce(cell, model, gateway);
-  const needsSpare = fault.due === "error" || fault.due === "refusal";
-  return { seen, spare: needsSpare ? await askOnce(cell, `${model}-spare`, gateway) : undefined };
+  const seen = await askOnce(cell, options.model ?? model, gateway);
+  if (fault.due !== "error" && fault.due !== "refusal") return { seen, spare: undefined };
+  return { seen, spare: await askOnce(cell, options.model ?? `${model}-spare`, options.spareGateway ?? gateway) };
 }
 
 async function askOnce(cell: Cell, model: string, gateway: Gateway): Promise<Seen> {
@@ -108,22 +108,26 @@ const NO_END: Seen = {
   isClean: false,
 };
 
+/** How cells are run. */
+export interface RunOptions {
+  /** Where the gateway's facts come to. Without one nobody sees its books. */
+  readonly ledger?: Ledger;
+  /** How many at a time. Default 32. */
+  readonly width?: number;
+  /** What is asked where a second target is to be there. Default the gateway itself, for another model. */
+  readonly spareGateway?: Gateway;
+  /** The model that is asked for. Default one for each row, as {@link DialectRow} tells. */
+  readonly model?: string;
+  readonly onResult: (cell: Cell, result: CellResult) => void;
+}
+
 /** Runs cells side by side, then looks up what the ledger got. Calls `onResult` with each cell once. */
-export async function runCells(
-  cells: readonly Cell[],
-  gateway: Gateway,
-  options: {
-    readonly ledger?: Ledger;
-    /** How many at a time. Default 32. */
-    readonly width?: number;
-    readonly onResult: (cell: Cell, result: CellResult) => void;
-  },
-): Promise<void> {
+export async function runCells(cells: readonly Cell[], gateway: Gateway, options: RunOptions): Promise<void> {
   const { ledger, width = 32, onResult } = options;
   const queue = cells.values();
   const asked: (readonly [Cell, Asked])[] = [];
   const work = async () => {
-    for (const cell of queue) asked.push([cell, await askCell(cell, gateway)]);
+    for (const cell of queue) asked.push([cell, await askCell(cell, gateway, options)]);
   };
   await Promise.all(Array.from({ length: width }, work));
   const { promise: deadline, resolve } = Promise.withResolvers<void>();

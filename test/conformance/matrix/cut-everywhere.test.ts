@@ -38,7 +38,8 @@ function ask(caller: Caller, model: string, command: Partial<Command>): Promise<
 /** Whether the bytes go on as they come, or are read into typed messages and go on as these. */
 function isRead(caller: CallerName, dialect: string): boolean {
   if (caller === "messages") return dialect === "anthropic";
-  return caller === "grpc" || dialect === "openai" || (dialect === "azure" && caller === "chat-completions");
+  if (caller === "grpc") return dialect !== "azure";
+  return dialect === "openai" || (dialect === "azure" && caller === "chat-completions");
 }
 
 /** A short answer, so that each of its bytes can be tried. */

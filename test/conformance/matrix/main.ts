@@ -1,6 +1,6 @@
 // `npm run conformance`: the table of faults, callers and dialects, as it is now. Without options it asks a router of its own, in this
-// process. With `--base-url URL --key KEY [--header "name: value"]… [--port PORT]` it asks any other gateway, which must have been told of
-// the conformance provider at PORT (default 7450) as the text of `--help` says; the columns of the ledger are empty then.
+// process. With `--base-url URL --key KEY` it asks any other gateway, which must have been told of the conformance provider as the text of
+// `--help` says; the columns of the ledger are empty then.
 import { parseArgs } from "node:util";
 import type { Gateway } from "../callers/caller.ts";
 import { closeGrpcClients } from "../callers/grpc.ts";
@@ -14,6 +14,8 @@ const HELP = `npm run conformance -- [options]
   --base-url URL     another gateway, in place of a router in this process
   --key KEY          key for it
   --header "a: b"    header that it wants beside the key; may be repeated
+  --spare-header "a: b"   the same, in place of those of --header where a second target is to be there
+  --model NAME       model that is asked for in place of the names below, for a gateway that is told its targets by headers
   --port PORT        where the provider listens, default 7450 with --base-url, else any free port
   --caller NAME      only this caller: ${CALLERS.map(({ name }) => name).join(", ")}; may be repeated
   --dialect NAME     only this dialect: ${DIALECTS.map(({ name }) => name).join(", ")}; may be repeated
@@ -28,6 +30,8 @@ const { values } = parseArgs({
     "base-url": { type: "string" },
     key: { type: "string", default: "" },
     header: { type: "string", multiple: true, default: [] },
+    "spare-header": { type: "string", multiple: true, default: [] },
+    model: { type: "string" },
     port: { type: "string" },
     caller: { type: "string", multiple: true },
     dialect: { type: "string", multiple: true },
@@ -55,7 +59,11 @@ async function run(): Promise<number> {
   );
   const results = new Map<(typeof cells)[number], Judged>();
   const started = performance.now();
+  const spareHeaders = readHeaders(values["spare-header"]);
+  const spareGateway = Object.keys(spareHeaders).length > 0 ? { ...gateway, headers: spareHeaders } : gateway;
   await runCells(cells, gateway, {
+    spareGateway,
+    ...(values.model !== undefined && { model: values.model }),
     ...(router && { ledger: router.ledger }),
     onResult: (cell, result) => results.set(cell, toJudged(cell, result)),
   });
