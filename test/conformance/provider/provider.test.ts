@@ -1,4 +1,5 @@
 // The conformance provider against strangers' eyes: the official client where there is one, else the rules of each wire format.
+import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { composeAnswer, SIGNATURE, TEXT_PIECES } from "./answer.ts";
@@ -96,6 +97,42 @@ describe("the official OpenAI client", () => {
   });
 });
 
+describe("the official Anthropic client", () => {
+  const anthropic = () => new Anthropic({ baseURL: provider.address, apiKey: "none", maxRetries: 0 });
+  const ask = (command: Parameters<typeof say>[0]) =>
+    anthropic()
+      .messages.stream({ ...say(command), max_tokens: 500 })
+      .finalMessage();
+
+  it("reads a stream with parallel tools, stop and usage", async () => {
+    const { content, stop_reason, usage } = await ask({ answer: "tools" });
+
+    expect(content).toMatchObject([
+      { type: "text", text: "Let me look." },
+      { type: "tool_use", name: "lookup", input: { question: "how deep — 🌊" } },
+      { type: "tool_use", name: "measure", input: { metres: 4 } },
+    ]);
+    expect(stop_reason).toBe("tool_use");
+    expect(usage).toMatchObject({ input_tokens: 11, cache_read_input_tokens: 5, output_tokens: 7 });
+  });
+
+  it("reads reasoning with its signature", async () => {
+    const { content } = await ask({ answer: "reasoning" });
+
+    expect(content[0]).toMatchObject({ type: "thinking", thinking: "Water is deep.", signature: SIGNATURE });
+  });
+
+  it("counts tokens", async () => {
+    const { model, messages: asked } = say({});
+
+    expect(await anthropic().messages.countTokens({ model, messages: asked })).toEqual({ input_tokens: 16 });
+  });
+
+  it("raises an error within a stream", async () => {
+    await expect(ask({ fault: "error" })).rejects.toThrow("Overloaded");
+  });
+});
+
 describe("what a real provider refuses", () => {
   it.each([
     ["/v1/messages", { model: "m", max_tokens: 9, messages: [{ role: "user", content: "x" }] }, "anthropic-version"],
@@ -104,10 +141,18 @@ describe("what a real provider refuses", () => {
     ["/openai/deployments/m/chat/completions", { messages: [{ role: "user", content: "x" }] }, "api-version"],
     ["/v1/chat/completions", { model: "m", messages: [{ role: "tool", tool_call_id: "x" }] }, "answers no tool use"],
   ])("%s", async (path, body, complaint) => {
-    const response = await post(path, body);
+    const response = await post(path, body, { authorization: "Bearer key" });
 
     expect([response.status, await response.text()]).toEqual([400, expect.stringContaining(complaint)]);
   });
+});
+
+it("a call of Bedrock whose signature does not match is refused", async () => {
+  const authorization = `AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261128/eu-central-1/bedrock/aws4_request, SignedHeaders=host;x-amz-date, Signature=${"0".repeat(64)}`;
+  const body = { messages: [{ role: "user", content: [{ text: "x" }] }] };
+  const response = await post("/model/m/converse", body, { authorization, "x-amz-date": "20261128T000000Z" });
+
+  expect([response.status, await response.text()]).toEqual([403, expect.stringContaining("does not match")]);
 });
 
 describe("a cut", () => {
