@@ -1,7 +1,9 @@
-// What the provider says: answers as whole byte strings, ready to be sent.
+// What answers of every wire format are made of. The formats are in files of their own, one `struct wire` each; wires.h knows
+// them all.
 #ifndef WEIR_BENCH_ANSWERS_H
 #define WEIR_BENCH_ANSWERS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,62 +40,60 @@ static struct buffer *create_reply(const char *status, const char *json) {
   return create_buffer(text, (size_t)length);
 }
 
+/** How a provider of some wire format answers: all that it says, as byte strings ready to be sent. */
+struct wire {
+  /** What the paths of its requests end with; NULL for what all other paths are. */
+  const char *path_end;
+  /** An answer in one piece, with a body of this many bytes, or of as few as it takes. */
+  struct buffer *(*create_unary)(size_t bytes);
+  /** Head and first events of a streamed answer. NULL, as are the next two, when this format has no streams. */
+  struct slice (*stream_start)(void);
+  /** Content event number `number`, from 0, which says when it was sent. Valid until the next call. */
+  struct slice (*stream_event)(int64_t sent_nanos, uint64_t number);
+  /** What follows so many content events, up to the end of the answer. Valid until the next call. */
+  struct slice (*stream_end)(bool with_usage, uint64_t events);
+};
+
 #define PROMPT_TOKENS 100
 #define FILLER "the river carries what it is given "
 
-/** A chat.completion with a body of this many bytes, or of as few as it takes. */
-static struct buffer *create_completion(size_t bytes) {
-  static const char START[] = "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1700000000,"
-                              "\"model\":\"bench\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
-                              "\"content\":\"";
-  char end[256];
-  size_t tokens = bytes / 5 + 1;
-  size_t end_length = (size_t)snprintf(end, sizeof end,
-                                       "\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}],\"usage\":"
-                                       "{\"prompt_tokens\":%d,\"completion_tokens\":%zu,\"total_tokens\":%zu}}",
-                                       PROMPT_TOKENS, tokens, PROMPT_TOKENS + tokens);
-  size_t start_length = sizeof START - 1;
-  size_t fixed = start_length + end_length;
-  size_t content = bytes > fixed ? bytes - fixed : 1;
-  char head[128];
-  size_t head_length = (size_t)snprintf(head, sizeof head,
-                                        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n",
-                                        fixed + content);
+static void fill(char *at, size_t length) {
+  for (size_t i = 0; i < length; i++) at[i] = FILLER[i % (sizeof FILLER - 1)];
+}
 
-  struct buffer *buffer = create_buffer(NULL, head_length + fixed + content);
+/** An answer with JSON of these parts around room for more, which is at `*content`. */
+static struct buffer *create_answer(const char *start, size_t room, const char *end, char **content) {
+  size_t start_length = strlen(start);
+  size_t end_length = strlen(end);
+  size_t length = start_length + room + end_length;
+  char head[128];
+  size_t head_length = (size_t)snprintf(
+      head, sizeof head, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n", length);
+  struct buffer *buffer = create_buffer(NULL, head_length + length);
   char *at = buffer->bytes;
   memcpy(at, head, head_length);
-  memcpy(at += head_length, START, start_length);
-  at += start_length;
-  for (size_t i = 0; i < content; i++) at[i] = FILLER[i % (sizeof FILLER - 1)];
-  memcpy(at + content, end, end_length);
+  memcpy(at += head_length, start, start_length);
+  *content = at += start_length;
+  memcpy(at + room, end, end_length);
   return buffer;
 }
 
-#define KEPT_COMPLETIONS 8
-
-/** Holds a completion of this size. A few sizes are kept, since a run asks for one or two again and again. */
-static struct buffer *hold_completion(size_t bytes) {
-  static struct {
-    size_t bytes;
-    struct buffer *buffer;
-  } kept[KEPT_COMPLETIONS];
-  static size_t next;
-
-  size_t i = 0;
-  while (i < KEPT_COMPLETIONS && (kept[i].buffer == NULL || kept[i].bytes != bytes)) i++;
-  if (i == KEPT_COMPLETIONS) {
-    i = next++ % KEPT_COMPLETIONS;
-    release_buffer(kept[i].buffer);
-    kept[i].bytes = bytes;
-    kept[i].buffer = create_completion(bytes);
-  }
-  kept[i].buffer->holders++;
-  return kept[i].buffer;
+/** The same with text in that room, so that the body has this many bytes. */
+static struct buffer *create_text_answer(const char *start, const char *end, size_t bytes) {
+  size_t fixed = strlen(start) + strlen(end);
+  size_t length = bytes > fixed ? bytes - fixed : 1;
+  char *content;
+  struct buffer *buffer = create_answer(start, length, end, &content);
+  fill(content, length);
+  return buffer;
 }
 
-#define CHUNK_START                                                                                                    \
-  "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"bench\","
+/** So many tokens has an answer in one piece. */
+static size_t count_tokens(size_t bytes) { return bytes / 5 + 1; }
+
+#define STREAM_HEAD                                                                                                    \
+  "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"
+#define LAST_CHUNK "0\r\n\r\n"
 
 /** An event as one HTTP chunk. Its text must be shorter than `LONGEST_EVENT`. Returns the length with framing. */
 #define LONGEST_EVENT 512
@@ -101,52 +101,22 @@ static size_t frame_event(char *to, const char *text) {
   return (size_t)snprintf(to, LONGEST_EVENT, "%zx\r\n%s\r\n", strlen(text), text);
 }
 
-/** The head of a streamed answer and its first event, which names the role. */
-static struct slice stream_start(void) {
-  static char start[1024];
-  static size_t length;
-  if (length == 0) {
-    length = (size_t)snprintf(start, sizeof start,
-                              "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"
-                              "transfer-encoding: chunked\r\n\r\n");
-    length += frame_event(start + length, CHUNK_START "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\","
-                                                      "\"content\":\"\"},\"finish_reason\":null}]}\n\n");
-  }
-  return (struct slice){start, length};
+/** What is sent first: the head, and each of these events as a chunk. NULL is behind the last one. */
+static struct slice frame_start(char *to, const char *const *events) {
+  size_t length = sizeof STREAM_HEAD - 1;
+  memcpy(to, STREAM_HEAD, length);
+  for (; *events != NULL; events++) length += frame_event(to + length, *events);
+  return (struct slice){to, length};
 }
 
 #define STAMP_DIGITS 16
 #define STAMP_PLACE "0000000000000000"
 
-/** A content event of about 200 bytes that says when it was sent. Valid until the next call. */
-static struct slice stream_event(int64_t sent_nanos) {
-  static char event[LONGEST_EVENT];
-  static size_t length;
-  static char *stamp;
-  if (length == 0) {
-    length = frame_event(event, CHUNK_START "\"choices\":[{\"index\":0,\"delta\":{\"content\":\"t=" STAMP_PLACE
-                                            " river \"},\"finish_reason\":null}]}\n\n");
-    stamp = strstr(event, STAMP_PLACE);
-  }
-  for (int digit = STAMP_DIGITS - 1; digit >= 0; digit--, sent_nanos /= 10) stamp[digit] = (char)('0' + sent_nanos % 10);
-  return (struct slice){event, length};
-}
+/** The text of a content event; the time is put into its place. */
+#define STAMPED_TEXT "t=" STAMP_PLACE " river "
 
-/** What follows the last content event, up to the end of the answer. Valid until the next call. */
-static struct slice stream_end(bool with_usage, uint64_t events) {
-  static char end[3 * LONGEST_EVENT];
-  size_t length = frame_event(end, CHUNK_START "\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n");
-  if (with_usage) {
-    char usage[LONGEST_EVENT - 16];
-    snprintf(usage, sizeof usage,
-             CHUNK_START "\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%llu,"
-                         "\"total_tokens\":%llu}}\n\n",
-             PROMPT_TOKENS, (unsigned long long)events, (unsigned long long)(PROMPT_TOKENS + events));
-    length += frame_event(end + length, usage);
-  }
-  length += frame_event(end + length, "data: [DONE]\n\n");
-  memcpy(end + length, "0\r\n\r\n", 5);
-  return (struct slice){end, length + 5};
+static void write_stamp(char *place, int64_t sent_nanos) {
+  for (int digit = STAMP_DIGITS - 1; digit >= 0; digit--, sent_nanos /= 10) place[digit] = (char)('0' + sent_nanos % 10);
 }
 
 #endif

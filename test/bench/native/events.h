@@ -12,7 +12,7 @@
 /** What one line of an event stream is. */
 struct event_line {
   bool is_content; // the data of an event that has content
-  bool is_done;    // data: [DONE]
+  bool is_done;    // the mark of a whole answer: [DONE], message_stop, response.completed
   int64_t stamp;   // when the provider sent it, in nanoseconds; 0 when it does not say
 };
 
@@ -37,10 +37,39 @@ static bool has_content(struct slice data) {
   return end - at >= 2 && at[0] == '"' && at[1] != '"';
 }
 
+/** The type that an event of messages or responses begins with, whatever blanks there are. False for one of a chat. */
+static bool read_type(struct slice data, struct slice *type) {
+  static const char START[] = "{\"type\":";
+  if (data.length < sizeof START || memcmp(data.text, START, sizeof START - 1) != 0) return false;
+  const char *end = data.text + data.length;
+  const char *at = data.text + sizeof START - 1;
+  while (at < end && *at == ' ') at++;
+  if (at == end || *at++ != '"') return false;
+  const char *quote = memchr(at, '"', (size_t)(end - at));
+  if (quote == NULL) return false;
+  *type = (struct slice){at, (size_t)(quote - at)};
+  return true;
+}
+
+static bool is_word(struct slice text, const char *word) {
+  return text.length == strlen(word) && memcmp(text.text, word, text.length) == 0;
+}
+
+/** Only what a text grows by is content: the events that end one may say all of it again. */
+static struct event_line read_typed_event(struct slice type, struct slice data) {
+  bool is_content = is_word(type, "content_block_delta") || is_word(type, "response.output_text.delta");
+  return (struct event_line){
+      .is_content = is_content,
+      .is_done = is_word(type, "message_stop") || is_word(type, "response.completed"),
+      .stamp = is_content ? find_stamp(data) : 0,
+  };
+}
+
 static struct event_line read_event_line(struct slice line) {
   struct event_line event = {0};
-  struct slice data;
+  struct slice data, type;
   if (!read_field(line, "data", &data)) return event;
+  if (read_type(data, &type)) return read_typed_event(type, data);
   event.is_done = data.length == 6 && memcmp(data.text, "[DONE]", 6) == 0;
   event.stamp = find_stamp(data);
   event.is_content = event.stamp > 0 || has_content(data);

@@ -48,7 +48,7 @@ struct connection {
   int status; // 0 before its first line
   bool is_in_body;
   bool is_stream;
-  bool is_done; // data: [DONE] was there
+  bool is_done; // the mark of a whole answer was there
   bool closes_after;
   bool has_first_byte;
   bool has_first_event;

@@ -1,4 +1,4 @@
-// Strangers against both programs: the official `openai` client and node:http ask the provider, and servers that misbehave
+// Strangers against both programs: the official clients of OpenAI and Anthropic and node:http ask the provider, and servers that misbehave
 // answer the generator. Nothing here judges how fast anything is.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
+import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { buildNative, findCompiler, type NativePrograms } from "./build.ts";
@@ -16,6 +17,7 @@ import type { LoadReport, ProviderStats } from "./report.ts";
 
 const PATH = "/v1/chat/completions";
 const MESSAGES = [{ role: "user" as const, content: 'Say "stream":true' }];
+const MESSAGES_REQUEST = { model: "any", max_tokens: 1_000, messages: MESSAGES };
 
 const compiler = findCompiler();
 const name = compiler === undefined ? "native programs (skipped: no C compiler, cc or gcc)" : "native programs";
@@ -53,8 +55,16 @@ describe.skipIf(compiler === undefined)(name, () => {
     return file;
   }
 
-  async function runLoad(at: string, ...flags: string[]): Promise<LoadReport> {
-    const program = execFile(programs.load, ["--target", at, "--path", PATH, ...flags]);
+  function createAnthropicClient(): Anthropic {
+    return new Anthropic({ apiKey: "none", baseURL: `http://${target}`, maxRetries: 0 });
+  }
+
+  function runLoad(at: string, ...flags: string[]): Promise<LoadReport> {
+    return runLoadOn(PATH, at, ...flags);
+  }
+
+  async function runLoadOn(path: string, at: string, ...flags: string[]): Promise<LoadReport> {
+    const program = execFile(programs.load, ["--target", at, "--path", path, ...flags]);
     const [out, error] = await Promise.all([text(program.stdout!), text(program.stderr!)]);
     return out === "" ? Promise.reject(new Error(error)) : (JSON.parse(out) as LoadReport);
   }
@@ -108,12 +118,100 @@ describe.skipIf(compiler === undefined)(name, () => {
       expect(answer.endsWith("data: [DONE]\n\n")).toBe(true);
     });
 
-    it("gives a unary answer of as many bytes as were asked for", async () => {
-      const body = JSON.stringify({ metadata: { bench: "bytes=5000" } });
-      const answer = await fetch(`http://${target}${PATH}`, { method: "POST", body });
+    it.each([PATH, "/v1/messages", "/v1/messages?beta=true", "/v1/responses", "/v1/embeddings"])(
+      "gives an answer in one piece of as many bytes as were asked for: %s",
+      async (path) => {
+        const body = JSON.stringify({ metadata: { bench: "bytes=5000" } });
+        const answer = await fetch(`http://${target}${path}`, { method: "POST", body });
 
-      expect((await answer.arrayBuffer()).byteLength).toBe(5000);
+        expect((await answer.text()).length).toBe(5000);
+      },
+    );
+
+    it("answers any other path as a chat", async () => {
+      const answer = await fetch(`http://${target}/v1/messages/count_tokens?path=/messages`, {
+        method: "POST",
+        body: "{}",
+      });
+
+      expect(await answer.json()).toMatchObject({ object: "chat.completion" });
     });
+
+    it("answers the client of Anthropic with content, usage and a reason to stop", async () => {
+      const answer = await createAnthropicClient().messages.create(MESSAGES_REQUEST);
+
+      expect(answer).toMatchObject({ type: "message", role: "assistant", stop_reason: "end_turn" });
+      expect(answer.content).toMatchObject([{ type: "text" }]);
+      expect(answer.usage).toMatchObject({ input_tokens: 100, output_tokens: 201 });
+    });
+
+    it("streams to the client of Anthropic a message with stamped content, then a reason to stop and usage", async () => {
+      const metadata = { bench: "gap_us=100;events=3" } as object;
+      const stream = createAnthropicClient().messages.stream({ ...MESSAGES_REQUEST, metadata });
+      const types: string[] = [];
+      stream.on("streamEvent", ({ type }) => types.push(type));
+      const answer = await stream.finalMessage();
+
+      expect(types).toEqual([
+        "message_start",
+        "content_block_start",
+        ...Array(3).fill("content_block_delta"),
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+      ]);
+      expect(answer.content).toMatchObject([{ text: expect.stringMatching(/^(t=\d{16} river ){3}$/) }]);
+      expect(answer).toMatchObject({ stop_reason: "end_turn", usage: { input_tokens: 100, output_tokens: 3 } });
+    });
+
+    it("answers a request for a response with text and usage", async () => {
+      const answer = await createClient().responses.create({ model: "any", input: "Hello" });
+
+      expect(answer).toMatchObject({ status: "completed", output_text: expect.stringContaining("river") });
+      expect(answer.usage).toMatchObject({ input_tokens: 100, output_tokens: 201, total_tokens: 301 });
+    });
+
+    it.each([0, 3, 4_000])("streams a response of %i stamped deltas, and tells it whole at its end", async (count) => {
+      const stream = await createClient().responses.create({
+        model: "any",
+        input: "Hello",
+        stream: true,
+        metadata: { bench: `gap_us=0;events=${count}` },
+      });
+      const events = await Array.fromAsync(stream);
+
+      expect(events.map((event) => event.type)).toEqual([
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+        ...Array(count).fill("response.output_text.delta"),
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.completed",
+      ]);
+      expect(events.map((event) => event.sequence_number)).toEqual(events.map((_, index) => index));
+      expect(events.filter((event) => event.type === "response.output_text.delta").map(({ delta }) => delta)).toEqual(
+        Array(count).fill(expect.stringMatching(/^t=\d{16} river $/)),
+      );
+      expect(events.at(-1)).toMatchObject({
+        response: { status: "completed", usage: { input_tokens: 100, output_tokens: count } },
+      });
+    });
+
+    it.each(["bytes=1", "bytes=1000", "bytes=1001", "bytes=1007", "bytes=20000"])(
+      "answers a request for embeddings with one vector, though it says that it wants a stream: %s",
+      async (bench) => {
+        const body = JSON.stringify({ model: "any", input: "Hello", stream: true, metadata: { bench } });
+        const answer = await (await fetch(`http://${target}/v1/embeddings`, { method: "POST", body })).json();
+
+        const { data, usage } = answer as OpenAI.CreateEmbeddingResponse;
+        expect(data).toHaveLength(1);
+        expect(data[0]!.embedding.every((number) => number > 0.01 && number < 0.02)).toBe(true);
+        expect(usage).toEqual({ prompt_tokens: 100, total_tokens: 100 });
+      },
+    );
 
     it("understands a body in chunks, wherever it is cut", async () => {
       const body = '{ "metadata": { "bench" : "events=2;gap_us=0" },\n"stream" :\ttrue }';
@@ -173,6 +271,22 @@ describe.skipIf(compiler === undefined)(name, () => {
       expect(report).toMatchObject({ unfinished: 0, connectionsOpened: 4, errors: { incomplete: 0, reset: 0 } });
     });
 
+    it.each(["/v1/messages", "/v1/responses"])(
+      "counts streams of other formats and their events alike: %s",
+      async (path) => {
+        const before = await readStats();
+        const body = writeBody({ stream: true, metadata: { bench: "events=5;gap_us=10" } });
+        const report = await runLoadOn(path, target, ...SHORT, "--body", body);
+        const after = await readStats();
+
+        expect(report.requests).toBeGreaterThan(0);
+        expect(report.requests).toBe(after.streams - before.streams);
+        expect(report.events).toBe(after.events - before.events);
+        expect(report.eventDelayMicros.count).toBe(report.events);
+        expect(report.errors).toMatchObject({ incomplete: 0, reset: 0 });
+      },
+    );
+
     it("starts as many requests in an open loop as the seeded arrivals say, each time", async () => {
       const flags = ["--mode", "open", "--rate", "1000", "--duration-ms", "100", "--body", writeBody({})];
       const reports = [await runLoad(target, ...flags), await runLoad(target, ...flags)];
@@ -216,10 +330,14 @@ describe.skipIf(compiler === undefined)(name, () => {
       expect(report.errors.status["503"]).toBeGreaterThan(0);
     });
 
-    it("counts a stream that ends without [DONE] as incomplete", async () => {
+    it.each([
+      '{"delta":{"content":"half"}}',
+      '{"type": "content_block_delta","index":0,"delta":{"type":"text_delta","text":"half"}}',
+      '{"type":"response.output_text.delta","delta":"half"}',
+    ])("counts a stream that ends without its mark as incomplete, and its content all the same: %s", async (data) => {
       const report = await loadAgainst(
         (_, answer) => {
-          answer.writeHead(200, { "content-type": "text/event-stream" }).end('data: {"delta":{"content":"half"}}\n\n');
+          answer.writeHead(200, { "content-type": "text/event-stream" }).end(`data: ${data}\n\n`);
         },
         ...SHORT,
       );

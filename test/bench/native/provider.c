@@ -1,4 +1,4 @@
-// A model provider for the bench: answers any POST as an OpenAI chat completion, unary or streamed, after exactly the time
+// A model provider for the bench: answers any POST in the wire format of its path, unary or streamed, after exactly the time
 // that the request asks for. One thread, one epoll; it must never be what a run waits for. See README.md.
 //
 // The life of a connection: its head is read line by line, its body is scanned piece by piece, then it is answered. While it
@@ -14,12 +14,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "answers.h"
 #include "clock.h"
 #include "http.h"
 #include "random.h"
 #include "request-scan.h"
 #include "timers.h"
+#include "wires.h"
 
 #define MOST_BODY (64u << 20)
 #define MOST_HEAD (64u << 10)
@@ -48,6 +48,7 @@ struct connection {
   bool closes_after;
 
   // The answer.
+  const struct wire *wire;
   struct settings settings;
   struct timer timer;     // set while something is due later
   int64_t due;            // when `next` is due
@@ -162,20 +163,20 @@ static enum sending send_next(struct connection *connection) {
   switch (connection->next) {
   case UNARY:
     connection->next = NOTHING;
-    return send_buffer(connection, hold_completion((size_t)connection->settings.bytes));
+    return send_buffer(connection, hold_answer(connection->wire, (size_t)connection->settings.bytes));
   case STREAM_START:
-    sending = send_piece(connection, stream_start(), &begun);
+    sending = send_piece(connection, connection->wire->stream_start(), &begun);
     if (begun) connection->next = events > 0 ? STREAM_EVENTS : STREAM_END;
     break;
   case STREAM_EVENTS:
-    sending = send_piece(connection, stream_event(now_nanos()), &begun);
+    sending = send_piece(connection, connection->wire->stream_event(now_nanos(), events - connection->events_left), &begun);
     if (begun) {
       stats.events++;
       if (--connection->events_left == 0) connection->next = STREAM_END;
     }
     break;
   case STREAM_END:
-    sending = send_piece(connection, stream_end(connection->scan.include_usage, events), &begun);
+    sending = send_piece(connection, connection->wire->stream_end(connection->scan.include_usage, events), &begun);
     if (begun) connection->next = NOTHING;
     break;
   case NOTHING:
@@ -257,11 +258,12 @@ static bool answer(struct connection *connection) {
                  "{\"error\":{\"message\":\"Cannot read metadata.bench: each part is name=number of events, gap_us, "
                  "latency_us, sigma, bytes\"}}");
   }
+  bool is_streamed = connection->scan.stream && connection->wire->stream_start != NULL;
   stats.requests++;
-  stats.streams += connection->scan.stream;
+  stats.streams += is_streamed;
   stats.open++;
   connection->is_counted_open = true;
-  connection->next = connection->scan.stream ? STREAM_START : UNARY;
+  connection->next = is_streamed ? STREAM_START : UNARY;
   connection->events_left = (uint64_t)connection->settings.events;
   connection->due = now_nanos() + draw_latency(&connection->settings);
   return continue_answer(connection);
@@ -269,16 +271,12 @@ static bool answer(struct connection *connection) {
 
 // ---- Reading ----
 
-static bool ends_with(struct slice text, const char *end) {
-  size_t length = strlen(end);
-  return text.length >= length && memcmp(text.text + text.length - length, end, length) == 0;
-}
-
 static void read_request_line(struct connection *connection, struct slice line) {
   connection->has_request_line = true;
   connection->is_post = starts_with(line, "POST ");
   connection->is_stats = starts_with(line, "GET /stats ");
   connection->is_healthz = starts_with(line, "GET /healthz ");
+  connection->wire = find_wire(line);
   connection->is_http_1_1 = ends_with(line, " HTTP/1.1");
   connection->expects_continue = false;
   connection->closes_after = false;
