@@ -1,9 +1,9 @@
 import { HOST } from "../../cli/up/layout.ts";
 import type { RunningContender } from "./contenders/contender.ts";
-import { createPrompt } from "./prompts.ts";
+import { createPrompt, PATHS } from "./prompts.ts";
 import type { Segment } from "./results/run-result.ts";
 import { createRandom, shuffle } from "./results/statistics.ts";
-import { CHAT_PATH, type Scenario, type ScenarioContext } from "./scenarios/scenario.ts";
+import type { Scenario, ScenarioContext } from "./scenarios/scenario.ts";
 import type { Setup } from "./setup.ts";
 
 /** How a run goes. */
@@ -83,7 +83,11 @@ async function checkAnswers({ name, port, headers }: RunningContender): Promise<
     return [header.slice(0, colon), header.slice(colon + 1).trim()];
   });
   const body = createPrompt({ bytes: 400 });
-  const answer = await fetch(`http://${HOST}:${port}${CHAT_PATH}`, { method: "POST", headers: pairs, body });
+  const answer = await fetch(`http://${HOST}:${port}${PATHS["chat-completions"]}`, {
+    method: "POST",
+    headers: pairs,
+    body,
+  });
   const text = await answer.text();
   if (!answer.ok) throw new Error(`Cannot measure ${name}: it answered ${answer.status}: ${text.slice(0, 300)}`);
 }

@@ -14,6 +14,7 @@ import { encodeEntries, encodeFile } from "../../../services/shared/snapshot/fil
 import { encodeHead, type HeadKind } from "../../../services/shared/snapshot/head.ts";
 import { accepts, CORES, nodeArguments, type Program, ROOT, type Setup, startProgram } from "../setup.ts";
 import type { Contender, RunningContender } from "./contender.ts";
+import { MESSAGES_MODEL, WEIR_SURFACES } from "./weir-surfaces.ts";
 
 /** What a router from disk is started with. */
 export interface DiskRouterOptions {
@@ -21,7 +22,7 @@ export interface DiskRouterOptions {
   readonly about: string;
   /** Keys in its keyring; requests take turns with up to 10,000 of them. Default 10. */
   readonly keys?: number;
-  /** Models in its snapshot; "small" is one of them. Default 10. */
+  /** Models in its snapshot, at least 2: "small", and one of a provider of messages. Default 10. */
   readonly models?: number;
   /** Whether a limit is counted for each key. Default true. */
   readonly hasLimit?: boolean;
@@ -110,7 +111,9 @@ export async function startRouter(
     },
     isReady: async () => (await accepts(port)) && (await fetch(`http://${HOST}:${adminPort}/readyz`)).ok,
   });
-  return { name, program, port, adminPort, headers, servesGrpc: true, ...(rotateFile !== undefined && { rotateFile }) };
+  const surfaces = WEIR_SURFACES;
+  const rotated = rotateFile === undefined ? {} : { rotateFile };
+  return { name, program, port, adminPort, headers, servesGrpc: true, surfaces, ...rotated };
 }
 
 /** Writes what a router needs to start by itself, and returns its settings and its keys. */
@@ -163,7 +166,8 @@ export function writeDiskPolicy(
 /** A snapshot of region "eu" with this many models, each with a target of its own; a limit is counted for each key. */
 function createSnapshot(baseUrl: string, models: number, hasLimit: boolean): Uint8Array {
   const seconds = (count: number) => ({ seconds: BigInt(count) });
-  const ids = ["small", ...Array.from({ length: models - 1 }, (_, index) => `model-${index + 1}`)];
+  const others = Array.from({ length: models - 2 }, (_, index) => `model-${index + 1}`);
+  const ids = ["small", MESSAGES_MODEL, ...others];
   return toBinary(
     SnapshotSchema,
     create(SnapshotSchema, {
@@ -172,20 +176,20 @@ function createSnapshot(baseUrl: string, models: number, hasLimit: boolean): Uin
       policyVersion: 1n,
       organisation: "demo",
       providers: [
-        {
-          id: "bench",
-          dialect: Dialect.OPENAI,
-          baseUrl,
-          credential: "bench",
-          connectTimeout: seconds(5),
-          firstTokenTimeout: seconds(60),
-          idleTimeout: seconds(60),
-          totalTimeout: seconds(600),
-        },
-      ],
+        { id: "bench", dialect: Dialect.OPENAI },
+        { id: "bench-messages", dialect: Dialect.ANTHROPIC },
+      ].map((provider) => ({
+        ...provider,
+        baseUrl,
+        credential: "bench",
+        connectTimeout: seconds(5),
+        firstTokenTimeout: seconds(60),
+        idleTimeout: seconds(60),
+        totalTimeout: seconds(600),
+      })),
       targets: ids.map((id) => ({
         id: `bench/${id}`,
-        provider: "bench",
+        provider: id === MESSAGES_MODEL ? "bench-messages" : "bench",
         model: `bench-${id}`,
         prices: [
           { meter: Meter.INPUT_TOKENS, nanosPerMillion: 150_000_000n },

@@ -27,15 +27,23 @@ export const portkey: Contender = {
       port,
       ...nodeArguments(MAIN, "--headless", `--port=${port}`),
     });
+    const toHeaders = (provider: string) => [
+      "authorization: Bearer none",
+      `x-portkey-provider: ${provider}`,
+      `x-portkey-custom-host: http://${HOST}:${setup.provider.port}/v1`,
+    ];
+    const headers = toHeaders("anthropic");
     return {
       name: "portkey",
       program,
       port,
-      headers: [
-        "authorization: Bearer none",
-        "x-portkey-provider: openai",
-        `x-portkey-custom-host: http://${HOST}:${setup.provider.port}/v1`,
-      ],
+      headers: toHeaders("openai"),
+      surfaces: {
+        messages: { headers },
+        responses: {},
+        embeddings: {},
+        translation: { format: "chat-completions", headers },
+      },
     };
   },
 };

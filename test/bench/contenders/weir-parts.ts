@@ -31,7 +31,8 @@ export function createStrippedRouter(options: {
           hasMetrics ? "with-metrics" : "without-metrics",
         ),
       });
-      return { name, program, port, headers: [`authorization: Bearer ${keys[0]}`] };
+      // What the parts cost is seen on chat completions: on other surfaces it is the same.
+      return { name, program, port, headers: [`authorization: Bearer ${keys[0]}`], surfaces: {} };
     },
   };
 }

@@ -14,6 +14,7 @@ import { listTree } from "../machine/process-figures.ts";
 import { CORES, type Companions, type Program, pause, type Setup } from "../setup.ts";
 import type { Contender, RunningContender } from "./contender.ts";
 import { startRouter } from "./disk-router.ts";
+import { MESSAGES_MODEL } from "./weir-surfaces.ts";
 
 /** How long what was shipped may take to be committed before the run goes on without it. */
 const CATCH_UP_MS = 300_000;
@@ -135,12 +136,37 @@ export async function publishPolicy(
   providerPort: number,
   { models = 0, salt = 0 }: { readonly models?: number; readonly salt?: number } = {},
 ): Promise<void> {
-  const example = createExamplePolicy(providerPort, []) as { models: object[] };
+  const example = createExamplePolicy(providerPort, []) as Record<"providers" | "targets" | "models", object[]>;
   const routes = [{ target: "scripted-eu/small" }];
   const policy = toPolicy(
     {
       ...example,
-      models: [...example.models, ...Array.from({ length: models }, (_, index) => ({ id: `model-${index}`, routes }))],
+      providers: [
+        ...example.providers,
+        {
+          id: "messages-eu",
+          displayName: "The provider of the bench, asked for messages",
+          dialect: "DIALECT_ANTHROPIC",
+          baseUrl: `http://${HOST}:${providerPort}/v1`,
+          credential: "scripted",
+          regions: ["eu"],
+        },
+      ],
+      targets: [
+        ...example.targets,
+        {
+          id: "messages-eu/small",
+          provider: "messages-eu",
+          model: "bench-messages",
+          prices: { input: "0.15", output: "0.60" },
+          maxOutputTokens: 16_384,
+        },
+      ],
+      models: [
+        ...example.models,
+        { id: MESSAGES_MODEL, displayName: "Messages", routes: [{ target: "messages-eu/small" }] },
+        ...Array.from({ length: models }, (_, index) => ({ id: `model-${index}`, routes })),
+      ],
       limits: [{ id: "each-key", per: "LIMIT_PER_KEY", requestsPerMinute: CALLS_A_MINUTE - salt }],
     },
     "policy of the bench",

@@ -3,7 +3,7 @@ import type { FigureName, Figures } from "../figures.ts";
 import { type Load, makeLoad } from "../load.ts";
 import { type MeasureOptions, measure, type Sample } from "../measure.ts";
 import type { LoadReport, Percentiles } from "../native/report.ts";
-import { type PromptOptions, writePrompt } from "../prompts.ts";
+import { PATHS, type PromptOptions, writePrompt } from "../prompts.ts";
 import type { Setup } from "../setup.ts";
 
 /** A way of putting load on a contender, and what is read from it. */
@@ -35,13 +35,10 @@ export interface ScenarioContext {
   find(scenario: string, contender: string): Figures | undefined;
 }
 
-/** Where chats go. */
-export const CHAT_PATH = "/v1/chat/completions";
-
 /** As many callers as a saturated contender has. */
 export const CONNECTIONS = 64;
 
-/** Makes load on a contender's chats, unmeasured. */
+/** Makes load on a contender, unmeasured: chat completions, unless the prompt is of another format. */
 export function putLoad(
   { setup, contender }: Pick<ScenarioContext, "setup" | "contender">,
   name: string,
@@ -50,11 +47,11 @@ export function putLoad(
 ): Promise<LoadReport> {
   const { port, headers, rotateFile } = contender;
   const bodyFile = writePrompt(setup.folder, name, prompt);
-  const target = { load: setup.load, port, path: CHAT_PATH, bodyFile, headers };
+  const target = { load: setup.load, port, path: PATHS[prompt.format ?? "chat-completions"], bodyFile, headers };
   return makeLoad(rotateFile === undefined ? target : { ...target, rotateFile }, load);
 }
 
-/** Makes load on a contender's chats and measures it. */
+/** Makes the same load and measures it. */
 export function measureChats(
   context: Pick<ScenarioContext, "setup" | "contender">,
   name: string,

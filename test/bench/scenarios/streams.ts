@@ -1,5 +1,6 @@
 import type { Figures } from "../figures.ts";
 import type { Sample } from "../measure.ts";
+import type { PromptOptions } from "../prompts.ts";
 import {
   measureChats,
   putLoad,
@@ -12,8 +13,8 @@ import {
 /** A stream of 64 events of content, 5 ms apart: about a third of a second. */
 const PROVIDER = "events=64;gap_us=5000";
 const PROMPT = { bytes: 4_500, stream: true, provider: PROVIDER };
-/** Keeps about 100 streams open. */
-const RATE = 300;
+/** Streams a second: keeps about 100 of them open. */
+export const RATE = 300;
 const WARMUP_SECONDS = 0.5;
 
 /** Streamed answers, coming at a fixed rate. */
@@ -23,19 +24,25 @@ export const streamScenarios: readonly Scenario[] = [
     about: `Streams of 64 events 5 ms apart, ${RATE} a second, about 100 open`,
     seconds: 5,
     warmUp: (context) => putLoad(context, "streams", PROMPT, { mode: "open", rate: RATE, seconds: context.seconds }),
-    run: (context) => runStreams(context, RATE),
+    run: (context) => runStreams(context, "streams", PROMPT, RATE),
   },
   {
     name: "streams-half",
     about: "The same at half of the contender's own saturation with streams",
     seconds: 5,
-    run: (context) => runStreams(context, findHalf(context)),
+    run: (context) => runStreams(context, "streams", PROMPT, findHalf(context)),
   },
 ];
 
-async function runStreams(context: ScenarioContext, rate: number): Promise<{ sample: Sample; figures: Figures }> {
+/** Measures a contender with streams that come at a fixed rate a second. */
+export async function runStreams(
+  context: ScenarioContext,
+  name: string,
+  prompt: PromptOptions,
+  rate: number,
+): Promise<{ sample: Sample; figures: Figures }> {
   const load = { mode: "open", rate, seconds: context.seconds, warmupSeconds: WARMUP_SECONDS } as const;
-  const sample = await measureChats(context, "streams", PROMPT, load, { judgesLatency: true });
+  const sample = await measureChats(context, name, prompt, load, { judgesLatency: true });
   const { firstEventMicros, eventDelayMicros, events, seconds } = sample.report;
   return {
     sample,

@@ -1,6 +1,15 @@
+import type { Figures } from "../figures.ts";
 import type { Load } from "../load.ts";
-import { PROMPT_SIZES } from "../prompts.ts";
-import { CONNECTIONS, measureChats, putLoad, type Scenario, toCommonFigures } from "./scenario.ts";
+import type { Sample } from "../measure.ts";
+import { PROMPT_SIZES, type PromptOptions } from "../prompts.ts";
+import {
+  CONNECTIONS,
+  measureChats,
+  putLoad,
+  type Scenario,
+  type ScenarioContext,
+  toCommonFigures,
+} from "./scenario.ts";
 
 /** Answers in one piece at saturation: 64 callers, each asking again as soon as it has its answer. */
 export const unaryScenarios: readonly Scenario[] = PROMPT_SIZES.map(([size, bytes]) =>
@@ -17,14 +26,22 @@ export function createSaturation({ name, about, bytes }: { name: string; about: 
     name,
     about,
     seconds: 3,
-    warmUp: (context) => putLoad(context, name, { bytes }, createLoad(context.seconds)),
-    run: async (context) => {
-      const sample = await measureChats(context, name, { bytes }, createLoad(context.seconds));
-      return { sample, figures: toCommonFigures(sample) };
-    },
+    warmUp: (context) => putLoad(context, name, { bytes }, toSaturation(context.seconds)),
+    run: (context) => runSaturation(context, name, { bytes }),
   };
 }
 
-function createLoad(seconds: number): Load {
+/** Measures a contender at saturation with these prompts. */
+export async function runSaturation(
+  context: ScenarioContext,
+  name: string,
+  prompt: PromptOptions,
+): Promise<{ sample: Sample; figures: Figures }> {
+  const sample = await measureChats(context, name, prompt, toSaturation(context.seconds));
+  return { sample, figures: toCommonFigures(sample) };
+}
+
+/** The load of saturation. */
+export function toSaturation(seconds: number): Load {
   return { mode: "closed", connections: CONNECTIONS, seconds };
 }
