@@ -1,6 +1,5 @@
-import { HOST } from "../../cli/up/layout.ts";
+import { checkAnswer } from "./check-answer.ts";
 import type { RunningContender } from "./contenders/contender.ts";
-import { createPrompt, PATHS } from "./prompts.ts";
 import type { Segment } from "./results/run-result.ts";
 import { createRandom, shuffle } from "./results/statistics.ts";
 import type { Scenario, ScenarioContext } from "./scenarios/scenario.ts";
@@ -38,7 +37,8 @@ export async function runRounds(
   contenders: readonly RunningContender[],
   options: RunOptions,
 ): Promise<Segment[]> {
-  for (const contender of contenders) await checkAnswers(contender);
+  // Before the first load: one that does not work at all is not measured.
+  for (const contender of contenders) await checkAnswer(contender, { bytes: 400 });
   const random = createRandom(options.seed);
   const segments: Segment[] = [];
   const find: ScenarioContext["find"] = (scenario, contender) =>
@@ -74,20 +74,4 @@ export async function runRounds(
     }
   }
   return segments;
-}
-
-/** One chat before the first load: throws, with its answer, when a contender does not work at all. */
-async function checkAnswers({ name, port, headers }: RunningContender): Promise<void> {
-  const pairs = ["content-type: application/json", ...headers].map((header): [string, string] => {
-    const colon = header.indexOf(":");
-    return [header.slice(0, colon), header.slice(colon + 1).trim()];
-  });
-  const body = createPrompt({ bytes: 400 });
-  const answer = await fetch(`http://${HOST}:${port}${PATHS["chat-completions"]}`, {
-    method: "POST",
-    headers: pairs,
-    body,
-  });
-  const text = await answer.text();
-  if (!answer.ok) throw new Error(`Cannot measure ${name}: it answered ${answer.status}: ${text.slice(0, 300)}`);
 }

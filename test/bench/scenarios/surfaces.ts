@@ -1,3 +1,4 @@
+import { checkAnswer } from "../check-answer.ts";
 import type { SurfaceName } from "../contenders/contender.ts";
 import { PROMPT_BYTES, type PromptOptions, type WireFormat } from "../prompts.ts";
 import { CONNECTIONS, putLoad, type Scenario, type ScenarioContext } from "./scenario.ts";
@@ -20,7 +21,7 @@ const SURFACES: readonly Surface[] = [
   { name: "responses", about: "Responses for a provider of responses", format: "responses", hasStreams: true },
   {
     name: "embeddings",
-    about: "Embeddings, answers of 20 KB (a vector of 1,529 numbers)",
+    about: "Embeddings, answers of 20 KB (a vector of 1,527 numbers)",
     format: "embeddings",
     hasStreams: false,
     provider: "bytes=20000",
@@ -52,9 +53,11 @@ function createUnary(surface: Surface): Scenario {
     seconds: 3,
     rounds: ROUNDS,
     takes: ({ surfaces }) => surfaces === undefined || surfaces[surface.name] !== undefined,
-    warmUp: (context) => {
+    warmUp: async (context) => {
       const [on, file, prompt] = ask(context, name, surface);
-      return putLoad(on, file, prompt, toSaturation(context.seconds));
+      // An answer in another format than asked for would be measured all the same.
+      await checkAnswer(on.contender, prompt);
+      await putLoad(on, file, prompt, toSaturation(context.seconds));
     },
     run: (context) => runSaturation(...ask(context, name, surface)),
   };
