@@ -12,7 +12,7 @@ export interface LoadReport {
     /** Closed or broken before the first byte of an answer. */
     readonly reset: number;
     readonly timeout: number;
-    /** Ended or unreadable in the middle of an answer, or a stream without `[DONE]`. */
+    /** Ended or unreadable in the middle of an answer, or a stream without its mark of the end. */
     readonly incomplete: number;
   };
   /** Requests of the window that had not ended when the generator stopped. */
