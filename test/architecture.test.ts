@@ -24,6 +24,7 @@ const DOORS: Record<string, readonly string[]> = {
   yaml: ["cli/"],
   commander: ["cli/"],
   openai: ["cli/demo/"],
+  wabt: ["services/router/providers/skip-string/"],
 };
 
 /** Rooms that take values and the instant and touch nothing: no outside thing, no clock, no other room than these and gen. */

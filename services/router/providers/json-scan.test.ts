@@ -178,6 +178,37 @@ describe("JsonScan", () => {
     }
   });
 
+  it("says of a long string what it says of a short one: whether it is right, and what is wrong where", () => {
+    const pieces = fc.oneof(
+      fc.nat(40).map((length) => "x".repeat(length)),
+      fc.constantFrom("é", "東京", '\\"', "\\\\", "\\n", "\\u00e9", "\\uD83D"),
+    );
+    const wrong = fc.constantFrom("", "\n", "\u0000", "\u001f", "\\x", "\\u12g4", "\\u12", "\\", '"', '" x', "\u007f");
+    const contents = fc.tuple(fc.array(pieces), wrong, fc.array(pieces, { maxLength: 1 }));
+    fc.assert(
+      fc.property(contents, fc.nat(16), fc.constantFrom('"}', '"', ""), fc.boolean(), (parts, offset, end, isKey) => {
+        const [before, bad, after] = parts;
+        const start = isKey ? '{"' : '{"a":"';
+        // What comes before the wrong piece is right, so the string without it has the same wrong, only earlier. It is so short
+        // that it is not handed to the skipper.
+        const skipped = Buffer.byteLength(before.join(""));
+        const short = Buffer.from(`${start}${bad}${after.join("")}${end}`);
+        const long = Buffer.from(`${start}${before.join("")}${bad}${after.join("")}${end}`);
+        const memory = Buffer.alloc(offset + long.length + 80, '"');
+        long.copy(memory, offset);
+        const expected = new JsonScan(watchKeys(NAMES));
+        const found = new JsonScan(watchKeys(NAMES));
+
+        const ok = found.scan(memory, offset, offset + long.length);
+
+        expect(ok).toBe(expected.scan(short, 0, short.length));
+        expect(found.problem).toBe(expected.problem);
+        if (!ok) expect(found.problemAt).toBe(offset + skipped + expected.problemAt);
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+
   it("counts the text below the top level", () => {
     expect(scan('{"id":"not this","a":[{"b":"12345","c":{"d":"\\n"}}]}').scan.textBytes).toBe(7);
   });

@@ -1,9 +1,10 @@
 /**
  * Reads the structure of a JSON object without making one: it accepts what `JSON.parse` accepts (RFC 8259, an object at the
  * top, no byte order mark), nested at most {@link MAX_DEPTH} deep, and says where the values of chosen top-level keys stand.
- * It reads hostile input, so it never recurses and allocates nothing per scan. That the bytes are UTF-8 is checked by the
- * caller (`node:buffer` isUtf8), not here.
+ * It reads hostile input, so it never recurses and allocates nothing per scan, but for a view of its bytes when a string is
+ * long. That the bytes are UTF-8 is checked by the caller (`node:buffer` isUtf8), not here.
  */
+import { StringSkipper } from "./skip-string/skip-string.ts";
 
 /** Deepest nesting of arrays and objects, the outermost included. A tool's schema needs a tenth of it. */
 export const MAX_DEPTH = 256;
@@ -17,8 +18,6 @@ export interface WatchOptions {
   readonly strict?: boolean;
   /** A key below the top level of which is said whether one has a string as its value. Default none. */
   readonly nested?: string;
-  /** Size in bytes from which on strings are read in whole words, which has to be prepared for each scan. Default 128. */
-  readonly wordsFromBytes?: number;
 }
 
 /** The top-level keys that a scan looks for. */
@@ -29,7 +28,6 @@ export interface WatchedKeys {
   readonly longest: number;
   readonly strict: boolean;
   readonly nested: Uint8Array;
-  readonly wordsFromBytes: number;
 }
 
 /** Makes a set of keys to look for: plain lower-case ASCII names. Do it once, not per scan. */
@@ -40,23 +38,13 @@ export function watchKeys(names: readonly string[], options: WatchOptions = {}):
     longest: Math.max(...names.map((name) => name.length)),
     strict: options.strict ?? false,
     nested: Buffer.from(options.nested ?? ""),
-    wordsFromBytes: options.wordsFromBytes ?? LONG_BYTES,
   };
 }
 
-const PLAIN = 0;
-const QUOTE = 1;
-const BACKSLASH = 2;
-const CONTROL = 3;
-/** What a byte means within a string. */
-const IN_STRING = new Uint8Array(256);
-IN_STRING.fill(CONTROL, 0, 0x20);
-IN_STRING[0x22] = QUOTE;
-IN_STRING[0x5c] = BACKSLASH;
-
-/** From this size on it pays to look at whole words. */
-const LONG_BYTES = 128;
-const NO_WORDS = new Int32Array(0);
+/** So much of a string is looked at byte by byte: most strings are names and short words. */
+const SHORT_BYTES = 16;
+/** With so much left after that it pays to copy it to where it is skipped many bytes a step. */
+const LONG_BYTES = 64;
 
 const OBJECT = 0;
 const ARRAY = 1;
@@ -71,9 +59,7 @@ const AFTER_VALUE = 4;
 export class JsonScan {
   readonly #keys: WatchedKeys;
   readonly #containers = new Uint8Array(MAX_DEPTH);
-  /** The memory that the scanned bytes stand in, as words, and where in it they begin; empty for a short scan. */
-  #words: Int32Array = NO_WORDS;
-  #offset = 0;
+  readonly #skipper = new StringSkipper();
   /** Where the value of each watched key begins, by the key's index; -1 when the key is absent. */
   readonly starts: Int32Array;
   /** Where it ends, exclusive. */
@@ -101,17 +87,7 @@ export class JsonScan {
 
   /** Scans `bytes` from `from` to `to` (exclusive). Returns whether it is an object as described; if not, see `problem`. */
   scan(bytes: Uint8Array, from: number, to: number): boolean {
-    if (to - from < this.#keys.wordsFromBytes) return this.#scan(bytes, from, to);
-    // Four bytes at a time within strings takes a quarter of the time.
-    this.#offset = bytes.byteOffset;
-    this.#words = new Int32Array(bytes.buffer, 0, bytes.buffer.byteLength >> 2);
-    const result = this.#scan(bytes, from, to);
-    // The bytes are another's, and may be large: they are not held on to.
-    this.#words = NO_WORDS;
-    return result;
-  }
-
-  #scan(bytes: Uint8Array, from: number, to: number): boolean {
+    this.#skipper.begin();
     this.starts.fill(-1);
     this.ends.fill(-1);
     this.problem = "";
@@ -231,19 +207,34 @@ export class JsonScan {
 
   /** Returns the offset after the closing quote, or -1 with the problem set. `i` stands after the opening quote. */
   #skipString(bytes: Uint8Array, i: number, to: number): number {
-    const words = this.#words;
+    const near = Math.min(i + SHORT_BYTES, to);
+    while (i < near) {
+      const byte = bytes[i]!;
+      if (byte === 0x22) return i + 1;
+      if (byte < 0x20 || byte === 0x5c) break;
+      i += 1;
+    }
+    return this.#skipRest(bytes, i, to);
+  }
+
+  /** The same from further within the string. It is a function of its own so that the above, being short, is inlined. */
+  #skipRest(bytes: Uint8Array, i: number, to: number): number {
+    // What ends the string, or is wrong in it, is judged below, wherever it was found.
+    if (to - i >= LONG_BYTES) i = this.#skipper.skip(bytes, i, to);
     for (;;) {
-      if (words.length > 0) i = skipPlain(bytes, words, this.#offset, i, to);
-      while (i < to && IN_STRING[bytes[i]!] === PLAIN) i += 1;
       if (i >= to) {
         this.#refuse("it ends within a string", to);
         return -1;
       }
-      const kind = IN_STRING[bytes[i]!];
-      if (kind === QUOTE) return i + 1;
-      if (kind === CONTROL) {
+      const byte = bytes[i]!;
+      if (byte === 0x22) return i + 1;
+      if (byte < 0x20) {
         this.#refuse("a control character within a string must be escaped", i);
         return -1;
+      }
+      if (byte !== 0x5c) {
+        i += 1;
+        continue;
       }
       const escaped = i + 1 < to ? bytes[i + 1]! : 0;
       if (escaped === 0x75) {
@@ -331,29 +322,6 @@ export class JsonScan {
     this.problemAt = at;
     return false;
   }
-}
-
-/**
- * Skips plain bytes of a string, four at a time once they are aligned. Returns an offset at or before the first byte that is
- * none: at most three bytes are left to look at singly. A word holds a byte below n if `(w - n×0x01010101) & ~w & 0x80808080`
- * is not zero. XOR 0x02 takes the quote (0x22) to 0x20 and leaves the control characters below it, so one look for bytes below
- * 0x21 finds both; XOR 0x5c takes the backslash to 0. Longer steps (four words, BigInt words) were no faster.
- */
-function skipPlain(bytes: Uint8Array, words: Int32Array, offset: number, i: number, to: number): number {
-  while (((offset + i) & 3) !== 0) {
-    if (i >= to || IN_STRING[bytes[i]!] !== PLAIN) return i;
-    i += 1;
-  }
-  let index = (offset + i) >> 2;
-  const end = (offset + to) >> 2;
-  while (index < end) {
-    const word = words[index]!;
-    const low = word ^ 0x02020202;
-    const slash = word ^ 0x5c5c5c5c;
-    if (((((low - 0x21212121) & ~low) | ((slash - 0x01010101) & ~slash)) & 0x80808080) !== 0) break;
-    index += 1;
-  }
-  return (index << 2) - offset;
 }
 
 const TRUE = Buffer.from("true");

@@ -12,10 +12,7 @@ const MESSAGE = 2;
 const BLOCK = 3;
 const DELTA = 4;
 const USAGE = 5;
-// An event's strings are short: below half a kilobyte words bring nothing.
-const scan = new JsonScan(
-  watchKeys(["type", "error", "message", "content_block", "delta", "usage"], { wordsFromBytes: 512 }),
-);
+const scan = new JsonScan(watchKeys(["type", "error", "message", "content_block", "delta", "usage"]));
 
 const MESSAGE_START = Buffer.from('"message_start"');
 const BLOCK_START = Buffer.from('"content_block_start"');

@@ -8,8 +8,7 @@ import { hasText, readUsage } from "./usage.ts";
 const CHOICES = 0;
 const USAGE = 1;
 const ERROR = 2;
-// An event's strings are short: below half a kilobyte words bring nothing.
-const scan = new JsonScan(watchKeys(["choices", "usage", "error"], { nested: "finish_reason", wordsFromBytes: 512 }));
+const scan = new JsonScan(watchKeys(["choices", "usage", "error"], { nested: "finish_reason" }));
 
 const DONE = Buffer.from("[DONE]");
 const DONE_EVENT = Buffer.from("data: [DONE]\n\n");
