@@ -10,8 +10,7 @@ const DELTA = 1;
 const RESPONSE = 2;
 const ERROR = 3;
 const ITEM = 4;
-// An event's strings are short: below half a kilobyte words bring nothing.
-const scan = new JsonScan(watchKeys(["type", "delta", "response", "error", "item"], ));
+const scan = new JsonScan(watchKeys(["type", "delta", "response", "error", "item"]));
 
 const USAGE = 0;
 const STATED = 1;
