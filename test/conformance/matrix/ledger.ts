@@ -23,6 +23,9 @@ export class Ledger implements Roads {
   /** By call, then by the fact's number. */
   readonly #usages = new Map<string, Map<bigint, UsageRecorded>>();
   readonly #records = new Map<string, Set<bigint>>();
+  /** Of all calls of which something came, in this order. */
+  readonly #ids = new Set<string>();
+  #forgotten = 0;
   readonly #last = { usage: 0n, record: 0n };
   #waiting: { readonly isDone: () => boolean; readonly resolve: () => void }[] = [];
 
@@ -30,12 +33,14 @@ export class Ledger implements Roads {
     if (kind === "usage") {
       for (const usage of fromBinary(UsageRecordedBatchSchema, payload).usages) {
         const seq = usage.producer?.seq ?? 0n;
+        this.#ids.add(usage.eventId);
         this.#usages.set(usage.eventId, (this.#usages.get(usage.eventId) ?? new Map()).set(seq, usage));
         this.#last.usage = seq;
       }
     } else {
       for (const { recordId, producer } of fromBinary(AuditRecordedBatchSchema, payload).records) {
         const seq = producer?.seq ?? 0n;
+        this.#ids.add(recordId);
         this.#records.set(recordId, (this.#records.get(recordId) ?? new Set()).add(seq));
         this.#last.record = seq;
       }
@@ -47,9 +52,15 @@ export class Ledger implements Roads {
 
   readonly getWatermark: Roads["getWatermark"] = async (kind) => this.#last[kind];
 
-  /** Ids of all calls of which something came. */
-  get calls(): ReadonlySet<string> {
-    return new Set([...this.#usages.keys(), ...this.#records.keys()]);
+  /** How many calls there were of which something came. */
+  get count(): number {
+    return this.#forgotten + this.#ids.size;
+  }
+
+  /** Lets go of all rows, for a test of what a router keeps. Repeats of what was forgotten would count as new. */
+  forget(): void {
+    this.#forgotten += this.#ids.size;
+    for (const kept of [this.#ids, this.#usages, this.#records]) kept.clear();
   }
 
   /** The row of a call, once both its facts have come. */
@@ -60,12 +71,12 @@ export class Ledger implements Roads {
 
   /** Resolves once both facts of as many calls have come. */
   whenCalls(count: number): Promise<void> {
-    return this.#when(() => this.#usages.size >= count && this.#records.size >= count);
+    return this.#when(() => Math.min(this.#usages.size, this.#records.size) + this.#forgotten >= count);
   }
 
   /** The rows of all calls of which something came. */
   list(): LedgerRow[] {
-    return [...this.calls].map((id) => this.#toRow(id));
+    return [...this.#ids].map((id) => this.#toRow(id));
   }
 
   #when(isDone: () => boolean): Promise<void> {

@@ -89,6 +89,8 @@ export async function startConformanceProvider(options: { readonly port?: number
     waiting = waiting.filter((one) => !done.includes(one));
     for (const { resolve } of done) resolve();
   };
+  /** Who waits for a call, by its id. */
+  const awaited = new Map<string, () => void>();
   const when = (isDone: () => boolean) =>
     isDone() ? Promise.resolve() : new Promise<void>((resolve) => waiting.push({ isDone, resolve }));
 
@@ -155,6 +157,8 @@ export async function startConformanceProvider(options: { readonly port?: number
     };
     calls.push(call);
     if (calls.length > KEPT_CALLS) calls.shift();
+    awaited.get(command.id)?.();
+    awaited.delete(command.id);
     counts.taken += 1;
     counts.open += 1;
     const left = new AbortController();
@@ -210,7 +214,10 @@ export async function startConformanceProvider(options: { readonly port?: number
       return counts.connections;
     },
     find: (id) => calls.filter(({ command }) => command.id === id),
-    whenCall: (id) => when(() => calls.some(({ command }) => command.id === id)),
+    whenCall: (id) => {
+      if (calls.some(({ command }) => command.id === id)) return Promise.resolve();
+      return new Promise((resolve) => awaited.set(id, resolve));
+    },
     whenLeft: (count) => when(() => counts.left >= count),
     whenTaken: (count) => when(() => counts.taken >= count),
     close: async () => {
