@@ -21,6 +21,7 @@ const DOORS: Record<string, readonly string[]> = {
   undici: ["services/router/dispatch/"],
   aws4: ["services/router/providers/bedrock/"],
   "@smithy/core": ["services/router/providers/bedrock/"],
+  "gpt-tokenizer": ["services/router/counting/"],
   yaml: ["cli/"],
   commander: ["cli/"],
   openai: ["cli/demo/"],
@@ -57,7 +58,7 @@ const PURE_MAY_IMPORT = [
  * `*-service.ts` files, `config.ts` and `main.ts` stand at the service's root and see all rooms.
  */
 const ROOMS: Record<string, readonly string[]> = {
-  router: ["admission", "providers", "routing", "arrival", "rpc", "dispatch", "accounting"],
+  router: ["admission", "providers", "routing", "arrival", "rpc", "counting", "dispatch", "accounting"],
   policy: ["compilation", "keys", "store", "distribution"],
   metering: ["rating", "ledger", "store"],
   audit: ["merkle", "verification", "store", "log"],

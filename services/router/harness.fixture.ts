@@ -24,6 +24,7 @@ import { countRpcBody } from "./arrival/count-rpc-body.ts";
 import { createHttpSurface } from "./arrival/http-surface.ts";
 import { Chats } from "./chat.ts";
 import { createChatService } from "./chat-service.ts";
+import { WorkerCounter } from "./counting/token-counter.ts";
 import { ChatDispatcher } from "./dispatch/dispatch.ts";
 import { Pools } from "./dispatch/pools.ts";
 import { DeadlineSweep } from "./dispatch/sweep.ts";
@@ -234,12 +235,14 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
   const memory = new BodyMemory(options.bodyMemoryBytes ?? 64 << 20);
   const sweep = new DeadlineSweep(clock, 5);
   const pools = new Pools({ connections: 64 });
+  const counter = new WorkerCounter({ deadlines: sweep, clock, log, limitMs: 60_000 });
   const accounting = new MemoryAccounting();
   const dispatcher = new ChatDispatcher({
     pools,
     sweep,
     clock,
     memory,
+    counter,
     answerLimitBytes: options.answerLimitBytes ?? 16 << 20,
   });
   const chats = new Chats({
@@ -304,6 +307,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
     close: async () => {
       await server.close();
       dispatcher.cutAll(new WeirError("DRAINING", "Cannot go on: the test is over"));
+      await counter.stop();
       sweep.close();
       await pools.close();
     },

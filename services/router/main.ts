@@ -29,6 +29,7 @@ import { createHttpSurface } from "./arrival/http-surface.ts";
 import { Chats } from "./chat.ts";
 import { createChatService } from "./chat-service.ts";
 import { readConfig } from "./config.ts";
+import { WorkerCounter } from "./counting/token-counter.ts";
 import { readCredentials } from "./dispatch/credentials.ts";
 import { ChatDispatcher } from "./dispatch/dispatch.ts";
 import { Pools } from "./dispatch/pools.ts";
@@ -42,6 +43,8 @@ import { toState } from "./state.ts";
 
 /** How long before the end of the drain time the last streams are ended, so that they can say so and are settled. */
 const FAREWELL_MS = 500;
+/** How much of that the tokens of the streams that were ended may take to be counted. */
+const LAST_COUNTS_MS = 250;
 
 runService("router", async ({ environment, log, signal }) => {
   const settings = readConfig(environment, log);
@@ -109,12 +112,19 @@ runService("router", async ({ environment, log, signal }) => {
   metrics.onPage(() => metrics.weir_router_body_memory_bytes.set(memory.usedBytes));
   const sweep = new DeadlineSweep(clock);
   const pools = new Pools({ connections: settings.WEIR_PROVIDER_CONNECTIONS });
+  const counter = new WorkerCounter({
+    deadlines: sweep,
+    clock,
+    log,
+    onCount: (result) => metrics.weir_router_counts_total.inc({ result }),
+  });
   const upstreams = new UpstreamBook(() => readCredentials(settings.WEIR_CREDENTIALS, log));
   const dispatcher = new ChatDispatcher({
     pools,
     sweep,
     clock,
     memory,
+    counter,
     answerLimitBytes: settings.WEIR_ANSWER_LIMIT,
   });
   const observer = createObserver(metrics, new FailureLog(log, clock));
@@ -242,9 +252,13 @@ runService("router", async ({ environment, log, signal }) => {
         () => dispatcher.cutAll(new WeirError("DRAINING", "Cannot go on answering: this router is stopping")),
         Math.max(0, drainMs - FAREWELL_MS),
       );
+      const lastCounts = setTimeout(() => void counter.stop(), Math.max(0, drainMs - FAREWELL_MS + LAST_COUNTS_MS));
       await server.drain(drainMs);
       clearTimeout(farewell);
+      clearTimeout(lastCounts);
       dispatcher.cutAll(new WeirError("DRAINING", "Cannot go on answering: this router is stopping"));
+      // Who waits for a count is settled without it: the spool is still there to take it.
+      await counter.stop();
       sweep.close();
       await snapshots.close();
       await accounting.close(drainMs);

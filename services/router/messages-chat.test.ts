@@ -1,4 +1,5 @@
 import Anthropic from "@anthropic-ai/sdk";
+import { countTokens } from "gpt-tokenizer/encoding/o200k_base";
 import OpenAI from "openai";
 import { afterEach, describe, expect, it } from "vitest";
 import { Dialect, Inexpressible } from "../../gen/weir/policy/v1/policy_pb.ts";
@@ -389,12 +390,12 @@ describe("a request to count tokens", () => {
     expect([...(usage?.quantities.values() ?? [])].filter((quantity) => quantity > 0)).toEqual([]);
   });
 
-  it("is estimated for a provider that doesn't, which is not asked", async () => {
+  it("is counted here for a provider that doesn't, which is not asked", async () => {
     const { router, providers } = await start([ofOpenAi(answerWell)]);
 
     const response = await ask(router, COUNTED, { path: "/v1/messages/count_tokens" });
 
-    expect(await response.json()).toEqual({ input_tokens: Math.ceil(JSON.stringify(COUNTED).length / 4) });
+    expect(await response.json()).toEqual({ input_tokens: countTokens("user\nhi\n") });
     expect(response.headers.get("x-weir-target")).toBe("p0/small");
     expect(providers[0]?.requests).toEqual([]);
     const { outcome } = router.accounting.outcomes[0]!;

@@ -1,12 +1,14 @@
 import type { Dispatcher } from "undici";
 import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
-import { Meter, Operation, OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
+import { Meter, OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { WeirError } from "../../shared/errors/weir-error.ts";
 import type { Listed } from "../../shared/open-list.ts";
 import type { BodyMemory } from "../arrival/body-memory.ts";
 import type { ChatCall } from "../arrival/call.ts";
+import type { TokenCounter } from "../counting/token-counter.ts";
 import type { ProviderFailure, Quantities, StreamReader } from "../providers/dialect.ts";
+import { KeptText } from "../providers/kept-text.ts";
 import type { Timeouts } from "../routing/timeouts.ts";
 import type { Upstream } from "../routing/upstreams.ts";
 import type { RelayWay, TypedWay } from "../routing/way.ts";
@@ -19,22 +21,19 @@ import {
   stateFailure,
 } from "./attempt-failure.ts";
 import type { BodyBuffers } from "./body-buffers.ts";
+import { countUsage, estimateTokens, type UnmeasuredCall } from "./count-usage.ts";
 import type { Pool, PooledCall } from "./pool.ts";
-import {
-  type AttemptResult,
-  countEmbedding,
-  countInput,
-  countUsage,
-  type MeasuredUsage,
-  NOTHING_USED,
-} from "./result.ts";
+import { type AttemptResult, type MeasuredUsage, NOTHING_USED } from "./result.ts";
 import type { DeadlineSweep, Watched } from "./sweep.ts";
+import { keepAnswerText } from "./text-of.ts";
 
 /** What all attempts of a process share. */
 export interface AttemptOptions {
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;
   readonly memory: BodyMemory;
+  /** Counts tokens that a provider does not tell. */
+  readonly counter: TokenCounter;
   /** Where the requests' bodies are given back to. */
   readonly buffers: BodyBuffers;
   /** Largest answer that is taken, in bytes. */
@@ -53,7 +52,7 @@ export interface Trial {
   readonly startedAtMs: number;
 }
 
-/** Hears of an attempt. `onEnd` comes last and exactly once. */
+/** Hears of an attempt. `onEnd` comes last and exactly once; it may come a while after the rest, since tokens may have to be counted. */
 export interface AttemptListener {
   /** The first content is there: the answer is this target's. `inputTokens` as far as a translated answer must tell them now. */
   onContent(relayedHeaders: readonly (readonly [string, string])[], inputTokens: number): void;
@@ -67,6 +66,7 @@ type Headers = Readonly<Record<string, string | string[] | undefined>>;
 /** Most of the body of an answer that is no 200 that is read. */
 const REFUSAL_BYTES = 64 * 1024;
 const NO_HEADERS: Headers = {};
+const NO_BYTES = Buffer.alloc(0);
 
 /**
  * One call to one target, from the moment it is handed to the pool to its end. Its states, and what the deadline is in each:
@@ -76,7 +76,8 @@ const NO_HEADERS: Headers = {};
  * - *answering*: content came and goes on to the caller; the idle timeout, begun anew with each event that has data
  *   (comments do not count: a server that only says it lives is idle). While the caller reads slower than the provider
  *   writes, only the total timeout runs.
- * - *over*: exactly one `onEnd` was said; whatever the connection still brings is dropped.
+ * - *over*: exactly one `onEnd` was said, or will be once tokens are counted that the provider did not tell, which ends within two
+ *   seconds and can't be cut short by the caller; whatever the connection still brings is dropped.
  *
  * The total timeout of the whole chat cuts through all of them. When the process dies in any state, the spool's entry settles
  * the call.
@@ -86,14 +87,16 @@ export class Attempt implements PooledCall, Watched {
   readonly #trial: Trial;
   readonly #listener: AttemptListener;
   readonly #totalDeadlineMs: number;
-  /** The request's body, until it is known whether it can be used again. */
-  #body: Buffer | undefined;
+  /** The request's body, until it is over. The client library holds on to it as long. */
+  #body: Buffer = NO_BYTES;
   #state: "connecting" | "asked" | "answering" | "over" = "connecting";
   #controller: Dispatcher.DispatchController | undefined;
   #status = 0;
   /** Of the answer; let go of once those that go on are picked. */
   #headers = NO_HEADERS;
   #reader: StreamReader | undefined;
+  /** What is kept of a streamed answer's text. */
+  #text: KeptText | undefined;
   /** The parts of an answer in one piece. */
   #collected: Buffer[] | undefined;
   #collectedBytes = 0;
@@ -124,8 +127,7 @@ export class Attempt implements PooledCall, Watched {
   /** Hands the request to the pool. `onEnd` may come before this returns. */
   start(pool: Pool, body: Buffer): void {
     const { call, target, way } = this.#trial;
-    // A stream's is not waited for.
-    if (!call.streamed) this.#body = body;
+    this.#body = body;
     this.#options.sweep.add(this);
     try {
       const path = way.getPath(target.model, call.streamed);
@@ -209,10 +211,12 @@ export class Attempt implements PooledCall, Watched {
     }
     if (streamed) {
       const { request } = call;
+      this.#text = new KeptText(this.#options.memory);
       this.#reader = way.format.createStreamReader({
         // Where the answer is written anew, the writer says what the caller gets to see.
         wantsUsage: request.format !== way.format.format || request.wantsUsage,
         candidates: call.candidates,
+        text: this.#text,
       });
     }
   }
@@ -234,9 +238,13 @@ export class Attempt implements PooledCall, Watched {
   }
 
   onResponseEnd(_controller?: unknown, _trailers?: unknown, isSent = false): void {
-    if (isSent && this.#body !== undefined) this.#options.buffers.give(this.#body);
-    this.#body = undefined;
-    if (this.#state === "over") return;
+    if (this.#state !== "over") this.#endReading();
+    // A stream's is of its own memory.
+    if (isSent) this.#options.buffers.give(this.#body);
+    this.#body = NO_BYTES;
+  }
+
+  #endReading(): void {
     const reader = this.#reader;
     if (this.#status !== 200) {
       this.#endRefused();
@@ -295,10 +303,10 @@ export class Attempt implements PooledCall, Watched {
     this.#listener.onContent(relayed, way.kind === "relay" ? 0 : this.#findInput(call.requestBytes));
   }
 
-  /** Tokens of the request: as the provider said them before its first content, else counted. */
+  /** Tokens of the request: as the provider said them before its first content, else estimated, since content waits for no count. */
   #findInput(requestBytes: number): number {
     const quantities = this.#reader?.quantities;
-    return quantities === undefined ? countInput(requestBytes) : sumInput(quantities);
+    return quantities === undefined ? estimateTokens(requestBytes) : sumInput(quantities);
   }
 
   #afterReading(reader: StreamReader, controller: Dispatcher.DispatchController): void {
@@ -350,9 +358,11 @@ export class Attempt implements PooledCall, Watched {
     this.#begin(nowMs);
     this.#hand(body);
     if ((this.#state as string) === "over") return;
-    const usage: MeasuredUsage =
-      quantities === undefined ? this.#count(textBytes) : { source: UsageSource.PROVIDER, quantities };
-    this.#end(undefined, usage, nowMs);
+    if (quantities === undefined) {
+      this.#end(undefined, { answer: keepAnswerText(body, this.#options.memory), textBytes }, nowMs);
+    } else {
+      this.#end(undefined, { source: UsageSource.PROVIDER, quantities }, nowMs);
+    }
   }
 
   #endRefused(): void {
@@ -410,46 +420,66 @@ export class Attempt implements PooledCall, Watched {
     return Math.min(this.#options.clock.monotonicMs() + timeoutMs, this.#totalDeadlineMs);
   }
 
-  #count(textBytes: number): MeasuredUsage {
-    const { operation, requestBytes } = this.#trial.call;
-    return operation === Operation.EMBEDDING ? countEmbedding(requestBytes) : countUsage(requestBytes, textBytes);
-  }
-
-  #end(failure?: AttemptFailure, measured?: MeasuredUsage, endedAtMs = this.#options.clock.nowMs()): void {
+  #end(failure?: AttemptFailure, used?: Used, endedAtMs = this.#options.clock.nowMs()): void {
     const state = this.#state;
     if (state === "over") return;
     this.#state = "over";
-    const { sweep, memory } = this.#options;
-    const { target, startedAtMs } = this.#trial;
-    sweep.remove(this);
-    if (this.#status === 200 && this.#reader === undefined) memory.give(this.#collectedBytes);
-    this.#collected = undefined;
+    this.#options.sweep.remove(this);
     if (failure !== undefined) this.#controller?.abort(failure.error);
+    const usage = used ?? this.#measure(state, failure);
+    const end: AttemptEnd = { failure, outcome: toOutcome(state === "answering", failure), endedAtMs };
+    if (usage === undefined || "source" in usage) {
+      this.#tell(end, usage);
+      return;
+    }
+    const { operation, requestBytes } = this.#trial.call;
+    const unmeasured = { operation, requestBytes, body: this.#body, ...usage };
+    countUsage(this.#options, unmeasured, (counted) => this.#tell(end, counted));
+  }
+
+  /** Says that it is over, and gives back what it held. */
+  #tell({ failure, outcome, endedAtMs }: AttemptEnd, usage: MeasuredUsage | undefined): void {
+    const { target, startedAtMs } = this.#trial;
+    if (this.#status === 200 && this.#reader === undefined) this.#options.memory.give(this.#collectedBytes);
+    this.#collected = undefined;
+    this.#text?.release();
     const result: AttemptResult = {
       target,
       startedAtMs,
       firstContentAtMs: this.#firstContentAtMs,
       endedAtMs,
-      outcome: toOutcome(state === "answering", failure),
+      outcome,
       reason: failure?.error.reason,
       providerStatus: this.#status,
       error: failure?.error,
-      usage: measured ?? this.#measure(state, failure),
+      usage,
     };
     this.#listener.onEnd(result, failure);
   }
 
   /** What is known of the usage at the end. Undefined leaves it to accounting's rule for what nobody knows. */
-  #measure(state: string, failure: AttemptFailure | undefined): MeasuredUsage | undefined {
+  #measure(state: string, failure: AttemptFailure | undefined): Used | undefined {
     if (state === "connecting") return NOTHING_USED;
     const reader = this.#reader;
-    if (reader === undefined) return undefined;
+    const answer = this.#text;
+    if (reader === undefined || answer === undefined) return undefined;
     const { quantities, textBytes } = reader;
     if (quantities !== undefined) return { source: UsageSource.PROVIDER, quantities };
-    if (state === "answering") return this.#count(textBytes);
+    if (state === "answering") return { answer, textBytes };
     // The provider itself said that there is no answer, before any content.
     return reader.failure !== undefined && failure !== undefined ? NOTHING_USED : undefined;
   }
+}
+
+/** What an attempt used, or what has to be counted to know it. */
+type Used = MeasuredUsage | Pick<UnmeasuredCall, "answer" | "textBytes">;
+
+/** How an attempt ended. */
+interface AttemptEnd {
+  readonly failure: AttemptFailure | undefined;
+  readonly outcome: OutcomeKind;
+  /** Milliseconds since 1970. */
+  readonly endedAtMs: number;
 }
 
 function isOfType(contentType: string | string[] | undefined, wanted: string): boolean {

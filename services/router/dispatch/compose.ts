@@ -4,7 +4,6 @@ import type { ChatCall } from "../arrival/call.ts";
 import type { BodyAllocator, TypedAsk, TypedInput } from "../providers/dialect.ts";
 import type { Upstream } from "../routing/upstreams.ts";
 import type { RelayWay, TypedWay } from "../routing/way.ts";
-import { countInput } from "./result.ts";
 
 /** A request as it goes to a target. */
 export interface ComposedRequest {
@@ -16,7 +15,10 @@ export interface ComposedRequest {
 
 /** An answer of the router's own, for a target that can't be asked. */
 export interface OwnAnswer {
-  readonly answer: Buffer;
+  /** The request's tokens are what it tells. */
+  readonly answer: (inputTokens: number) => Buffer;
+  /** The request. */
+  readonly body: Buffer;
 }
 
 /** Most names of dropped fields that are kept. */
@@ -39,12 +41,12 @@ export class RequestComposer {
 
   /** Throws ARGUMENT_INVALID for what the target can't be asked, and INTERNAL for a mistake of ours. */
   compose(target: SnapshotTarget, upstream: Upstream): ComposedRequest | OwnAnswer {
-    const { request, requestBytes } = this.#call;
+    const { request } = this.#call;
     try {
       const way = request.format === undefined ? undefined : upstream.ways.relayed.get(request.format);
       if (way === undefined || request.format === undefined) {
         if (request.format === undefined || request.estimate === undefined) return this.#composeTyped(target, upstream);
-        return { answer: request.estimate(countInput(requestBytes)) };
+        return { answer: (inputTokens) => request.estimate!(inputTokens), body: request.bytes };
       }
       // What is composed may stand in the bytes themselves, from which the earlier target's connection may still be sending.
       if (this.#isUsed) request.bytes = Buffer.from(request.bytes);

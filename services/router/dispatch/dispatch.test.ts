@@ -7,7 +7,9 @@ import { WeirError } from "../../shared/errors/weir-error.ts";
 import { BodyMemory } from "../arrival/body-memory.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, ChatCall, SinkListener } from "../arrival/call.ts";
 import { scanRequest } from "../arrival/chat-completions/scan.ts";
+import type { CountDone, TokenCounter } from "../counting/token-counter.ts";
 import { createSnapshot } from "../harness.fixture.ts";
+import type { KeptText } from "../providers/kept-text.ts";
 import { Upstreams } from "../routing/upstreams.ts";
 import { ChatDispatcher, type DispatchResult } from "./dispatch.ts";
 import type { Pools } from "./pools.ts";
@@ -76,6 +78,21 @@ class FakeSink implements AnswerSink {
   fail(_head: AnswerHead, _failure: AnswerFailure): void {}
 }
 
+/** A counter under the hand of a test; by itself it counts nothing, at once. */
+class FakeCounter implements TokenCounter {
+  isHeld = false;
+  readonly asked: string[][] = [];
+  #waiting: CountDone[] = [];
+  count(texts: readonly KeptText[], done: CountDone): void {
+    this.asked.push(texts.map((text) => Buffer.from(text.handOver()).toString()));
+    if (this.isHeld) this.#waiting.push(done);
+    else done(undefined);
+  }
+  answer(tokens: readonly number[] | undefined): void {
+    for (const done of this.#waiting.splice(0)) done(tokens);
+  }
+}
+
 interface StartOptions {
   readonly streamed?: boolean;
   readonly targets?: number;
@@ -120,7 +137,8 @@ function start(options: StartOptions = {}) {
   };
   const sink = new FakeSink();
   const results: DispatchResult[] = [];
-  const dispatcher = new ChatDispatcher({ pools, sweep, clock, memory, answerLimitBytes: 100_000 });
+  const counter = new FakeCounter();
+  const dispatcher = new ChatDispatcher({ pools, sweep, clock, memory, counter, answerLimitBytes: 100_000 });
   dispatcher.dispatch({
     call,
     sink,
@@ -134,7 +152,7 @@ function start(options: StartOptions = {}) {
     clock.advance(ms);
     sweep.look();
   };
-  return { clock, sweep, calls, memory, sink, results, dispatcher, pass };
+  return { clock, sweep, calls, memory, counter, sink, results, dispatcher, pass };
 }
 
 const ROLE = 'data: {"choices":[{"index":0,"delta":{"role":"assistant"},"finish_reason":null}]}\n\n';
@@ -281,6 +299,70 @@ describe("ChatDispatcher", () => {
     expect(results[0]?.attempts[0]?.usage?.quantities.get(Meter.OUTPUT_TOKENS)).toBe(2);
   });
 
+  describe("while the tokens of an answer are counted", () => {
+    function startCounted() {
+      const world = start();
+      const { calls, counter } = world;
+      counter.isHeld = true;
+      calls[0]!.connect();
+      calls[0]!.head();
+      calls[0]!.data(ROLE + CONTENT);
+      return world;
+    }
+
+    it("waits with the outcome, and then says what was counted", () => {
+      const { calls, counter, results, dispatcher } = startCounted();
+      calls[0]!.data(END);
+      calls[0]!.end();
+      expect(results).toEqual([]);
+      expect(counter.asked).toEqual([["", "abcdefgh"]]);
+      expect(dispatcher.openChats).toBe(1);
+
+      counter.answer([7, 3]);
+
+      expect(results).toMatchObject([
+        { kind: OutcomeKind.ANSWERED, attempts: [{ usage: { source: UsageSource.COUNTED } }] },
+      ]);
+      expect(results[0]?.attempts[0]?.usage?.quantities.get(Meter.OUTPUT_TOKENS)).toBe(3);
+    });
+
+    it("estimates them when nobody could count", () => {
+      const { calls, counter, results } = startCounted();
+      calls[0]!.data(END);
+      calls[0]!.end();
+
+      counter.answer(undefined);
+
+      expect(results[0]?.attempts[0]?.usage?.quantities.get(Meter.OUTPUT_TOKENS)).toBe(2);
+    });
+
+    it("stays answered when its caller leaves, the process must stop, or the total time is over", () => {
+      const { calls, counter, results, sink, dispatcher, pass } = startCounted();
+      calls[0]!.data(END);
+      calls[0]!.end();
+
+      sink.listener?.onGone();
+      dispatcher.cutAll(new WeirError("DRAINING", "Cannot go on: stopping"));
+      pass(TIMEOUTS.total);
+      expect(results).toEqual([]);
+      counter.answer([7, 3]);
+      counter.answer([7, 3]);
+
+      expect(results).toMatchObject([{ kind: OutcomeKind.ANSWERED }]);
+    });
+
+    it("has aborted the provider of a caller who left, and says so once counted", () => {
+      const { calls, counter, results, sink, memory } = startCounted();
+
+      sink.listener?.onGone();
+      expect(calls[0]!.aborted).toMatchObject({ reason: "CALLER_GONE" });
+      counter.answer([7, 3]);
+
+      expect(results).toMatchObject([{ kind: OutcomeKind.CANCELLED, reason: "CALLER_GONE" }]);
+      expect(memory.usedBytes).toBe(0);
+    });
+  });
+
   it("ends every chat when the process must stop", () => {
     const { calls, results, dispatcher } = start();
     calls[0]!.connect();
@@ -333,14 +415,17 @@ describe("ChatDispatcher", () => {
       fc.record({ do: fc.constant("break" as const), at: fc.nat(2) }),
       fc.record({ do: fc.constant("pass" as const), ms: fc.constantFrom(1, 100, 500, 1_000) }),
       fc.record({ do: fc.constantFrom("gone" as const, "slow" as const, "drain" as const, "cut" as const) }),
+      fc.record({ do: fc.constant("counted" as const), tokens: fc.constantFrom(undefined, [3, 2], [0, 0]) }),
     );
     fc.assert(
       fc.property(
         fc.boolean(),
         fc.integer({ min: 1, max: 3 }),
         fc.array(step, { maxLength: 40 }),
-        (streamed, targets, steps) => {
+        fc.boolean(),
+        (streamed, targets, steps, isHeld) => {
           const world = start({ streamed, targets });
+          world.counter.isHeld = isHeld;
           // A provider's events come in order and only while its call lives, as undici sees to.
           const states = new Map<FakeCall, "new" | "connected" | "headed" | "over">();
           for (const next of steps) {
@@ -363,6 +448,7 @@ describe("ChatDispatcher", () => {
                 call.break();
               }
             } else if (next.do === "pass") world.pass(next.ms);
+            else if (next.do === "counted") world.counter.answer(next.tokens);
             else if (next.do === "gone") {
               if (world.results.length === 0) world.sink.listener?.onGone();
             } else if (next.do === "slow") world.sink.isSlow = true;
@@ -373,6 +459,8 @@ describe("ChatDispatcher", () => {
           }
           // Time ends every chat, if nothing else does.
           world.pass(TIMEOUTS.total);
+          // A counter ends each count, be it as it stops.
+          world.counter.answer(undefined);
 
           expect(world.results).toHaveLength(1);
           const [result] = world.results;

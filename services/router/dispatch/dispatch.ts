@@ -11,6 +11,7 @@ import { Attempt, type AttemptListener, type AttemptOptions } from "./attempt.ts
 import type { AttemptFailure } from "./attempt-failure.ts";
 import { BodyBuffers } from "./body-buffers.ts";
 import { type ComposedRequest, type OwnAnswer, RequestComposer } from "./compose.ts";
+import { countRequest } from "./count-usage.ts";
 import type { Pools } from "./pools.ts";
 import { type AttemptResult, NOTHING_USED } from "./result.ts";
 
@@ -172,7 +173,7 @@ class Run implements AttemptListener, SinkListener, Listed {
         break;
       }
       if ("answer" in request) {
-        this.#answerItself(target, startedAtMs, request.answer);
+        this.#answerItself(target, startedAtMs, request);
         return;
       }
       const { way, body, dropped } = request;
@@ -189,18 +190,22 @@ class Run implements AttemptListener, SinkListener, Listed {
   }
 
   /** Answers without asking the target, which costs nothing. */
-  #answerItself(target: SnapshotTarget, startedAtMs: number, answer: Buffer): void {
+  #answerItself(target: SnapshotTarget, startedAtMs: number, { answer, body }: OwnAnswer): void {
     const { sink } = this.#chat;
     this.#chat.onAttempt(target, startedAtMs, this.#attempts);
-    this.#began = true;
-    this.#composer.release();
-    this.#head = { ...toHead(this.#head, undefined), target: target.id };
-    sink.begin(this.#head);
-    sink.write(answer);
-    const endedAtMs = this.#options.clock.nowMs();
-    const outcome = OutcomeKind.ANSWERED;
-    this.#attempts.push({ target, startedAtMs, endedAtMs, outcome, providerStatus: 0, usage: NOTHING_USED });
-    this.#finish();
+    countRequest(this.#options, body, (inputTokens) => {
+      // The caller may be gone by now.
+      if (this.#over) return;
+      this.#began = true;
+      this.#composer.release();
+      this.#head = { ...toHead(this.#head, undefined), target: target.id };
+      sink.begin(this.#head);
+      sink.write(answer(inputTokens));
+      const endedAtMs = this.#options.clock.nowMs();
+      const outcome = OutcomeKind.ANSWERED;
+      this.#attempts.push({ target, startedAtMs, endedAtMs, outcome, providerStatus: 0, usage: NOTHING_USED });
+      this.#finish();
+    });
   }
 
   #finish(failure?: AttemptFailure): void {

@@ -5,6 +5,7 @@ import type { StreamResponse } from "../../../gen/weir/router/v1/chat_service_pb
 import type { Embedding, EmbeddingInput } from "../../../gen/weir/router/v1/embedding_service_pb.ts";
 import type { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
+import type { KeptText } from "./kept-text.ts";
 
 /**
  * A wire format, by name: what a caller wrote, or what a provider reads. A request goes on as the bytes that came when the target
@@ -229,6 +230,8 @@ export interface StreamReaderOptions {
   readonly wantsUsage: boolean;
   /** How many candidates were asked for, from 1. */
   readonly candidates: number;
+  /** Keeps the text of the answer, so that it can be counted. Absent when nobody will. */
+  readonly text?: KeptText;
 }
 
 /** Reads a streamed answer while it is relayed. What comes before the first content is held back. */

@@ -1,4 +1,5 @@
 import type { ProviderFailure, Quantities, StreamReader } from "./dialect.ts";
+import { KeptText } from "./kept-text.ts";
 
 /** Largest event that is taken. Beyond it the stream counts as broken. */
 export const MAX_EVENT_BYTES = 8 * 1024 * 1024;
@@ -28,6 +29,8 @@ export abstract class EventStreamReader implements StreamReader {
   events = 0;
   /** Whether the mark of the end was seen; nothing after it is read. */
   protected isDone = false;
+  /** Where a format puts the text that it reads. */
+  protected readonly text: KeptText;
   /** What came after the last whole event; the first `#carried` bytes count. */
   #carry: Buffer = NO_BYTES;
   #carried = 0;
@@ -41,6 +44,11 @@ export abstract class EventStreamReader implements StreamReader {
   #heldBytes = 0;
   /** Pieces that take the place of what was read, when an event had to be written anew. */
   #rewritten: Buffer | undefined;
+
+  /** `text` keeps the text of the answer; by default it is kept for nobody. */
+  constructor(text: KeptText = new KeptText()) {
+    this.text = text;
+  }
 
   abstract get isComplete(): boolean;
   abstract get quantities(): Quantities | undefined;

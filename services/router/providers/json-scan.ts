@@ -9,6 +9,11 @@ import { StringSkipper } from "./skip-string/skip-string.ts";
 /** Deepest nesting of arrays and objects, the outermost included. A tool's schema needs a tenth of it. */
 export const MAX_DEPTH = 256;
 
+/** Takes the texts that a scan comes by, as they stand there, without their quotes. */
+export interface TextTaker {
+  take(bytes: Uint8Array, from: number, to: number): void;
+}
+
 /** What else a scan does. All optional. */
 export interface WatchOptions {
   /**
@@ -18,6 +23,15 @@ export interface WatchOptions {
   readonly strict?: boolean;
   /** A key below the top level of which is said whether one has a string as its value. Default none. */
   readonly nested?: string;
+  /**
+   * Which strings are text, for {@link JsonScan.textBytes} and takers: `nested` are those below the top level; `all` are those and the ones at it;
+   * `watched` are those within the values of watched keys. Default `nested`.
+   */
+  readonly text?: "nested" | "all" | "watched";
+  /** Keys whose strings are no text, such as the kind of an object. Default none. */
+  readonly noText?: readonly string[];
+  /** Whether the names of members within the values of watched keys are text too. Default false. */
+  readonly names?: boolean;
 }
 
 /** The top-level keys that a scan looks for. */
@@ -28,6 +42,10 @@ export interface WatchedKeys {
   readonly longest: number;
   readonly strict: boolean;
   readonly nested: Uint8Array;
+  readonly text: "nested" | "all" | "watched";
+  /** Keys whose strings are no text, by their length. */
+  readonly noText: readonly (readonly Uint8Array[] | undefined)[];
+  readonly namesAreText: boolean;
 }
 
 /** Makes a set of keys to look for: plain lower-case ASCII names. Do it once, not per scan. */
@@ -38,7 +56,17 @@ export function watchKeys(names: readonly string[], options: WatchOptions = {}):
     longest: Math.max(...names.map((name) => name.length)),
     strict: options.strict ?? false,
     nested: Buffer.from(options.nested ?? ""),
+    text: options.text ?? "nested",
+    noText: sortByLength(options.noText ?? []),
+    namesAreText: options.names ?? false,
   };
+}
+
+function sortByLength(names: readonly string[]): (Uint8Array[] | undefined)[] {
+  const sorted: (Uint8Array[] | undefined)[] = [];
+  for (const name of names) sorted[name.length] = [...(sorted[name.length] ?? []), Buffer.from(name)];
+  // Without holes: what is looked up for each string should be found at once.
+  return Array.from(sorted);
 }
 
 /** So much of a string is looked at byte by byte: most strings are names and short words. */
@@ -70,7 +98,7 @@ export class JsonScan {
   problemAt = 0;
   /** Watched key that stands there twice, escaped or in other case, when that is what is wrong; else empty. */
   problemKey = "";
-  /** Bytes within string values below the top level, escapes counted as written: how much text the object carries. */
+  /** Bytes of text, see {@link WatchOptions.text}, escapes counted as written: how much text the object carries. */
   textBytes = 0;
   /** Whether the watched nested key has a string as its value somewhere. */
   nestedString = false;
@@ -85,8 +113,11 @@ export class JsonScan {
     this.ends = new Int32Array(keys.names.length);
   }
 
-  /** Scans `bytes` from `from` to `to` (exclusive). Returns whether it is an object as described; if not, see `problem`. */
-  scan(bytes: Uint8Array, from: number, to: number): boolean {
+  /**
+   * Scans `bytes` from `from` to `to` (exclusive). Returns whether it is an object as described; if not, see `problem`. Texts go to
+   * `taker` while they are found, before it is known whether the rest is well formed.
+   */
+  scan(bytes: Uint8Array, from: number, to: number, taker?: TextTaker): boolean {
     this.#skipper.begin();
     this.starts.fill(-1);
     this.ends.fill(-1);
@@ -95,7 +126,12 @@ export class JsonScan {
     this.textBytes = 0;
     this.isEmpty = true;
     this.nestedString = false;
-    const { strict, nested } = this.#keys;
+    const { strict, nested, text, namesAreText } = this.#keys;
+    const textDepth = text === "all" ? 0 : 1;
+    const isWithin = text === "watched";
+    // The latest name of a member.
+    let keyFrom = 0;
+    let keyTo = 0;
     let atNested = false;
     const containers = this.#containers;
     let depth = 0;
@@ -154,6 +190,12 @@ export class JsonScan {
         } else {
           atNested = end - i - 2 === nested.length && nested.length > 0 && endOf(bytes, i + 1, to, nested) > 0;
         }
+        keyFrom = i + 1;
+        keyTo = end - 1;
+        if (namesAreText && depth > 1 && watched >= 0) {
+          this.textBytes += keyTo - keyFrom;
+          taker?.take(bytes, keyFrom, keyTo);
+        }
         i = end;
         while (i < to) {
           byte = bytes[i]!;
@@ -181,9 +223,14 @@ export class JsonScan {
       if (byte === 0x22) {
         const end = this.#skipString(bytes, i + 1, to);
         if (end < 0) return false;
-        if (depth > 1) {
+        if (depth > 1 && atNested) this.nestedString = true;
+        if (
+          depth > textDepth &&
+          (!isWithin || watched >= 0) &&
+          (containers[depth - 1] === ARRAY || !this.#isNoText(bytes, keyFrom, keyTo))
+        ) {
           this.textBytes += end - i - 2;
-          if (atNested) this.nestedString = true;
+          if (taker !== undefined && end - i > 2) taker.take(bytes, i + 1, end - 1);
         }
         i = end;
         state = AFTER_VALUE;
@@ -315,6 +362,14 @@ export class JsonScan {
       return -2;
     }
     return -1;
+  }
+
+  /** Whether the strings of the key that stands from `from` to `to` are no text. */
+  #isNoText(bytes: Uint8Array, from: number, to: number): boolean {
+    const names = this.#keys.noText[to - from];
+    if (names === undefined) return false;
+    for (const name of names) if (endOf(bytes, from, to, name) > 0) return true;
+    return false;
   }
 
   #refuse(problem: string, at: number): false {

@@ -112,6 +112,12 @@ export const METRICS = {
   weir_router_body_memory_bytes: { type: "gauge", by: "router", help: "Memory that request bodies hold now." },
   weir_router_chats_open: { type: "gauge", by: "router", help: "Chats that began and have no outcome yet." },
   weir_router_chats_total: { type: "counter", by: "router", help: "Chats by outcome.", labels: ["outcome"] },
+  weir_router_counts_total: {
+    type: "counter",
+    by: "router",
+    help: "Counts of tokens that a provider did not tell, by result: counted, or estimated from bytes since the count was late or refused.",
+    labels: ["result"],
+  },
   weir_router_overhead_seconds: {
     type: "histogram",
     by: "router",

@@ -11,6 +11,7 @@ import { LimitCounters } from "../../../services/router/admission/counters.ts";
 import { BodyMemory } from "../../../services/router/arrival/body-memory.ts";
 import { createHttpSurface } from "../../../services/router/arrival/http-surface.ts";
 import { type ChatObserver, Chats } from "../../../services/router/chat.ts";
+import { WorkerCounter } from "../../../services/router/counting/token-counter.ts";
 import { readCredentials } from "../../../services/router/dispatch/credentials.ts";
 import { ChatDispatcher } from "../../../services/router/dispatch/dispatch.ts";
 import { Pools } from "../../../services/router/dispatch/pools.ts";
@@ -58,7 +59,8 @@ const memory = new BodyMemory(512 << 20);
 const sweep = new DeadlineSweep(clock);
 const pools = new Pools({ connections: 4_096 });
 const upstreams = new UpstreamBook(() => readCredentials(join(folder, "credentials"), log));
-const dispatcher = new ChatDispatcher({ pools, sweep, clock, memory, answerLimitBytes: 256 << 20 });
+const counter = new WorkerCounter({ deadlines: sweep, clock, log });
+const dispatcher = new ChatDispatcher({ pools, sweep, clock, memory, counter, answerLimitBytes: 256 << 20 });
 const observer = metering === "with-metrics" ? createObserver(metrics, new FailureLog(log, clock)) : noObserver;
 const chats = new Chats({
   current: () => hold.current(),

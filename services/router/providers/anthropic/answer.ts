@@ -8,7 +8,11 @@ import { readUsage } from "./usage.ts";
 const CONTENT = 0;
 const USAGE = 1;
 const ERROR = 2;
-const scan = new JsonScan(watchKeys(["content", "usage", "error"]));
+
+/** Strings of a block that are no text of the answer: what kind it is, its id, what signs it. */
+export const NO_TEXT: readonly string[] = ["type", "id", "tool_use_id", "signature"];
+
+const scan = new JsonScan(watchKeys(["content", "usage", "error"], { noText: NO_TEXT }));
 
 /** Understands an answer in one piece: that it is one, and what it used. Its bytes go to a caller of this format as they came. */
 export function readAnswer(body: Buffer): AnswerReading {

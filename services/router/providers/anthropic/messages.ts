@@ -19,7 +19,7 @@ export const messages: RelayedFormat & TypedFormat = {
   composeTyped,
   readAnswer,
   readRefusal,
-  createStreamReader: () => new AnthropicStreamReader(),
+  createStreamReader: (options) => new AnthropicStreamReader(options),
   toTypedAnswer,
   createPieceReader: () => new AnthropicPieceReader(),
 };

@@ -1,8 +1,8 @@
-import type { Quantities } from "../dialect.ts";
+import type { Quantities, StreamReaderOptions } from "../dialect.ts";
 import { EventStreamReader } from "../event-stream.ts";
 import { JsonScan, watchKeys } from "../json-scan.ts";
 import { toObject } from "../shape.ts";
-import { hasSubstance } from "./answer.ts";
+import { hasSubstance, NO_TEXT } from "./answer.ts";
 import { toStatedFailure } from "./error.ts";
 import { mergeUsage, readUsage } from "./usage.ts";
 
@@ -12,7 +12,9 @@ const MESSAGE = 2;
 const BLOCK = 3;
 const DELTA = 4;
 const USAGE = 5;
-const scan = new JsonScan(watchKeys(["type", "error", "message", "content_block", "delta", "usage"]));
+const scan = new JsonScan(
+  watchKeys(["type", "error", "message", "content_block", "delta", "usage"], { noText: NO_TEXT }),
+);
 
 const MESSAGE_START = Buffer.from('"message_start"');
 const BLOCK_START = Buffer.from('"content_block_start"');
@@ -21,11 +23,6 @@ const BLOCK_STOP = Buffer.from('"content_block_stop"');
 const MESSAGE_DELTA = Buffer.from('"message_delta"');
 const MESSAGE_STOP = Buffer.from('"message_stop"');
 const ERROR_EVENT = Buffer.from('"error"');
-
-/** How deltas begin, as they are written: their kind, which is no text. */
-const KIND = Buffer.from('{"type":"');
-const SIGNATURE = Buffer.from('{"type":"signature_delta"');
-const QUOTE = 0x22;
 
 /**
  * Reads the events of a streamed message (https://platform.claude.com/docs/en/build-with-claude/streaming) while they are relayed:
@@ -41,6 +38,10 @@ export class AnthropicStreamReader extends EventStreamReader {
   #openBlocks = 0;
   #hasText = false;
 
+  constructor({ text }: Pick<StreamReaderOptions, "text"> = {}) {
+    super(text);
+  }
+
   get isComplete(): boolean {
     return this.isDone && this.failure === undefined;
   }
@@ -50,7 +51,12 @@ export class AnthropicStreamReader extends EventStreamReader {
   }
 
   protected override takeData(bytes: Buffer, start: number, end: number): boolean {
-    if (!scan.scan(bytes, start, end)) {
+    const { seenBytes } = this.text;
+    const isObject = scan.scan(bytes, start, end, this.text);
+    const grows = isObject && (isType(bytes, BLOCK_DELTA) || isType(bytes, BLOCK_START)) && !has(bytes, ERROR);
+    if (grows) this.textBytes += scan.textBytes;
+    else this.text.rewind(seenBytes);
+    if (!isObject) {
       this.fail("an event of the provider's stream is not a JSON object");
       return false;
     }
@@ -83,7 +89,6 @@ export class AnthropicStreamReader extends EventStreamReader {
       return;
     }
     this.#openBlocks += 1;
-    this.textBytes += scan.textBytes - kindLength(bytes, BLOCK);
     if (!this.hasContent && has(bytes, BLOCK)) this.hasContent = this.#hasText = hasSubstance(read(bytes, BLOCK));
   }
 
@@ -92,8 +97,6 @@ export class AnthropicStreamReader extends EventStreamReader {
       this.fail("the provider's stream lets a block grow that did not start");
       return;
     }
-    // What signs the thinking was no token of it.
-    if (!startsWith(bytes, scan.starts[DELTA]!, SIGNATURE)) this.textBytes += scan.textBytes - kindLength(bytes, DELTA);
     if (!this.hasContent && has(bytes, DELTA)) this.hasContent = this.#hasText = hasSubstance(read(bytes, DELTA));
   }
 
@@ -138,12 +141,4 @@ function startsWith(bytes: Buffer, start: number, word: Buffer): boolean {
   if (start < 0) return false;
   for (let at = 0; at < word.length; at += 1) if (bytes[start + at] !== word[at]) return false;
   return true;
-}
-
-/** Bytes of the kind that an object begins with; 0 when it stands elsewhere in it. */
-function kindLength(bytes: Buffer, key: number): number {
-  const start = scan.starts[key]!;
-  if (!startsWith(bytes, start, KIND)) return 0;
-  const from = start + KIND.length;
-  return bytes.indexOf(QUOTE, from) - from;
 }

@@ -15,7 +15,7 @@ export const converse: TypedFormat = {
   composeTyped,
   readAnswer,
   readRefusal,
-  createStreamReader: () => new ConverseStreamReader(),
+  createStreamReader: (options) => new ConverseStreamReader(options),
   toTypedAnswer,
   createPieceReader: () => new ConversePieceReader(),
 };

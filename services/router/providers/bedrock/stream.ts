@@ -1,4 +1,5 @@
-import type { ProviderFailure, Quantities, StreamReader } from "../dialect.ts";
+import type { ProviderFailure, Quantities, StreamReader, StreamReaderOptions } from "../dialect.ts";
+import { KeptText } from "../kept-text.ts";
 import { toObject, toText } from "../shape.ts";
 import { readStreamError } from "./error.ts";
 import { decodeFrame, FrameSplitter, MAX_FRAME_BYTES } from "./frames.ts";
@@ -16,6 +17,7 @@ const MAX_PREAMBLE_BYTES = 1024 * 1024;
  */
 export class ConverseStreamReader implements StreamReader {
   readonly #splitter = new FrameSplitter();
+  readonly #text: KeptText;
   /** What was read before there was content. */
   #held: Buffer[] = [];
   #heldBytes = 0;
@@ -27,6 +29,10 @@ export class ConverseStreamReader implements StreamReader {
   #failure: ProviderFailure | undefined;
   #textBytes = 0;
   #events = 0;
+
+  constructor({ text = new KeptText() }: Pick<StreamReaderOptions, "text"> = {}) {
+    this.#text = text;
+  }
 
   get hasContent(): boolean {
     return this.#hasContent;
@@ -121,6 +127,7 @@ export class ConverseStreamReader implements StreamReader {
     const texts = [toText(text), toText(toObject(toolUse).input), toText(thought), toText(redactedContent)];
     const size = texts.reduce((sum, part) => sum + Buffer.byteLength(part), 0);
     this.#textBytes += size;
+    for (const part of texts) this.#text.takeText(part);
     if (size > 0 || toText(signature) !== "" || Object.keys(others).length > 0) this.#meetContent();
   }
 

@@ -69,13 +69,17 @@ export function listParts(candidate: unknown): unknown[] {
   return toList(toObject(toObject(candidate).content).parts);
 }
 
-/** Bytes of what a candidate says: text, reasoning and the input of tools. Signatures and media are none. */
-export function countText(candidate: unknown): number {
-  return listParts(candidate).reduce((sum: number, part) => {
+/** What a candidate says: text, reasoning and the input of tools. Signatures and media are none of it. */
+export function listTexts(candidate: unknown): string[] {
+  return listParts(candidate).map((part) => {
     const { text, functionCall } = toObject(part);
-    const said = functionCall === undefined ? toText(text) : JSON.stringify(functionCall);
-    return sum + Buffer.byteLength(said);
-  }, 0);
+    return functionCall === undefined ? toText(text) : JSON.stringify(functionCall);
+  });
+}
+
+/** Bytes of that. */
+export function countText(candidate: unknown): number {
+  return listTexts(candidate).reduce((sum, text) => sum + Buffer.byteLength(text), 0);
 }
 
 /** Whether a candidate holds something that a caller would miss: a part that is not empty, or why it ended. */

@@ -3,7 +3,7 @@ import { EventStreamReader } from "../event-stream.ts";
 import { toObject } from "../shape.ts";
 import { findAnswer } from "./answer.ts";
 import { toStatedFailure } from "./error.ts";
-import { countText, hasContent, toIndex } from "./parts.ts";
+import { hasContent, listTexts, toIndex } from "./parts.ts";
 import { readUsage } from "./usage.ts";
 
 /** Most candidates of one answer that are followed. */
@@ -23,8 +23,8 @@ export class GeminiStreamReader extends EventStreamReader {
   #isBlocked = false;
   #hasEnded = false;
 
-  constructor({ candidates }: Pick<StreamReaderOptions, "candidates">) {
-    super();
+  constructor({ candidates, text }: Pick<StreamReaderOptions, "candidates" | "text">) {
+    super(text);
     this.#candidates = candidates;
   }
 
@@ -66,7 +66,10 @@ export class GeminiStreamReader extends EventStreamReader {
   }
 
   #takeCandidate(candidate: unknown): void {
-    this.textBytes += countText(candidate);
+    for (const text of listTexts(candidate)) {
+      this.textBytes += Buffer.byteLength(text);
+      this.text.takeText(text);
+    }
     this.hasContent ||= hasContent(candidate);
     if (typeof toObject(candidate).finishReason !== "string") return;
     if (this.#finished.size < MOST_CANDIDATES) this.#finished.add(toIndex(candidate));

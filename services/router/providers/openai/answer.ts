@@ -7,7 +7,11 @@ import { hasText, readUsage } from "./usage.ts";
 const CHOICES = 0;
 const USAGE = 1;
 const ERROR = 2;
-const scan = new JsonScan(watchKeys(["choices", "usage", "error"]));
+
+/** Strings of a choice that are no text of the answer: what kind it is, why it ended, probabilities, verdicts of a filter. */
+export const NO_TEXT: readonly string[] = ["role", "type", "id", "finish_reason", "token", "severity"];
+
+const scan = new JsonScan(watchKeys(["choices", "usage", "error"], { noText: NO_TEXT }));
 
 /** Understands an answer in one piece: that it is one, and what it used. Its bytes go to the caller as they came. */
 export function readAnswer(body: Buffer): AnswerReading {

@@ -1,6 +1,7 @@
 import type { Quantities, StreamReaderOptions } from "../dialect.ts";
 import { EventStreamReader } from "../event-stream.ts";
 import { JsonScan, watchKeys } from "../json-scan.ts";
+import { NO_TEXT } from "./answer.ts";
 import { blankMember } from "./blank-member.ts";
 import { toStatedFailure } from "./error.ts";
 import { hasText, readUsage } from "./usage.ts";
@@ -8,7 +9,9 @@ import { hasText, readUsage } from "./usage.ts";
 const CHOICES = 0;
 const USAGE = 1;
 const ERROR = 2;
-const scan = new JsonScan(watchKeys(["choices", "usage", "error"], { nested: "finish_reason" }));
+const scan = new JsonScan(
+  watchKeys(["choices", "usage", "error"], { nested: "finish_reason", noText: NO_TEXT }),
+);
 
 const DONE = Buffer.from("[DONE]");
 const DONE_EVENT = Buffer.from("data: [DONE]\n\n");
@@ -26,8 +29,8 @@ export class OpenAiStreamReader extends EventStreamReader {
   #finished = 0;
   #hasText = false;
 
-  constructor({ wantsUsage, candidates }: StreamReaderOptions) {
-    super();
+  constructor({ wantsUsage, candidates, text }: StreamReaderOptions) {
+    super(text);
     this.#wantsUsage = wantsUsage;
     this.#candidates = candidates;
   }
@@ -55,11 +58,14 @@ export class OpenAiStreamReader extends EventStreamReader {
       if (!this.hasContent) this.fail("the provider's stream ended without content");
       return true;
     }
-    if (!scan.scan(bytes, start, end)) {
+    const { seenBytes } = this.text;
+    if (!scan.scan(bytes, start, end, this.text)) {
+      this.text.rewind(seenBytes);
       this.fail("an event of the provider's stream is not a JSON object");
       return false;
     }
     if (has(bytes, ERROR)) {
+      this.text.rewind(seenBytes);
       this.failure = toStatedFailure(read(bytes, ERROR));
       return false;
     }

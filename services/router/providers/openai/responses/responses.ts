@@ -17,5 +17,5 @@ export const responses: RelayedFormat = {
   composeRelayed: spliceModel,
   readAnswer,
   readRefusal,
-  createStreamReader: () => new ResponsesStreamReader(),
+  createStreamReader: ({ text }) => new ResponsesStreamReader(text),
 };

@@ -70,6 +70,7 @@ export class ResponsesStreamReader extends EventStreamReader {
       case "delta": {
         const length = has(scan, bytes, DELTA) ? Math.max(0, scan.ends[DELTA]! - scan.starts[DELTA]! - 2) : 0;
         this.textBytes += length;
+        if (length > 0) this.text.take(bytes, scan.starts[DELTA]! + 1, scan.ends[DELTA]! - 1);
         this.hasContent ||= length > 0;
         return true;
       }
