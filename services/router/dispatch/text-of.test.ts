@@ -55,6 +55,10 @@ describe("keepRequestText()", () => {
     expect(request({ messages: [{ content: text }] })).toEqual({ images: 0, lines: [text] });
   });
 
+  it("keeps nothing of items that are tokens already", () => {
+    expect(request({ model: "m", input: [[1, 2, 3]], encoding_format: "float" }).lines).toEqual([]);
+  });
+
   it("keeps the text of a body that is cut off", () => {
     const { text } = keepRequestText(Buffer.from('{"messages":[{"content":"whole"},{"content":"cut o'));
 

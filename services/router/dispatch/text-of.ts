@@ -7,6 +7,7 @@ export const IMAGE_TOKENS = 1_600;
 /** Strings of a request, in whatever format, that are no text for the model: names, ids, kinds of media, what signs reasoning. */
 const NO_REQUEST_TEXT = [
   "model",
+  "encoding_format",
   "user",
   "user_id",
   "id",

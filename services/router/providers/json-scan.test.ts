@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { JsonScan, MAX_DEPTH, watchKeys } from "./json-scan.ts";
+import { JsonScan, MAX_DEPTH, type WatchOptions, watchKeys } from "./json-scan.ts";
 
 const NAMES = ["model", "stream", "n"];
 
@@ -237,5 +237,42 @@ describe("JsonScan", () => {
 
     expect(scanned.scan(bytes, 6, bytes.length)).toBe(true);
     expect(bytes.subarray(scanned.starts[0], scanned.ends[0]).toString()).toBe('"a"');
+  });
+
+  describe("hands over texts", () => {
+    const OBJECT = Buffer.from(
+      '{"top":"t","in":{"type":"kind","text":"a\\n","list":["b",{"c":"d"}]},"out":{"text":"e"},"empty":{"text":""}}',
+    );
+    const list = (options: WatchOptions) => {
+      const texts: string[] = [];
+      const taker = {
+        take: (bytes: Uint8Array, from: number, to: number) =>
+          void texts.push(Buffer.from(bytes.subarray(from, to)).toString()),
+      };
+      const scanned = new JsonScan(watchKeys(["in"], options));
+      expect(scanned.scan(OBJECT, 0, OBJECT.length, taker)).toBe(true);
+      expect(scanned.textBytes).toBe(texts.join("").length);
+      return texts;
+    };
+
+    it("of strings below the top level, as they stand there", () => {
+      expect(list({})).toEqual(["kind", "a\\n", "b", "d", "e"]);
+    });
+
+    it("of strings at the top level too", () => {
+      expect(list({ text: "all" })).toEqual(["t", "kind", "a\\n", "b", "d", "e"]);
+    });
+
+    it("of strings within watched members alone", () => {
+      expect(list({ text: "watched" })).toEqual(["kind", "a\\n", "b", "d"]);
+    });
+
+    it("but not of those whose key says that they are none", () => {
+      expect(list({ noText: ["type", "tex", "list", "c"] })).toEqual(["a\\n", "b", "e"]);
+    });
+
+    it("of names within watched members, if wanted", () => {
+      expect(list({ text: "watched", names: true })).toEqual(["type", "kind", "text", "a\\n", "list", "b", "c", "d"]);
+    });
   });
 });

@@ -9,9 +9,7 @@ import { hasText, readUsage } from "./usage.ts";
 const CHOICES = 0;
 const USAGE = 1;
 const ERROR = 2;
-const scan = new JsonScan(
-  watchKeys(["choices", "usage", "error"], { nested: "finish_reason", noText: NO_TEXT }),
-);
+const scan = new JsonScan(watchKeys(["choices", "usage", "error"], { nested: "finish_reason", noText: NO_TEXT }));
 
 const DONE = Buffer.from("[DONE]");
 const DONE_EVENT = Buffer.from("data: [DONE]\n\n");
