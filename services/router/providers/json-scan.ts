@@ -74,6 +74,9 @@ const SHORT_BYTES = 16;
 /** With so much left after that it pays to copy it to where it is skipped many bytes a step. */
 const LONG_BYTES = 64;
 
+/** Where the last text stands of those that are taken together. */
+const LAST_FOUND = 4 * 31;
+
 const OBJECT = 0;
 const ARRAY = 1;
 
@@ -88,6 +91,10 @@ export class JsonScan {
   readonly #keys: WatchedKeys;
   readonly #containers = new Uint8Array(MAX_DEPTH);
   readonly #skipper = new StringSkipper();
+  /** Texts that were found and are to be taken: where each begins and ends, and where its key does; the key's beginning is -1 for none. */
+  readonly #texts = new Int32Array(LAST_FOUND + 4);
+  /** Where the last of them stands; -4 for none. */
+  #found = -4;
   /** Where the value of each watched key begins, by the key's index; -1 when the key is absent. */
   readonly starts: Int32Array;
   /** Where it ends, exclusive. */
@@ -119,16 +126,23 @@ export class JsonScan {
    */
   scan(bytes: Uint8Array, from: number, to: number, taker?: TextTaker): boolean {
     this.#skipper.begin();
+    this.textBytes = 0;
+    const isObject = this.#scan(bytes, from, to, taker);
+    this.#takeTexts(bytes, taker);
+    return isObject;
+  }
+
+  #scan(bytes: Uint8Array, from: number, to: number, taker: TextTaker | undefined): boolean {
     this.starts.fill(-1);
     this.ends.fill(-1);
     this.problem = "";
     this.problemKey = "";
-    this.textBytes = 0;
     this.isEmpty = true;
     this.nestedString = false;
     const { strict, nested, text, namesAreText } = this.#keys;
     const textDepth = text === "all" ? 0 : 1;
     const isWithin = text === "watched";
+    const found = this.#texts;
     // The latest name of a member.
     let keyFrom = 0;
     let keyTo = 0;
@@ -193,8 +207,12 @@ export class JsonScan {
         keyFrom = i + 1;
         keyTo = end - 1;
         if (namesAreText && depth > 1 && watched >= 0) {
-          this.textBytes += keyTo - keyFrom;
-          taker?.take(bytes, keyFrom, keyTo);
+          this.#found += 4;
+          const at = this.#found;
+          found[at] = keyFrom;
+          found[at + 1] = keyTo;
+          found[at + 2] = -1;
+          if (at === LAST_FOUND) this.#takeTexts(bytes, taker);
         }
         i = end;
         while (i < to) {
@@ -224,13 +242,14 @@ export class JsonScan {
         const end = this.#skipString(bytes, i + 1, to);
         if (end < 0) return false;
         if (depth > 1 && atNested) this.nestedString = true;
-        if (
-          depth > textDepth &&
-          (!isWithin || watched >= 0) &&
-          (containers[depth - 1] === ARRAY || !this.#isNoText(bytes, keyFrom, keyTo))
-        ) {
-          this.textBytes += end - i - 2;
-          if (taker !== undefined && end - i > 2) taker.take(bytes, i + 1, end - 1);
+        if (depth > textDepth && (!isWithin || watched >= 0)) {
+          this.#found += 4;
+          const at = this.#found;
+          found[at] = i + 1;
+          found[at + 1] = end - 1;
+          found[at + 2] = containers[depth - 1] === OBJECT ? keyFrom : -1;
+          found[at + 3] = keyTo;
+          if (at === LAST_FOUND) this.#takeTexts(bytes, taker);
         }
         i = end;
         state = AFTER_VALUE;
@@ -362,6 +381,20 @@ export class JsonScan {
       return -2;
     }
     return -1;
+  }
+
+  /** Takes the texts that were found. They are taken together, so that the loop that finds them stays small enough to be fast. */
+  #takeTexts(bytes: Uint8Array, taker: TextTaker | undefined): void {
+    const found = this.#texts;
+    for (let at = 0; at <= this.#found; at += 4) {
+      const from = found[at]!;
+      const to = found[at + 1]!;
+      const keyFrom = found[at + 2]!;
+      if (from === to || (keyFrom >= 0 && this.#isNoText(bytes, keyFrom, found[at + 3]!))) continue;
+      this.textBytes += to - from;
+      taker?.take(bytes, from, to);
+    }
+    this.#found = -4;
   }
 
   /** Whether the strings of the key that stands from `from` to `to` are no text. */
