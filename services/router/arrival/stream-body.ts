@@ -10,7 +10,7 @@ const END = Buffer.from("0\r\n\r\n");
 
 /**
  * The body of a streamed answer. In HTTP/1.1 it is framed here (chunked coding, RFC 9112, section 7.1) instead of by node:http, which
- * hands each piece to the socket as four: a sixth of what an event costs. Where there is nothing to frame (HTTP/2, a caller of
+ * hands each piece to the socket as four. Where there is nothing to frame (HTTP/2, a caller of
  * HTTP/1.0) node has its way. A response that is destroyed lacks its last chunk, so that its reader knows that it was cut.
  */
 export class StreamBody {
