@@ -1,5 +1,6 @@
 // A provider that we did not write: `@copilotkit/aimock` behind the router, the official `openai` client before it. What the
 // scripted provider of the development mesh takes for granted about the wire format, a stranger checks here.
+import Anthropic from "@anthropic-ai/sdk";
 import { LLMock } from "@copilotkit/aimock";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -11,10 +12,12 @@ let client: OpenAI;
 
 beforeAll(async () => {
   mock = new LLMock({ port: 0 });
+  mock.on({ toolResultContains: "4 metres" }, { content: "It is four metres deep." });
   mock.onMessage("river", { content: "The river is four metres deep at the weir — höher im Mai. 🌊" });
   mock.onMessage("tool", { toolCalls: [{ name: "measure", arguments: '{"river":"Isar"}' }] });
+  mock.onEmbedding("river", { embedding: [0.5, -0.25, 1] });
   await mock.start();
-  mesh = await startMesh({ name: "aimock", policy: createPolicy(`${mock.url}/v1`) });
+  mesh = await startMesh({ name: "aimock", policy: createPolicy(mock.url) });
   client = new OpenAI({ apiKey: mesh.key, baseURL: `${mesh.routerUrl("eu")}/v1`, maxRetries: 0 });
 });
 
@@ -23,22 +26,46 @@ afterAll(async () => {
   await mock?.stop();
 });
 
-function createPolicy(baseUrl: string): unknown {
+/** The mock in each language that it speaks; the model "gpt" is the one of OpenAI. */
+const DIALECTS = {
+  gpt: { dialect: "DIALECT_OPENAI", path: "/v1", model: "gpt-4o" },
+  azure: { dialect: "DIALECT_AZURE_OPENAI", path: "", model: "gpt-4o", apiVersion: "2024-10-21" },
+  claude: { dialect: "DIALECT_ANTHROPIC", path: "/v1", model: "claude-sonnet-4-5" },
+  gemini: { dialect: "DIALECT_GEMINI", path: "/v1beta", model: "gemini-2.5-flash" },
+  bedrock: { dialect: "DIALECT_BEDROCK", path: "", model: "anthropic.claude-v4:0", cloudRegion: "eu-central-1" },
+} as const;
+const MODELS = Object.keys(DIALECTS);
+
+function createPolicy(origin: string): unknown {
+  const providers = Object.entries(DIALECTS).map(([id, { path, model: _model, ...settings }]) => ({
+    id,
+    baseUrl: `${origin}${path}`,
+    regions: ["eu", "us"],
+    ...settings,
+  }));
   return {
     organisation: "demo",
     regions: [{ id: "eu" }, { id: "us" }],
-    providers: [{ id: "stranger", dialect: "DIALECT_OPENAI", baseUrl, regions: ["eu", "us"] }],
-    targets: [{ id: "stranger/gpt", provider: "stranger", model: "gpt-4o", prices: { input: "2.50", output: "10" } }],
-    models: [{ id: "gpt", routes: [{ target: "stranger/gpt" }] }],
+    providers,
+    targets: Object.entries(DIALECTS).map(([provider, { model }]) => ({
+      id: `${provider}/target`,
+      provider,
+      model,
+      prices: { input: "2.50", output: "10" },
+    })),
+    models: MODELS.map((id) => ({ id, routes: [{ target: `${id}/target` }] })),
     organisations: [
       { id: "demo", teams: [{ id: "search", apps: [{ id: "assistant", environments: ["production"] }] }] },
     ],
   };
 }
 
-function ask(content: string) {
-  return { model: "gpt", messages: [{ role: "user" as const, content }] };
+function ask(content: string, model = "gpt") {
+  return { model, messages: [{ role: "user" as const, content }] };
 }
+
+const DEPTH = "The river is four metres deep at the weir — höher im Mai. 🌊";
+const MEASURE = { name: "measure", description: "Measures a river", parameters: { type: "object", properties: {} } };
 
 describe("through a router, a stranger's provider", () => {
   it("answers a unary chat, byte for byte", async () => {
@@ -92,5 +119,81 @@ describe("through a router, a stranger's provider", () => {
       .catch((failure: unknown) => failure);
 
     expect(error).toBeInstanceOf(OpenAI.InternalServerError);
+  });
+});
+
+describe.each(MODELS)("a stranger's provider in the language of %s", (model) => {
+  it("answers a chat, with usage that adds up", async () => {
+    const answer = await client.chat.completions.create(ask("How deep is the river?", model));
+
+    expect(answer.choices[0]).toMatchObject({ finish_reason: "stop", message: { role: "assistant", content: DEPTH } });
+    const { prompt_tokens = 0, completion_tokens = 0, total_tokens } = answer.usage ?? {};
+    expect(completion_tokens).toBeGreaterThan(0);
+    expect(total_tokens).toBe(prompt_tokens + completion_tokens);
+  });
+
+  it("streams a chat to its end", async () => {
+    const stream = client.chat.completions.stream(ask("How deep is the river?", model));
+
+    expect(await stream.finalContent()).toBe(DEPTH);
+  });
+
+  it("calls a tool, in one piece and streamed", async () => {
+    const asked = { ...ask("Use the tool", model), tools: [{ type: "function" as const, function: MEASURE }] };
+
+    const whole = await client.chat.completions.create(asked);
+    const streamed = await client.chat.completions.stream(asked).finalChatCompletion();
+
+    for (const { choices } of [whole, streamed]) {
+      expect(choices[0]?.finish_reason).toBe("tool_calls");
+      const called = choices[0]?.message.tool_calls?.[0];
+      expect(called?.type === "function" && called.function.name).toBe("measure");
+      expect(called?.type === "function" && JSON.parse(called.function.arguments)).toEqual({ river: "Isar" });
+    }
+  });
+
+  it("is asked again with what a tool said, by the client's own runner", async () => {
+    const measured: unknown[] = [];
+    const measure = {
+      ...MEASURE,
+      parse: JSON.parse,
+      function: (input: object) => {
+        measured.push(input);
+        return "4 metres";
+      },
+    };
+
+    const runner = client.chat.completions.runTools({
+      ...ask("Use the tool", model),
+      tools: [{ type: "function", function: measure }],
+    });
+
+    expect(await runner.finalContent()).toBe("It is four metres deep.");
+    expect(measured).toEqual([{ river: "Isar" }]);
+  });
+
+  it("answers callers of responses and of messages", async () => {
+    const response = await client.responses.create({ model, input: "How deep is the river?" });
+    const anthropic = new Anthropic({
+      authToken: mesh.key,
+      apiKey: null,
+      baseURL: mesh.routerUrl("eu"),
+      maxRetries: 0,
+    });
+    const message = await anthropic.messages
+      .stream({ model, max_tokens: 100, messages: [{ role: "user", content: "How deep is the river?" }] })
+      .finalMessage();
+
+    expect(response.output_text).toBe(DEPTH);
+    expect(message).toMatchObject({ stop_reason: "end_turn", content: [{ type: "text", text: DEPTH }] });
+  });
+});
+
+describe.each(["gpt", "azure"])("a stranger's embeddings in the language of %s", (model) => {
+  it("come as they are", async () => {
+    const { data, usage } = await client.embeddings.create({ model, input: "a river", encoding_format: "float" });
+
+    expect(data.map(({ embedding }) => embedding)).toEqual([[0.5, -0.25, 1]]);
+    expect(usage.total_tokens).toBeGreaterThanOrEqual(0);
   });
 });
