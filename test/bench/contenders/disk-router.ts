@@ -108,6 +108,8 @@ export async function startRouter(
       WEIR_LISTEN: `${HOST}:${port}`,
       WEIR_ADMIN_LISTEN: `${HOST}:${adminPort}`,
       WEIR_DRAIN_TIMEOUT: "2s",
+      // As deploy/README.md has it: what Node compiled at one start is there at the next.
+      NODE_COMPILE_CACHE: join(setup.folder, "compile-cache"),
     },
     isReady: async () => (await accepts(port)) && (await fetch(`http://${HOST}:${adminPort}/readyz`)).ok,
   });
