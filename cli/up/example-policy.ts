@@ -30,10 +30,11 @@ export function createExamplePolicy(scriptedPort: number, providers: readonly Mo
   }
   return {
     ...policy,
-    providers: providers.map(({ id, displayName, dialect = "DIALECT_OPENAI", baseUrl, credential }) => ({
+    providers: providers.map(({ id, displayName, dialect = "DIALECT_OPENAI", server, baseUrl, credential }) => ({
       id,
       displayName,
       dialect,
+      ...(server === undefined ? {} : { server }),
       baseUrl,
       ...(credential ? { credential: credential.name } : {}),
       regions: REGIONS,

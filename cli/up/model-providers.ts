@@ -11,6 +11,8 @@ export interface ModelProvider {
   readonly displayName: string;
   /** The language it is spoken to in, as a policy names it. Default "DIALECT_OPENAI". */
   readonly dialect?: string;
+  /** Which of the servers that speak OpenAI's language it is, as a policy names it. Default OpenAI itself. */
+  readonly server?: string;
   readonly baseUrl: string;
   /** The credential's name and secret; absent for a provider that wants none. */
   readonly credential?: { readonly name: string; readonly secret: string };
@@ -55,16 +57,16 @@ export async function findModelProviders(environment: NodeJS.ProcessEnv): Promis
       large: { name: "claude-sonnet-4-5", input: "3", output: "15" },
     });
   }
-  for (const [id, displayName, setting] of [
-    ["ollama", "Ollama", "WEIR_OLLAMA_URL"],
-    ["vllm", "vLLM", "WEIR_VLLM_URL"],
+  for (const [id, displayName, setting, server] of [
+    ["ollama", "Ollama", "WEIR_OLLAMA_URL", "SERVER_OLLAMA"],
+    ["vllm", "vLLM", "WEIR_VLLM_URL", "SERVER_VLLM"],
   ] as const) {
     const url = environment[setting];
     if (url) {
       const baseUrl = withVersionPath(url, setting);
       const name = await getFirstModel(baseUrl, setting);
       const model = { name, input: "0", output: "0" };
-      providers.push({ id, displayName, baseUrl, small: model, large: model });
+      providers.push({ id, displayName, server, baseUrl, small: model, large: model });
     }
   }
   return providers;
