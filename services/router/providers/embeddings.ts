@@ -1,9 +1,7 @@
 import { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { EmbeddingFormat, Quantities, StreamReader, TypedAsk } from "./dialect.ts";
-
-/** More tokens than any call can have used; a provider that says more says nothing. */
-const MOST_TOKENS = 1_000_000_000;
+import { isTokenCount } from "./token-count.ts";
 
 /** What formats of embeddings have of streams: none. Nobody can ask for them. */
 export const NO_STREAMS: Pick<EmbeddingFormat, "streamType" | "createStreamReader" | "createPieceReader"> = {
@@ -18,8 +16,8 @@ export const NO_STREAMS: Pick<EmbeddingFormat, "streamType" | "createStreamReade
 
 /** Meters of an embedding: only what is read counts. Undefined when the number makes no sense; no input has no tokens. */
 export function toInputQuantities(tokens: unknown): Quantities | undefined {
-  if (!Number.isSafeInteger(tokens) || (tokens as number) < 1 || (tokens as number) > MOST_TOKENS) return undefined;
-  return new Map([[Meter.INPUT_TOKENS, tokens as number]]);
+  if (!isTokenCount(tokens) || tokens === 0) return undefined;
+  return new Map([[Meter.INPUT_TOKENS, tokens]]);
 }
 
 /** Refuses what can't be left out: see {@link EmbeddingFormat.composeTyped}. */

@@ -1,28 +1,26 @@
 import { Meter } from "../../../../gen/weir/type/v1/usage_pb.ts";
 import type { Quantities } from "../dialect.ts";
 import { toObject } from "../shape.ts";
-
-/** More tokens than any call can have used; a provider that says more says nothing. */
-const MOST_TOKENS = 1_000_000_000;
+import { isTokenCount } from "../token-count.ts";
 
 /**
  * Makes disjoint meters of a `usage` object (https://platform.claude.com/docs/en/api/messages#usage). In this dialect tokens read from
  * the cache and written to it stand beside `input_tokens`, and those of thinking are among `output_tokens`. Undefined when the
- * numbers are missing or make no sense (negative, broken, beyond {@link MOST_TOKENS}, nothing read), or when they say that an answer
+ * numbers are missing or make no sense (negative, broken, beyond a billion, nothing read), or when they say that an answer
  * with text took no tokens: then they are counted instead.
  */
 export function readUsage(usage: unknown, hasText: () => boolean): Quantities | undefined {
   const said = toObject(usage);
   const { input_tokens: input, output_tokens: output } = said;
-  if (!isCount(input) || !isCount(output)) return undefined;
+  if (!isTokenCount(input) || !isTokenCount(output)) return undefined;
   const cached = said.cache_read_input_tokens ?? 0;
   const written = said.cache_creation_input_tokens ?? 0;
-  if (!isCount(cached) || !isCount(written)) return undefined;
+  if (!isTokenCount(cached) || !isTokenCount(written)) return undefined;
   // Every request has tokens. Servers that only speak like Anthropic may say 0 where they do not know.
   if (input + cached + written === 0) return undefined;
   if (output === 0 && hasText()) return undefined;
   const { thinking_tokens: thinking } = toObject(said.output_tokens_details);
-  const reasoning = isCount(thinking) ? Math.min(thinking, output) : 0;
+  const reasoning = isTokenCount(thinking) ? Math.min(thinking, output) : 0;
   return new Map<Meter, number>()
     .set(Meter.INPUT_TOKENS, input)
     .set(Meter.CACHED_INPUT_TOKENS, cached)
@@ -38,8 +36,4 @@ export function readUsage(usage: unknown, hasText: () => boolean): Quantities | 
 export function mergeUsage(earlier: Record<string, unknown>, later: unknown): Record<string, unknown> {
   const said = Object.entries(toObject(later)).filter(([, value]) => value !== null);
   return { ...earlier, ...Object.fromEntries(said) };
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= MOST_TOKENS;
 }

@@ -1,9 +1,7 @@
 import { Meter } from "../../../../gen/weir/type/v1/usage_pb.ts";
 import type { Quantities } from "../dialect.ts";
 import { toObject } from "../shape.ts";
-
-/** More tokens than any call can have used; a provider that says more says nothing. */
-const MOST_TOKENS = 1_000_000_000;
+import { isTokenCount } from "../token-count.ts";
 
 /**
  * Makes meters of a `usage` object (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html). In this
@@ -13,16 +11,12 @@ const MOST_TOKENS = 1_000_000_000;
  */
 export function readUsage(usage: unknown, hasContent: boolean): Quantities | undefined {
   const { inputTokens, outputTokens, cacheReadInputTokens, cacheWriteInputTokens } = toObject(usage);
-  if (!isCount(inputTokens) || !isCount(outputTokens)) return undefined;
+  if (!isTokenCount(inputTokens) || !isTokenCount(outputTokens)) return undefined;
   if (outputTokens === 0 && hasContent) return undefined;
   return new Map<Meter, number>()
     .set(Meter.INPUT_TOKENS, inputTokens)
-    .set(Meter.CACHED_INPUT_TOKENS, isCount(cacheReadInputTokens) ? cacheReadInputTokens : 0)
-    .set(Meter.CACHE_WRITE_TOKENS, isCount(cacheWriteInputTokens) ? cacheWriteInputTokens : 0)
+    .set(Meter.CACHED_INPUT_TOKENS, isTokenCount(cacheReadInputTokens) ? cacheReadInputTokens : 0)
+    .set(Meter.CACHE_WRITE_TOKENS, isTokenCount(cacheWriteInputTokens) ? cacheWriteInputTokens : 0)
     .set(Meter.OUTPUT_TOKENS, outputTokens)
     .set(Meter.REASONING_TOKENS, 0);
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= MOST_TOKENS;
 }

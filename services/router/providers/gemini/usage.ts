@@ -1,21 +1,19 @@
 import { Meter } from "../../../../gen/weir/type/v1/usage_pb.ts";
 import type { Quantities } from "../dialect.ts";
 import { toObject } from "../shape.ts";
-
-/** More tokens than any call can have used; a provider that says more says nothing. */
-const MOST_TOKENS = 1_000_000_000;
+import { isTokenCount } from "../token-count.ts";
 
 /**
  * Makes disjoint meters of `usageMetadata` (https://ai.google.dev/api/generate-content#UsageMetadata). In this dialect the prompt's
  * count holds the cached tokens but not those that its own tools read, and reasoning stands beside the candidates' count, not
  * within. A count of 0 is left out on the wire; a candidates' count that is left out is what the total leaves for it. Undefined when the numbers are missing or
- * make no sense (negative, broken, beyond {@link MOST_TOKENS}), or when they say that an answer with text took no tokens: then they
+ * make no sense (negative, broken, beyond a billion), or when they say that an answer with text took no tokens: then they
  * are counted instead.
  */
 export function readUsage(usage: unknown, hasText: () => boolean): Quantities | undefined {
   const said = toObject(usage);
   const prompt = said.promptTokenCount;
-  if (!isCount(prompt)) return undefined;
+  if (!isTokenCount(prompt)) return undefined;
   const ofTools = readCount(said.toolUsePromptTokenCount);
   const reasoning = readCount(said.thoughtsTokenCount);
   const cached = readCount(said.cachedContentTokenCount);
@@ -35,12 +33,8 @@ export function readUsage(usage: unknown, hasText: () => boolean): Quantities | 
     .set(Meter.REASONING_TOKENS, reasoning);
 }
 
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= MOST_TOKENS;
-}
-
 /** A count that may be left out; undefined when it makes no sense. */
 function readCount(value: unknown): number | undefined {
   if (value === undefined || value === null) return 0;
-  return isCount(value) ? value : undefined;
+  return isTokenCount(value) ? value : undefined;
 }

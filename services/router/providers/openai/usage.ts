@@ -1,45 +1,47 @@
 import { Meter } from "../../../../gen/weir/type/v1/usage_pb.ts";
 import type { Quantities } from "../dialect.ts";
-
-/** More tokens than any call can have used; a provider that says more says nothing. */
-const MOST_TOKENS = 1_000_000_000;
+import { toObject } from "../shape.ts";
+import { isTokenCount } from "../token-count.ts";
 
 /**
  * Makes disjoint meters of a `usage` object (https://platform.openai.com/docs/api-reference/chat/object#chat/object-usage).
  * In this dialect cached tokens are among the prompt's and reasoning among the completion's, so they are taken out of them.
- * Undefined when the numbers are missing or make no sense (negative, broken, beyond {@link MOST_TOKENS}), or when they say that
+ * Undefined when the numbers are missing or make no sense (negative, broken, beyond a billion), or when they say that
  * an answer with text took no tokens: then they are counted instead.
  */
 export function readUsage(usage: unknown, hasText: () => boolean): Quantities | undefined {
-  if (typeof usage !== "object" || usage === null) return undefined;
-  const said = usage as Record<string, unknown>;
-  const prompt = said.prompt_tokens;
-  const completion = said.completion_tokens;
-  if (!isCount(prompt) || !isCount(completion)) return undefined;
-  if (completion === 0 && hasText()) return undefined;
-  const inDetail = toObject(said.prompt_tokens_details);
-  const outDetail = toObject(said.completion_tokens_details);
-  const cached = Math.min(toCount(inDetail.cached_tokens), prompt);
-  const written = Math.min(toCount(inDetail.cache_write_tokens), prompt - cached);
-  const reasoning = Math.min(toCount(outDetail.reasoning_tokens), completion);
+  const said = toObject(usage);
+  const { prompt_tokens_details: inDetails, completion_tokens_details: outDetails } = said;
+  return toDisjoint({ input: said.prompt_tokens, output: said.completion_tokens, inDetails, outDetails }, hasText);
+}
+
+/** Counts as OpenAI's formats have them, under whatever names; details as they came. */
+export interface SaidCounts {
+  readonly input: unknown;
+  readonly output: unknown;
+  readonly inDetails: unknown;
+  readonly outDetails: unknown;
+}
+
+/** Makes disjoint meters of counts in which cached tokens are among those of the input, and reasoning among the output's. */
+export function toDisjoint(said: SaidCounts, hasText: () => boolean): Quantities | undefined {
+  const { input, output } = said;
+  if (!isTokenCount(input) || !isTokenCount(output)) return undefined;
+  if (output === 0 && hasText()) return undefined;
+  const inDetails = toObject(said.inDetails);
+  const cached = Math.min(toCount(inDetails.cached_tokens), input);
+  const written = Math.min(toCount(inDetails.cache_write_tokens), input - cached);
+  const reasoning = Math.min(toCount(toObject(said.outDetails).reasoning_tokens), output);
   return new Map<Meter, number>()
-    .set(Meter.INPUT_TOKENS, prompt - cached - written)
+    .set(Meter.INPUT_TOKENS, input - cached - written)
     .set(Meter.CACHED_INPUT_TOKENS, cached)
     .set(Meter.CACHE_WRITE_TOKENS, written)
-    .set(Meter.OUTPUT_TOKENS, completion - reasoning)
+    .set(Meter.OUTPUT_TOKENS, output - reasoning)
     .set(Meter.REASONING_TOKENS, reasoning);
 }
 
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= MOST_TOKENS;
-}
-
 function toCount(value: unknown): number {
-  return isCount(value) ? value : 0;
-}
-
-function toObject(value: unknown): Record<string, unknown> {
-  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  return isTokenCount(value) ? value : 0;
 }
 
 /**
