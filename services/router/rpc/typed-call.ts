@@ -86,7 +86,7 @@ function toCommon(arrival: RpcArrival) {
   };
 }
 
-/** It is stored and shown; see the scanner of the OpenAI surface. */
+/** It is stored and shown; see `checkEndUser` of the surfaces over HTTP. */
 function isPlain(text: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   return !/[\u0000-\u001f\u007f]/.test(text);
