@@ -132,6 +132,17 @@ export class JsonScan {
     return isObject;
   }
 
+  /** Whether a watched member, by its key's index, was there in the `bytes` that were scanned last, and is not null. */
+  has(bytes: Uint8Array, key: number): boolean {
+    const start = this.starts[key]!;
+    return start >= 0 && bytes[start] !== 0x6e;
+  }
+
+  /** The value of a watched member that was there in the `bytes` that were scanned last. */
+  parse(bytes: Buffer, key: number): unknown {
+    return JSON.parse(bytes.toString("utf8", this.starts[key], this.ends[key]));
+  }
+
   #scan(bytes: Uint8Array, from: number, to: number, taker: TextTaker | undefined): boolean {
     this.starts.fill(-1);
     this.ends.fill(-1);

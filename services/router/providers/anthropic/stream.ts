@@ -53,15 +53,15 @@ export class AnthropicStreamReader extends EventStreamReader {
   protected override takeData(bytes: Buffer, start: number, end: number): boolean {
     const { seenBytes } = this.text;
     const isObject = scan.scan(bytes, start, end, this.text);
-    const grows = isObject && (isType(bytes, BLOCK_DELTA) || isType(bytes, BLOCK_START)) && !has(bytes, ERROR);
+    const grows = isObject && (isType(bytes, BLOCK_DELTA) || isType(bytes, BLOCK_START)) && !scan.has(bytes, ERROR);
     if (grows) this.textBytes += scan.textBytes;
     else this.text.rewind(seenBytes);
     if (!isObject) {
       this.fail("an event of the provider's stream is not a JSON object");
       return false;
     }
-    if (has(bytes, ERROR) || isType(bytes, ERROR_EVENT)) {
-      this.failure = toStatedFailure(has(bytes, ERROR) ? read(bytes, ERROR) : undefined);
+    if (scan.has(bytes, ERROR) || isType(bytes, ERROR_EVENT)) {
+      this.failure = toStatedFailure(scan.has(bytes, ERROR) ? scan.parse(bytes, ERROR) : undefined);
       return false;
     }
     // The most frequent one first.
@@ -80,7 +80,7 @@ export class AnthropicStreamReader extends EventStreamReader {
       return;
     }
     this.#hasStarted = true;
-    this.#usage = mergeUsage({}, has(bytes, MESSAGE) ? toObject(read(bytes, MESSAGE)).usage : undefined);
+    this.#usage = mergeUsage({}, scan.has(bytes, MESSAGE) ? toObject(scan.parse(bytes, MESSAGE)).usage : undefined);
   }
 
   #takeBlock(bytes: Buffer): void {
@@ -89,7 +89,8 @@ export class AnthropicStreamReader extends EventStreamReader {
       return;
     }
     this.#openBlocks += 1;
-    if (!this.hasContent && has(bytes, BLOCK)) this.hasContent = this.#hasText = hasSubstance(read(bytes, BLOCK));
+    if (!this.hasContent && scan.has(bytes, BLOCK))
+      this.hasContent = this.#hasText = hasSubstance(scan.parse(bytes, BLOCK));
   }
 
   #takeGrowth(bytes: Buffer): void {
@@ -97,7 +98,8 @@ export class AnthropicStreamReader extends EventStreamReader {
       this.fail("the provider's stream lets a block grow that did not start");
       return;
     }
-    if (!this.hasContent && has(bytes, DELTA)) this.hasContent = this.#hasText = hasSubstance(read(bytes, DELTA));
+    if (!this.hasContent && scan.has(bytes, DELTA))
+      this.hasContent = this.#hasText = hasSubstance(scan.parse(bytes, DELTA));
   }
 
   #takeEndOfAnswer(bytes: Buffer): void {
@@ -105,13 +107,13 @@ export class AnthropicStreamReader extends EventStreamReader {
       this.fail("the provider's stream ends a message that did not start");
       return;
     }
-    if (has(bytes, USAGE)) {
-      this.#usage = mergeUsage(this.#usage ?? {}, read(bytes, USAGE));
+    if (scan.has(bytes, USAGE)) {
+      this.#usage = mergeUsage(this.#usage ?? {}, scan.parse(bytes, USAGE));
       this.#isUsageFinal = true;
     }
     // An empty answer ends too: its end is content.
-    if (!this.hasContent && has(bytes, DELTA)) {
-      this.hasContent = typeof toObject(read(bytes, DELTA)).stop_reason === "string";
+    if (!this.hasContent && scan.has(bytes, DELTA)) {
+      this.hasContent = typeof toObject(scan.parse(bytes, DELTA)).stop_reason === "string";
     }
   }
 
@@ -119,16 +121,6 @@ export class AnthropicStreamReader extends EventStreamReader {
     this.isDone = true;
     if (!this.hasContent) this.fail("the provider's stream ended without content");
   }
-}
-
-/** Whether a member is there and is not null. */
-function has(bytes: Buffer, key: number): boolean {
-  const start = scan.starts[key]!;
-  return start >= 0 && bytes[start] !== 0x6e;
-}
-
-function read(bytes: Buffer, key: number): unknown {
-  return JSON.parse(bytes.toString("utf8", scan.starts[key], scan.ends[key]));
 }
 
 /** Whether the event is of a type, which stands there with its quotes. */

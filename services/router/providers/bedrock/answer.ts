@@ -1,4 +1,5 @@
 import type { AnswerReading } from "../dialect.ts";
+import { malformedAnswer } from "../malformed-answer.ts";
 import { toList, toObject, toText } from "../shape.ts";
 import { readPayload } from "./read-payload.ts";
 import { readUsage } from "./usage.ts";
@@ -9,17 +10,13 @@ import { readUsage } from "./usage.ts";
  */
 export function readAnswer(body: Buffer): AnswerReading {
   const answer = readPayload(body);
-  if (answer === undefined) return malformed("the provider's answer is not a JSON object");
+  if (answer === undefined) return malformedAnswer("the provider's answer is not a JSON object");
   const { content } = toObject(toObject(answer.output).message);
-  if (!Array.isArray(content)) return malformed("the provider's answer has no message");
-  if (toText(answer.stopReason) === "") return malformed("the provider's answer does not say why it ended");
+  if (!Array.isArray(content)) return malformedAnswer("the provider's answer has no message");
+  if (toText(answer.stopReason) === "") return malformedAnswer("the provider's answer does not say why it ended");
   const textBytes = content.reduce((sum: number, block: unknown) => sum + countText(toObject(block)), 0);
   const quantities = readUsage(answer.usage, content.length > 0);
   return quantities === undefined ? { textBytes } : { textBytes, quantities };
-}
-
-function malformed(state: string): AnswerReading {
-  return { failure: { reason: "PROVIDER_FAILED", state, elsewhere: true }, textBytes: 0 };
 }
 
 function countText({ text, toolUse, reasoningContent, citationsContent }: Record<string, unknown>): number {

@@ -1,6 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import type { AnswerReading } from "../dialect.ts";
 import { JsonScan, watchKeys } from "../json-scan.ts";
+import { malformedAnswer } from "../malformed-answer.ts";
 import { toList } from "../shape.ts";
 import { toStatedFailure } from "./error.ts";
 import { countText, isBlocked } from "./parts.ts";
@@ -27,10 +28,7 @@ const scan = new JsonScan(watchKeys(["candidates", "promptFeedback", "usageMetad
 /** Reads an answer or an event of a stream; undefined when it is not a JSON object of bounded depth. It comes from the provider. */
 export function findAnswer(bytes: Buffer): ReadAnswer | undefined {
   if (!isUtf8(bytes) || !scan.scan(bytes, 0, bytes.length)) return undefined;
-  const read = (key: number): unknown => {
-    const start = scan.starts[key]!;
-    return start < 0 ? undefined : (JSON.parse(bytes.toString("utf8", start, scan.ends[key])) ?? undefined);
-  };
+  const read = (key: number): unknown => (scan.has(bytes, key) ? scan.parse(bytes, key) : undefined);
   return {
     candidates: toList(read(CANDIDATES)),
     isBlocked: isBlocked(read(FEEDBACK)),
@@ -45,14 +43,11 @@ export function findAnswer(bytes: Buffer): ReadAnswer | undefined {
  */
 export function readAnswer(body: Buffer): AnswerReading {
   const answer = findAnswer(body);
-  if (answer === undefined) return malformed("the provider's answer is not a JSON object");
+  if (answer === undefined) return malformedAnswer("the provider's answer is not a JSON object");
   if (answer.error !== undefined) return { failure: toStatedFailure(answer.error), textBytes: 0 };
-  if (answer.candidates.length === 0 && !answer.isBlocked) return malformed("the provider's answer has no candidates");
+  if (answer.candidates.length === 0 && !answer.isBlocked)
+    return malformedAnswer("the provider's answer has no candidates");
   const textBytes = answer.candidates.reduce((sum: number, candidate) => sum + countText(candidate), 0);
   const quantities = readUsage(answer.usage, () => textBytes > 0);
   return quantities === undefined ? { textBytes } : { textBytes, quantities };
-}
-
-function malformed(state: string): AnswerReading {
-  return { failure: { reason: "PROVIDER_FAILED", state, elsewhere: true }, textBytes: 0 };
 }

@@ -8,6 +8,7 @@ import {
 import type { AnswerReading, EmbeddingFormat, TypedAnswer, TypedAsk } from "../dialect.ts";
 import { NO_STREAMS, readVector, refuseItem, toInputQuantities } from "../embeddings.ts";
 import { JsonScan, watchKeys } from "../json-scan.ts";
+import { malformedAnswer } from "../malformed-answer.ts";
 import { toExtras, toList, toObject, toText } from "../shape.ts";
 import { readRefusal, toStatedFailure } from "./error.ts";
 import { CANNOT, loseExtras } from "./lose.ts";
@@ -52,11 +53,12 @@ function composeTyped(input: EmbeddingInput, asked: TypedAsk): Buffer {
 const understood = new WeakMap<Buffer, TypedAnswer>();
 
 function readAnswer(body: Buffer): AnswerReading {
-  if (!isUtf8(body) || !scan.scan(body, 0, body.length)) return malformed("the provider's answer is not a JSON object");
+  if (!isUtf8(body) || !scan.scan(body, 0, body.length))
+    return malformedAnswer("the provider's answer is not a JSON object");
   const said = toObject(JSON.parse(body.toString("utf8")));
   if (said.error !== undefined && said.error !== null) return { failure: toStatedFailure(said.error), textBytes: 0 };
   const answer = findTypedAnswer(said);
-  if (answer === undefined) return malformed("the provider's answer has no embeddings");
+  if (answer === undefined) return malformedAnswer("the provider's answer has no embeddings");
   understood.set(body, answer);
   const quantities = toInputQuantities(toObject(said.usageMetadata).promptTokenCount);
   return quantities === undefined ? { textBytes: 0 } : { textBytes: 0, quantities };
@@ -78,8 +80,4 @@ function findTypedAnswer(said: Record<string, unknown>): TypedAnswer | undefined
   }
   if (embeddings.length === 0) return undefined;
   return { providerModel: toText(modelVersion), candidates: [], embeddings, ...toExtras(rest) };
-}
-
-function malformed(state: string): AnswerReading {
-  return { failure: { reason: "PROVIDER_FAILED", state, elsewhere: true }, textBytes: 0 };
 }

@@ -10,6 +10,7 @@ import {
 import type { AnswerReading, EmbeddingFormat, RelayedFormat, TypedAnswer, TypedAsk } from "../dialect.ts";
 import { NO_STREAMS, readVector, refuseItem, toInputQuantities } from "../embeddings.ts";
 import { JsonScan, watchKeys } from "../json-scan.ts";
+import { malformedAnswer } from "../malformed-answer.ts";
 import { toExtras, toList, toObject, toText } from "../shape.ts";
 import { spliceModel } from "../splice.ts";
 import { readRefusal, toStatedFailure } from "./error.ts";
@@ -47,10 +48,13 @@ export const typedEmbeddings: EmbeddingFormat = {
 };
 
 function readAnswer(body: Buffer): AnswerReading {
-  if (!isUtf8(body) || !scan.scan(body, 0, body.length)) return malformed("the provider's answer is not a JSON object");
-  if (has(body, ERROR)) return { failure: toStatedFailure(read(body, ERROR)), textBytes: 0 };
-  if (body[scan.starts[DATA]!] !== 0x5b) return malformed("the provider's answer has no embeddings");
-  const quantities = has(body, USAGE) ? toInputQuantities(toObject(read(body, USAGE)).prompt_tokens) : undefined;
+  if (!isUtf8(body) || !scan.scan(body, 0, body.length))
+    return malformedAnswer("the provider's answer is not a JSON object");
+  if (scan.has(body, ERROR)) return { failure: toStatedFailure(scan.parse(body, ERROR)), textBytes: 0 };
+  if (body[scan.starts[DATA]!] !== 0x5b) return malformedAnswer("the provider's answer has no embeddings");
+  const quantities = scan.has(body, USAGE)
+    ? toInputQuantities(toObject(scan.parse(body, USAGE)).prompt_tokens)
+    : undefined;
   return quantities === undefined ? { textBytes: 0 } : { textBytes: 0, quantities };
 }
 
@@ -61,7 +65,7 @@ function readTypedAnswer(body: Buffer): AnswerReading {
   const reading = readAnswer(body);
   if (reading.failure !== undefined) return reading;
   const answer = findTypedAnswer(body);
-  if (answer === undefined) return malformed("the provider's embeddings are no vectors");
+  if (answer === undefined) return malformedAnswer("the provider's embeddings are no vectors");
   understood.set(body, answer);
   return reading;
 }
@@ -121,18 +125,4 @@ function composeTyped(input: EmbeddingInput, asked: TypedAsk): Buffer {
 
 function isIndex(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) < MOST_ITEMS;
-}
-
-function malformed(state: string): AnswerReading {
-  return { failure: { reason: "PROVIDER_FAILED", state, elsewhere: true }, textBytes: 0 };
-}
-
-/** Whether a member is there and is not null. */
-function has(body: Buffer, key: number): boolean {
-  const start = scan.starts[key]!;
-  return start >= 0 && body[start] !== 0x6e;
-}
-
-function read(body: Buffer, key: number): unknown {
-  return JSON.parse(body.toString("utf8", scan.starts[key], scan.ends[key]));
 }

@@ -62,9 +62,9 @@ export class OpenAiStreamReader extends EventStreamReader {
       this.fail("an event of the provider's stream is not a JSON object");
       return false;
     }
-    if (has(bytes, ERROR)) {
+    if (scan.has(bytes, ERROR)) {
       this.text.rewind(seenBytes);
-      this.failure = toStatedFailure(read(bytes, ERROR));
+      this.failure = toStatedFailure(scan.parse(bytes, ERROR));
       return false;
     }
     this.textBytes += scan.textBytes;
@@ -73,14 +73,14 @@ export class OpenAiStreamReader extends EventStreamReader {
     if (usageStart >= 0) {
       const usageEnd = scan.ends[USAGE]!;
       const isNull = bytes[usageStart] === 0x6e;
-      if (!isNull) this.#usage = read(bytes, USAGE);
+      if (!isNull) this.#usage = scan.parse(bytes, USAGE);
       if (!this.#wantsUsage) {
         if (!isNull && !hasChoice(bytes)) return false;
         blankMember(bytes, start, usageStart, usageEnd, end);
       }
     }
-    if (!this.hasContent && has(bytes, CHOICES)) {
-      this.#hasText = hasText(read(bytes, CHOICES), "delta");
+    if (!this.hasContent && scan.has(bytes, CHOICES)) {
+      this.#hasText = hasText(scan.parse(bytes, CHOICES), "delta");
       // An empty answer ends too: its end is content.
       this.hasContent = this.#hasText || scan.nestedString;
     }
@@ -88,22 +88,12 @@ export class OpenAiStreamReader extends EventStreamReader {
   }
 }
 
-/** Whether a member is there and is not null. */
-function has(bytes: Buffer, key: number): boolean {
-  const start = scan.starts[key]!;
-  return start >= 0 && bytes[start] !== 0x6e;
-}
-
 /** Whether `choices` has an element. Some servers send null there in the event of the usage. */
 function hasChoice(bytes: Buffer): boolean {
-  if (!has(bytes, CHOICES)) return false;
+  if (!scan.has(bytes, CHOICES)) return false;
   for (let i = scan.starts[CHOICES]! + 1; i < scan.ends[CHOICES]!; i += 1) {
     if (bytes[i] === 0x5d) return false;
     if (bytes[i]! > SPACE) return true;
   }
   return false;
-}
-
-function read(bytes: Buffer, key: number): unknown {
-  return JSON.parse(bytes.toString("utf8", scan.starts[key], scan.ends[key]));
 }

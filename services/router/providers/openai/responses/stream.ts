@@ -60,7 +60,7 @@ export class ResponsesStreamReader extends EventStreamReader {
       this.fail("an event of the provider's stream is not a JSON object");
       return false;
     }
-    switch (has(scan, bytes, ERROR) ? "error" : this.#toKind(bytes)) {
+    switch (scan.has(bytes, ERROR) ? "error" : this.#toKind(bytes)) {
       case "preamble":
         return true;
       case "item":
@@ -68,7 +68,7 @@ export class ResponsesStreamReader extends EventStreamReader {
         this.hasContent ||= !isEmptyItem(bytes);
         return true;
       case "delta": {
-        const length = has(scan, bytes, DELTA) ? Math.max(0, scan.ends[DELTA]! - scan.starts[DELTA]! - 2) : 0;
+        const length = scan.has(bytes, DELTA) ? Math.max(0, scan.ends[DELTA]! - scan.starts[DELTA]! - 2) : 0;
         this.textBytes += length;
         if (length > 0) this.text.take(bytes, scan.starts[DELTA]! + 1, scan.ends[DELTA]! - 1);
         this.hasContent ||= length > 0;
@@ -110,24 +110,14 @@ export class ResponsesStreamReader extends EventStreamReader {
   #readResponse(bytes: Buffer): unknown {
     const start = scan.starts[RESPONSE]!;
     if (start < 0 || bytes[start] !== 0x7b || !inner.scan(bytes, start, scan.ends[RESPONSE]!)) return undefined;
-    if (has(inner, bytes, USAGE)) this.#usage = read(inner, bytes, USAGE);
-    return has(inner, bytes, STATED) ? read(inner, bytes, STATED) : undefined;
+    if (inner.has(bytes, USAGE)) this.#usage = inner.parse(bytes, USAGE);
+    return inner.has(bytes, STATED) ? inner.parse(bytes, STATED) : undefined;
   }
 }
 
 function isEmptyItem(bytes: Buffer): boolean {
-  if (!has(scan, bytes, ITEM)) return true;
-  const { type, content } = toObject(read(scan, bytes, ITEM));
+  if (!scan.has(bytes, ITEM)) return true;
+  const { type, content } = toObject(scan.parse(bytes, ITEM));
   if (type === "reasoning") return true;
   return type === "message" && (!Array.isArray(content) || content.length === 0);
-}
-
-/** Whether a member is there and is not null. */
-function has({ starts }: JsonScan, bytes: Buffer, key: number): boolean {
-  const start = starts[key]!;
-  return start >= 0 && bytes[start] !== 0x6e;
-}
-
-function read({ starts, ends }: JsonScan, bytes: Buffer, key: number): unknown {
-  return JSON.parse(bytes.toString("utf8", starts[key], ends[key]));
 }
