@@ -49,7 +49,7 @@ export function findCaller(keyring: Keyring, headers: CallerHeaders): ProvenCall
   const before = provenOn.get(connection);
   if (before?.keyring === keyring && isSame(before.text, text)) return before.proven;
   const proven = proveCaller(keyring, text);
-  if (proven.kind === "caller") provenOn.set(connection, { keyring, text: Buffer.from(text, "latin1"), proven });
+  if (proven.kind === "caller") provenOn.set(connection, { keyring, text: Buffer.from(text), proven });
   return proven;
 }
 
@@ -65,7 +65,8 @@ const provenOn = new WeakMap<object, ProvenKey>();
 
 /** In a time that does not say where they differ: a connection may come from a proxy that serves many. */
 function isSame(known: Buffer, text: string): boolean {
-  return known.length === text.length && timingSafeEqual(known, Buffer.from(text, "latin1"));
+  const presented = Buffer.from(text);
+  return known.length === presented.length && timingSafeEqual(known, presented);
 }
 
 function proveCaller(keyring: Keyring, text: string): ProvenCaller | Denial {

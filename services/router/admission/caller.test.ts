@@ -1,0 +1,72 @@
+import { describe, expect, it } from "vitest";
+import { createKey } from "../../shared/key/key.ts";
+import { SnapshotHold } from "../../shared/snapshot/hold.ts";
+import {
+  SAMPLE_TRUST,
+  sampleKeyEntry,
+  sampleKeyring,
+  sampleSnapshot,
+} from "../../shared/snapshot/snapshots.fixture.ts";
+import { findCaller } from "./caller.ts";
+
+const key = createKey("production");
+const other = createKey("production");
+const authorization = `Bearer ${key.text}`;
+
+/** A keyring with both keys, the first one with changes. */
+function createKeyring(changes: Parameters<typeof sampleKeyEntry>[2] = {}) {
+  const hold = new SnapshotHold({ trust: SAMPLE_TRUST, region: "eu" });
+  const { note, content } = sampleSnapshot(1n, {});
+  hold.offerSnapshot(note, content);
+  const entries = [sampleKeyEntry(key.keyId, key.text, changes), sampleKeyEntry(other.keyId, other.text)];
+  const { note: head, tree } = sampleKeyring(1n, entries);
+  hold.offerKeyring(head, tree);
+  return hold.current()!.keyring;
+}
+
+/** The id of who was found, or why nobody was. */
+function find(keyring: ReturnType<typeof createKeyring>, presented: string, connection: object): string {
+  const found = findCaller(keyring, { authorization: presented, connection });
+  return found.kind === "denial" ? found.reason : found.grant.keyId;
+}
+
+describe("findCaller(), on a connection where a key was proven before", () => {
+  it("finds the same caller by the same key again", () => {
+    const [keyring, connection] = [createKeyring(), {}];
+
+    expect([1, 2, 3].map(() => find(keyring, authorization, connection))).toEqual([key.keyId, key.keyId, key.keyId]);
+  });
+
+  it("finds the caller of another key, and each of both by turns", () => {
+    const [keyring, connection] = [createKeyring(), {}];
+    const presented = [authorization, `Bearer ${other.text}`, authorization];
+
+    expect(presented.map((one) => find(keyring, one, connection))).toEqual([key.keyId, other.keyId, key.keyId]);
+  });
+
+  it.each([
+    ["one letter more", `${authorization}x`],
+    ["one letter less", authorization.slice(0, -1)],
+    ["a letter of the secret changed", authorization.replace(/.(?=.{20}$)/, (letter) => (letter === "A" ? "B" : "A"))],
+    ["letters that are the same in their last eight bits", authorization.replaceAll("w", "\u0177")],
+  ])("refuses the key with %s", (_, presented) => {
+    const [keyring, connection] = [createKeyring(), {}];
+    find(keyring, authorization, connection);
+
+    expect(["KEY_MALFORMED", "KEY_UNKNOWN"]).toContain(find(keyring, presented, connection));
+  });
+
+  it("refuses the key as soon as a newer keyring says that it was revoked", () => {
+    const connection = {};
+    find(createKeyring(), authorization, connection);
+
+    expect(find(createKeyring({ revokedAt: { seconds: 1n } }), authorization, connection)).toBe("KEY_REVOKED");
+  });
+
+  it("asks for a key on every request: the connection alone proves nobody", () => {
+    const [keyring, connection] = [createKeyring(), {}];
+    find(keyring, authorization, connection);
+
+    expect(findCaller(keyring, { connection })).toMatchObject({ kind: "denial", reason: "KEY_MISSING" });
+  });
+});
