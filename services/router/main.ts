@@ -18,6 +18,7 @@ import { startMeshServer } from "../shared/mesh/server.ts";
 import { readTls } from "../shared/mesh/tls.ts";
 import { parseTrust } from "../shared/note/trust.ts";
 import { runService } from "../shared/process.ts";
+import type { HeadKind } from "../shared/snapshot/head.ts";
 import { keepSnapshots } from "../shared/snapshot/keep.ts";
 import { createMetrics } from "../shared/telemetry/metrics.ts";
 import { openAccounting } from "./accounting/open-accounting.ts";
@@ -88,6 +89,17 @@ runService("router", async ({ environment, log, signal }) => {
     onConnected: (connected) => {
       isPolicyConnected = connected;
     },
+  });
+  // How old the knowledge is that it serves by: rises while policy is away, whatever the version.
+  const findConfigAge = (kind: HeadKind): number | undefined => {
+    const confirmedMs = snapshots.confirmedAtMs(kind);
+    return confirmedMs === undefined ? undefined : Math.max(0, Math.round((clock.nowMs() - confirmedMs) / 1000));
+  };
+  metrics.onPage(() => {
+    for (const kind of ["snapshot", "keyring"] as const) {
+      const seconds = findConfigAge(kind);
+      if (seconds !== undefined) metrics.weir_router_config_age_seconds.set({ kind }, seconds);
+    }
   });
   const meteringIntake = createClient(MeteringIntake, metering);
   const auditIntake = createClient(AuditIntake, audit);
@@ -226,6 +238,7 @@ runService("router", async ({ environment, log, signal }) => {
           boot,
           build,
           current,
+          findConfigAge,
           findUpstreams: ({ snapshot }) => upstreams.get(snapshot),
           countChats: () => dispatcher.openChats,
           countConnections: () => ({ busy, free }),

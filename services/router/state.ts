@@ -1,3 +1,4 @@
+import type { HeadKind } from "../shared/snapshot/head.ts";
 import type { PinnedPolicy } from "../shared/snapshot/hold.ts";
 import type { Upstreams } from "./routing/upstreams.ts";
 
@@ -8,6 +9,8 @@ export interface StateSources {
   readonly boot: string;
   readonly build: string;
   readonly current: () => PinnedPolicy | undefined;
+  /** Seconds since policy confirmed what is held of a kind. */
+  readonly findConfigAge: (kind: HeadKind) => number | undefined;
   readonly findUpstreams: (pinned: PinnedPolicy) => Upstreams;
   readonly countChats: () => number;
   readonly countConnections: () => { readonly busy: number; readonly free: number };
@@ -31,8 +34,13 @@ export function toState(sources: StateSources): object {
       digest: Buffer.from(pinned.snapshotDigest).toString("hex"),
       models: pinned.snapshot.models.length,
       targets: pinned.snapshot.targets.length,
+      configAgeSeconds: sources.findConfigAge("snapshot"),
     },
-    keyring: pinned && { version: String(pinned.keyringVersion), entries: pinned.keyring.size },
+    keyring: pinned && {
+      version: String(pinned.keyringVersion),
+      entries: pinned.keyring.size,
+      configAgeSeconds: sources.findConfigAge("keyring"),
+    },
     providers: upstreams && [
       ...upstreams.list().map(({ provider }) => ({ id: provider.id, usable: true })),
       ...upstreams.unusable.map(({ id, reason, state }) => ({ id, usable: false, reason, state })),

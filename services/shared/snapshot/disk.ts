@@ -1,8 +1,8 @@
-import { mkdir, open, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, stat, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../telemetry/log.ts";
-import { decodeEntries, decodeFile, encodeTree, toPieces } from "./file.ts";
-import type { HeadKind } from "./head.ts";
+import { decodeEntries, decodeFile, encodeTree, type SnapshotFile, toPieces } from "./file.ts";
+import type { HeadKind, SnapshotHead } from "./head.ts";
 import type { HeldVersion, OfferVerdict, SnapshotHold } from "./hold.ts";
 import { runInSlices } from "./slices.ts";
 import type { SnapshotRefusal } from "./verify.ts";
@@ -79,6 +79,21 @@ export class SnapshotDisk {
     return saving;
   }
 
+  /**
+   * Stamps the file of what is held with the instant at which policy last confirmed it, so that a restart knows how old it is. Never
+   * throws: what is not on disk yet gets its time when it is written.
+   */
+  async stamp(kind: HeadKind, hold: SnapshotHold): Promise<void> {
+    const held = kind === "snapshot" ? hold.heldSnapshot() : hold.heldKeyring();
+    const atMs = hold.confirmedAtMs(kind);
+    if (held === undefined || atMs === undefined || this.#kept.get(kind) !== held.head.version) return;
+    try {
+      await utimes(this.#path(held.head), atMs / 1000, atMs / 1000);
+    } catch (error) {
+      this.#options.log.warn({ kind, error }, "Cannot stamp a file of the last good snapshots");
+    }
+  }
+
   /** Waits until what was to be saved is. */
   async flush(): Promise<void> {
     await Promise.all(this.#saving.values());
@@ -102,15 +117,13 @@ export class SnapshotDisk {
   async #offer(kind: HeadKind, name: string, hold: SnapshotHold): Promise<OfferVerdict> {
     const path = join(this.#options.directory, name);
     try {
-      const { size } = await stat(path);
+      const { size, mtimeMs } = await stat(path);
       if (size > SIZE_LIMIT) return refuse(`it has ${size} bytes, more than ${SIZE_LIMIT}`);
       const file = decodeFile(await readFile(path));
       if (file === undefined || file.kind !== kind) return refuse("it has not the form of such a file");
-      if (kind === "snapshot") return await hold.offerSnapshotInSlices(file.note, file.content);
-      const tree = await runInSlices(decodeEntries(file.content));
-      return tree === undefined
-        ? refuse("its entries do not decode")
-        : await hold.offerKeyringInSlices(file.note, tree);
+      const verdict = await offerFile(kind, file, hold);
+      if (verdict.verdict !== "refused") hold.confirm(kind, verdict.head.version, mtimeMs);
+      return verdict;
     } catch (error) {
       return refuse(error instanceof Error ? error.message : "it cannot be read");
     }
@@ -134,10 +147,14 @@ export class SnapshotDisk {
       .sort((a, b) => (a.version < b.version ? 1 : -1));
   }
 
+  #path({ kind, version }: SnapshotHead): string {
+    return join(this.#options.directory, `${kind}-${String(version).padStart(19, "0")}.weir`);
+  }
+
   async #write({ head, note }: HeldVersion, content: readonly Uint8Array[]): Promise<void> {
     const { directory } = this.#options;
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    const path = join(directory, `${head.kind}-${String(head.version).padStart(19, "0")}.weir`);
+    const path = this.#path(head);
     const handle = await open(`${path}.new`, "w", 0o600);
     try {
       // Each goes on where the one before ended.
@@ -162,6 +179,12 @@ export class SnapshotDisk {
     const torn = (await readdir(directory)).filter((name) => TEMPORARY.exec(name)?.[1] === kind);
     for (const name of [...old.map((file) => file.name), ...torn]) await unlink(join(directory, name));
   }
+}
+
+async function offerFile(kind: HeadKind, { note, content }: SnapshotFile, hold: SnapshotHold): Promise<OfferVerdict> {
+  if (kind === "snapshot") return await hold.offerSnapshotInSlices(note, content);
+  const tree = await runInSlices(decodeEntries(content));
+  return tree === undefined ? refuse("its entries do not decode") : await hold.offerKeyringInSlices(note, tree);
 }
 
 function refuse(reason: string): SnapshotRefusal {

@@ -65,6 +65,19 @@ describe("hold", () => {
     expect(hold.current()?.keyring.find("abcdefghijkl")).toBeUndefined();
   });
 
+  it("is confirmed only by the version that it holds, and never by an earlier instant than before", () => {
+    const hold = new SnapshotHold(options);
+    hold.confirm("keyring", 4n, 1_000);
+    expect(hold.confirmedAtMs("keyring")).toBeUndefined();
+    const keyring = sampleKeyring(4n);
+    hold.offerKeyring(keyring.note, keyring.tree);
+    hold.confirm("keyring", 4n, 2_000);
+    hold.confirm("keyring", 5n, 3_000);
+    hold.confirm("keyring", 4n, 1_500);
+    expect(hold.confirmedAtMs("keyring")).toBe(2_000);
+    expect(hold.confirmedAtMs("snapshot")).toBeUndefined();
+  });
+
   it("what is overtaken by a newer one while it is looked at in slices is not swapped in", async () => {
     const hold = new SnapshotHold(options);
     const many = Array.from({ length: 20_000 }, (_, index) => sampleKeyEntry(toKeyId(index)));

@@ -67,6 +67,7 @@ export class SnapshotHold {
   #snapshot: HeldSnapshot | undefined;
   #keyring: HeldKeyring | undefined;
   #current: PinnedPolicy | undefined;
+  readonly #confirmedAtMs = new Map<HeadKind, number>();
   readonly #listeners = new Set<(kind: HeadKind) => void>();
 
   constructor(options: HoldOptions) {
@@ -86,6 +87,24 @@ export class SnapshotHold {
   /** The keyring that is held. */
   heldKeyring(): HeldKeyring | undefined {
     return this.#keyring;
+  }
+
+  /**
+   * Notes that policy named this version as the newest, at an instant in milliseconds since 1970. A version that is not the one
+   * held confirms nothing, and a later confirmation stays.
+   */
+  confirm(kind: HeadKind, version: bigint, atMs: number): void {
+    const held = kind === "snapshot" ? this.#snapshot : this.#keyring;
+    if (held === undefined || held.head.version !== version) return;
+    this.#confirmedAtMs.set(kind, Math.max(atMs, this.#confirmedAtMs.get(kind) ?? 0));
+  }
+
+  /**
+   * When policy last named what is held as the newest, milliseconds since 1970: how old our knowledge is, whatever the version.
+   * Undefined when nothing is held, or nothing says when that was. The machine's clock may have jumped since.
+   */
+  confirmedAtMs(kind: HeadKind): number | undefined {
+    return this.#confirmedAtMs.get(kind);
   }
 
   /** Verifies a snapshot and swaps it in. Bytes from anywhere; they must not change afterwards. */

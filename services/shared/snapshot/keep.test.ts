@@ -248,6 +248,29 @@ describe("keep", () => {
     expect(policy.watches.at(-1)?.request).toMatchObject({ snapshotVersion: 5n, keyringVersion: 7n });
   });
 
+  it("each heartbeat that names what is held confirms it, and a restart without policy knows when that was", async () => {
+    const policy = new Policy();
+    const clock = new ManualClock();
+    const snapshots = start(policy, clock);
+    const watch = await policy.watch(0);
+    watch.push(...snapshotPieces(5n), ...keyringPieces(7n, [first]));
+    await snapshots.ready;
+    clock.advance(7_000);
+    const heartbeat = { snapshotVersion: 6n, keyringVersion: 7n };
+    watch.push({ case: "heartbeat", value: heartbeat });
+    const startedMs = new ManualClock().nowMs();
+    await eventually(() => expect(snapshots.confirmedAtMs("keyring")).toBe(startedMs + 7_000));
+    // The heartbeat named another snapshot: what is held of it was confirmed when it came.
+    expect(snapshots.confirmedAtMs("snapshot")).toBe(startedMs);
+    await snapshots.close();
+
+    const away = new Policy();
+    away.isAway = true;
+    const restarted = start(away, new ManualClock(startedMs + 3_600_000));
+    await restarted.ready;
+    await eventually(() => expect(restarted.confirmedAtMs("keyring")).toBe(startedMs + 7_000));
+  });
+
   it("an empty keyring is a keyring: its head alone says that there are no keys", async () => {
     const policy = new Policy();
     const snapshots = start(policy);

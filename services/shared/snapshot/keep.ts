@@ -11,6 +11,10 @@ import { type PinnedPolicy, SnapshotHold } from "./hold.ts";
 import { type InstanceName, SnapshotReporter } from "./report.ts";
 import { watchSnapshots } from "./watch.ts";
 
+/** How often the disk is told that what it has was confirmed. */
+const STAMP_MS = 60_000;
+const KINDS: readonly HeadKind[] = ["snapshot", "keyring"];
+
 /** What keeping needs. */
 export interface KeepSnapshotsOptions {
   readonly name: InstanceName;
@@ -33,6 +37,11 @@ export interface KeepSnapshotsOptions {
 export interface KeptSnapshots {
   /** What a chat pins when it arrives. */
   current(): PinnedPolicy | undefined;
+  /**
+   * When policy last confirmed that what is held is the newest, milliseconds since 1970; kept over restarts to the minute. Undefined
+   * when nothing is held. A read of a map: cheap enough for each call.
+   */
+  confirmedAtMs(kind: HeadKind): number | undefined;
   /** Resolves as soon as there is a snapshot and a keyring, from wherever; never when none comes. */
   readonly ready: Promise<void>;
   /** Calls `listener` after each swap. Returns how to stop it. */
@@ -80,6 +89,13 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
   const loaded = disk.load(hold).then((kinds) => {
     for (const kind of kinds) reportRunning(kind, hold, reporter);
   });
+  const stamped = new Map<HeadKind, number>();
+  const stamp = (kind: HeadKind): void => {
+    const nowMs = clock.monotonicMs();
+    if (nowMs < (stamped.get(kind) ?? Number.NEGATIVE_INFINITY) + STAMP_MS) return;
+    stamped.set(kind, nowMs);
+    void disk.stamp(kind, hold);
+  };
   const watched = watchSnapshots({
     client,
     hold,
@@ -89,16 +105,19 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
     log,
     signal,
     onRefused: countRefusal,
+    onConfirmed: stamp,
     ...(options.onConnected === undefined ? {} : { onConnected: options.onConnected }),
   });
   return {
     current: () => hold.current(),
+    confirmedAtMs: (kind) => hold.confirmedAtMs(kind),
     ready: ready.promise,
     onChange: (listener) => hold.onChange(listener),
     close: async () => {
       stopping.abort();
       await Promise.all([loaded, watched]);
       await disk.flush();
+      for (const kind of KINDS) await disk.stamp(kind, hold);
       guard.close();
     },
   };

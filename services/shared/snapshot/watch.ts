@@ -34,6 +34,8 @@ export interface WatchOptions {
   readonly onRefused?: (kind: HeadKind) => void;
   /** Called when a watch stands (something came) and when it is lost. For metrics and status. */
   readonly onConnected?: (connected: boolean) => void;
+  /** Called when policy has named what is held of a kind as the newest. */
+  readonly onConfirmed?: (kind: HeadKind) => void;
 }
 
 /**
@@ -133,10 +135,20 @@ class Watch {
       case "head":
         await this.#finish(piece.value);
         break;
+      case "heartbeat":
+        this.#confirm("snapshot", piece.value.snapshotVersion);
+        this.#confirm("keyring", piece.value.keyringVersion);
+        break;
       default:
-        // A heartbeat has done its work by coming; a piece that a later policy knows is none of ours.
+        // A piece that a later policy knows is none of ours.
         break;
     }
+  }
+
+  #confirm(kind: HeadKind, version: bigint): void {
+    const { hold, clock, onConfirmed } = this.#options;
+    hold.confirm(kind, version, clock.nowMs());
+    onConfirmed?.(kind);
   }
 
   async #finish({ kind, note }: Head): Promise<void> {
@@ -192,6 +204,7 @@ class Watch {
       );
       return;
     }
+    this.#confirm(kind, verdict.head.version);
     say(SnapshotPhase.RECEIVED);
     say(SnapshotPhase.VALIDATED);
     say(SnapshotPhase.APPLIED);

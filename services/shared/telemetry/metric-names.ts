@@ -112,6 +112,12 @@ export const METRICS = {
   weir_router_body_memory_bytes: { type: "gauge", by: "router", help: "Memory that request bodies hold now." },
   weir_router_chats_open: { type: "gauge", by: "router", help: "Chats that began and have no outcome yet." },
   weir_router_chats_total: { type: "counter", by: "router", help: "Chats by outcome.", labels: ["outcome"] },
+  weir_router_config_age_seconds: {
+    type: "gauge",
+    by: "router",
+    help: "Seconds since policy confirmed that what is held is the newest, by kind: snapshot or keyring. Rises while policy is away.",
+    labels: ["kind"],
+  },
   weir_router_counts_total: {
     type: "counter",
     by: "router",
