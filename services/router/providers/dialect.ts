@@ -199,7 +199,7 @@ export interface ProviderFailure {
     readonly type: string;
     readonly code: string;
     readonly param: string;
-    /** The whole body as the provider wrote it, for callers of the same format. */
+    /** The body as the provider wrote it, as much as was read, for callers of the same format. */
     readonly body?: Buffer;
   };
 }

@@ -1,8 +1,10 @@
 import { REASONS, type Reason } from "../../../shared/errors/reason.ts";
 import type { WeirError } from "../../../shared/errors/weir-error.ts";
+import { scrub } from "../../../shared/telemetry/scrub.ts";
 import type { AnswerFailure } from "../call.ts";
 import type { ComposedError } from "../caller-format.ts";
 import { listErrorHeaders } from "../http-headers.ts";
+import { findVerbatim } from "../verbatim.ts";
 
 /** Codes that clients of OpenAI know, where a reason has one; else the code is the reason in lower case. */
 const CODES: Partial<Readonly<Record<Reason, string>>> = {
@@ -24,14 +26,17 @@ interface OpenAiError {
   readonly code: string | null;
 }
 
-/** Writes an error in place of an answer. What a provider said to the caller stands in its own words. */
+/**
+ * Writes an error in place of an answer. What a provider of this format said to the caller goes on as it said it, but for what is shaped
+ * like a secret; what one of another format said stands there in its own words.
+ */
 export function composeError(failure: AnswerFailure): ComposedError {
   const { error, said, status } = failure;
   const own = REASONS[error.reason].status;
   return {
     status: said !== undefined && status !== undefined && status >= 400 && status < 500 ? status : own,
     headers: listErrorHeaders(error),
-    body: Buffer.from(JSON.stringify({ error: toOpenAiError(failure) })),
+    body: findVerbatim(said?.body, isOpenAiError) ?? Buffer.from(JSON.stringify({ error: toOpenAiError(failure) })),
   };
 }
 
@@ -51,11 +56,16 @@ export function toOpenAiError({ error, said }: AnswerFailure): OpenAiError {
   }
   const isOwn = OWN_TYPE.test(said.type);
   return {
-    message: said.message === "" ? error.message : said.message,
+    message: said.message === "" ? error.message : scrub(said.message),
     type: isOwn ? said.type : type,
     param: said.param === "" ? null : said.param,
     code: said.code || (isOwn ? null : said.type || null),
   };
+}
+
+/** Servers that call themselves compatible put texts and lists where clients want this. */
+function isOpenAiError({ error }: Record<string, unknown>): boolean {
+  return typeof error === "object" && error !== null && typeof (error as Record<string, unknown>).message === "string";
 }
 
 function toCode(reason: Reason): string {

@@ -4,6 +4,7 @@ import { scrub } from "../../../shared/telemetry/scrub.ts";
 import type { AnswerFailure, AnswerHead } from "../call.ts";
 import type { ComposedError } from "../caller-format.ts";
 import { listErrorHeaders } from "../http-headers.ts";
+import { findVerbatim } from "../verbatim.ts";
 
 /** An error as this format has it (https://platform.claude.com/docs/en/api/errors). */
 interface MessagesError {
@@ -25,11 +26,10 @@ interface MessagesError {
 export function composeError(failure: AnswerFailure, head: AnswerHead): ComposedError {
   const { error, said } = failure;
   const status = toStatus(failure);
-  const verbatim = said?.body === undefined ? undefined : findVerbatim(said.body);
   return {
     status,
     headers: listErrorHeaders(error),
-    body: verbatim ?? Buffer.from(JSON.stringify(toError(failure, status, head))),
+    body: findVerbatim(said?.body, isMessagesError) ?? Buffer.from(JSON.stringify(toError(failure, status, head))),
   };
 }
 
@@ -77,15 +77,6 @@ function toCode({ reason, facts }: WeirError): string {
   return facts.error_code ?? reason.toLowerCase();
 }
 
-/** The body itself, when it is an error of this format; undefined for what a provider of another one wrote. */
-function findVerbatim(body: Buffer): Buffer | undefined {
-  const text = body.toString("utf8");
-  try {
-    const { type, error } = JSON.parse(text) as { readonly type?: unknown; readonly error?: unknown };
-    if (type !== "error" || typeof error !== "object" || error === null) return undefined;
-  } catch {
-    return undefined;
-  }
-  const clean = scrub(text);
-  return clean === text ? body : Buffer.from(clean);
+function isMessagesError({ type, error }: Record<string, unknown>): boolean {
+  return type === "error" && typeof error === "object" && error !== null;
 }

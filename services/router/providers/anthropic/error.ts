@@ -4,8 +4,6 @@ import { toObject } from "../shape.ts";
 
 /** Longest text of a provider that goes on to a caller, in characters. */
 const LONGEST_TEXT = 4096;
-/** Largest body of a provider that goes on to a caller, in bytes. */
-const LARGEST_BODY = 64 * 1024;
 
 /** What an error says: `{"type":"error","error":{"type","message","details"},"request_id"}`. */
 interface Statement {
@@ -37,15 +35,7 @@ export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): Pr
       reason: "PROVIDER_REFUSED",
       state,
       elsewhere: false,
-      ...(said && {
-        said: {
-          message: state,
-          type: said.type,
-          code: said.code,
-          param: "",
-          ...(body.length <= LARGEST_BODY && { body }),
-        },
-      }),
+      ...(said && { said: { message: state, type: said.type, code: said.code, param: "", body } }),
     };
   }
   return failed(`the provider answered with status ${status}`);

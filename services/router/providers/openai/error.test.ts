@@ -31,7 +31,7 @@ describe("readRefusal()", () => {
       param: "messages",
     };
 
-    expect(read(400, said).said).toEqual(said);
+    expect(read(400, said).said).toEqual({ ...said, body: Buffer.from(JSON.stringify({ error: said })) });
     for (const status of [401, 403, 404, 429, 500])
       expect(JSON.stringify(read(status, said))).not.toContain("too long");
   });

@@ -6,9 +6,9 @@ const LONGEST_TEXT = 4096;
 
 /**
  * Says what a status that is no 200 means (https://platform.openai.com/docs/guides/error-codes). A request that the
- * provider finds wrong would be wrong elsewhere too, and its words go to the caller. All else is between the provider and
- * the operator (an account out of money, a refused credential, a model that is not there): another target is tried and the
- * words stay here, for they may quote the operator's credential.
+ * provider finds wrong would be wrong elsewhere too, and its words go to the caller, for a caller of the same format as the very
+ * body. All else is between the provider and the operator (an account out of money, a refused credential, a model that is not
+ * there): another target is tried and the words stay here, for they may quote the operator's credential.
  */
 export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): ProviderFailure {
   const said = findStatement(body);
@@ -32,9 +32,9 @@ export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): Pr
   if (status >= 400 && status < 500) {
     return {
       reason: "PROVIDER_REFUSED",
-      state: said?.message ?? `the provider refuses the request with status ${status}`,
+      state: said?.message || `the provider refuses the request with status ${status}`,
       elsewhere: false,
-      ...(said && { said }),
+      ...(said && { said: { ...said, body } }),
     };
   }
   return { reason: "PROVIDER_FAILED", state: `the provider answered with status ${status}`, elsewhere: true };
