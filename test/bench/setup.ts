@@ -81,6 +81,8 @@ export interface ProgramOptions {
   readonly isNode?: boolean;
   /** Others listen on its port too, as intended. */
   readonly sharesPort?: boolean;
+  /** Its core is shared with others that work as hard: whoever wakes up waits until the one that runs is done (SCHED_BATCH). */
+  readonly takesTurns?: boolean;
   /** Asks whether it takes requests. Default: its port accepts a connection. */
   readonly isReady?: () => Promise<boolean>;
   readonly stopSignal?: NodeJS.Signals;
@@ -146,13 +148,13 @@ export async function startProgram(
   setup: Pick<Setup, "supervisor" | "folder">,
   options: ProgramOptions,
 ): Promise<Program> {
-  const { name, core, port, command, args, isNode = false, sharesPort = false } = options;
+  const { name, core, port, command, args, isNode = false, sharesPort = false, takesTurns = false } = options;
   if (!sharesPort) refuseTakenPort(port, name);
   const delayFile = join(setup.folder, `${name}.loop-delay.json`);
   const child = await setup.supervisor.start({
     name,
     command: "taskset",
-    args: ["-c", String(core), command, ...args],
+    args: ["-c", String(core), ...(takesTurns ? ["chrt", "--batch", "0"] : []), command, ...args],
     environment: {
       PATH: process.env.PATH ?? "",
       HOME: process.env.HOME ?? "",

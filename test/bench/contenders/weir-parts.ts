@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { NODE_FLAGS } from "../../../services/shared/node-flags.ts";
 import { CORES, nodeArguments, startProgram } from "../setup.ts";
 import type { Contender } from "./contender.ts";
-import { writeDiskPolicy } from "./disk-router.ts";
+import { writeDiskPolicy } from "./disk-policy.ts";
 
 /** Weir's router with something left out; see `stripped-router.ts`. */
 export function createStrippedRouter(options: {

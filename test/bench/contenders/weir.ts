@@ -130,14 +130,9 @@ function createCompanions(mesh: RunningProcesses, adminPort: number): Companions
   };
 }
 
-/** Publishes the policy of the bench. `models` more models make it larger; `salt` makes it another one than the last. */
-export async function publishPolicy(
-  mesh: RunningProcesses,
-  providerPort: number,
-  { models = 0, salt = 0 }: { readonly models?: number; readonly salt?: number } = {},
-): Promise<void> {
+/** Publishes the policy of the bench. */
+async function publishPolicy(mesh: RunningProcesses, providerPort: number): Promise<void> {
   const example = createExamplePolicy(providerPort, []) as Record<"providers" | "targets" | "models", object[]>;
-  const routes = [{ target: "scripted-eu/small" }];
   const policy = toPolicy(
     {
       ...example,
@@ -165,9 +160,8 @@ export async function publishPolicy(
       models: [
         ...example.models,
         { id: MESSAGES_MODEL, displayName: "Messages", routes: [{ target: "messages-eu/small" }] },
-        ...Array.from({ length: models }, (_, index) => ({ id: `model-${index}`, routes })),
       ],
-      limits: [{ id: "each-key", per: "LIMIT_PER_KEY", requestsPerMinute: CALLS_A_MINUTE - salt }],
+      limits: [{ id: "each-key", per: "LIMIT_PER_KEY", requestsPerMinute: CALLS_A_MINUTE }],
     },
     "policy of the bench",
   );

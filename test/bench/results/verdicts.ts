@@ -106,8 +106,8 @@ const MUSTS: readonly Must[] = [
     target: "no step (≤ 1 ms)",
     most: 1_000,
     measure: (segments) => {
-      const swapped = getPaired(segments, "added", "growth-swaps", "weir", "direct", "totalP99");
-      const still = getPaired(segments, "added", "growth-no-swaps", "weir", "direct", "totalP99");
+      const swapped = getPaired(segments, "added", "growth-swaps", "weir-disk", "direct", "totalP99");
+      const still = getPaired(segments, "added", "growth-no-swaps", "weir-disk", "direct", "totalP99");
       if (swapped === undefined || still === undefined) return undefined;
       const value = swapped.median - still.median;
       return {
