@@ -11,7 +11,7 @@ import { listKeys, type StoredKey } from "./store/virtual-keys.ts";
 const PAGE = { default: 50, max: 200 };
 
 /** Serves weir.policy.v1.KeyService. A secret leaves through `createKey` only, and only once. */
-export function createKeyService(parts: ChangeParts): ServiceImpl<typeof KeyService> {
+export function createKeyService(parts: ChangeParts): Partial<ServiceImpl<typeof KeyService>> {
   return {
     async createKey(request, { signal }) {
       const { key, secret } = await makeKey(parts, request, signal);

@@ -19,7 +19,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weir/audit/v1/record.proto.
  */
 export const file_weir_audit_v1_record: GenFile = /*@__PURE__*/
-  fileDesc("Chp3ZWlyL2F1ZGl0L3YxL3JlY29yZC5wcm90bxINd2Vpci5hdWRpdC52MSKNAwoGUmVjb3JkEhsKCXJlY29yZF9pZBgBIAEoCUIIukgFcgOwAQESNwoLcmVjb3JkZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESFwoGcmVnaW9uGAMgASgJQge6SARyAhABEhkKCGluc3RhbmNlGAQgASgJQge6SARyAhABEh0KDG9yZ2FuaXNhdGlvbhgFIAEoCUIHukgEcgIQARIpCgRjYWxsGAogASgLMhkud2Vpci5hdWRpdC52MS5DYWxsUmVjb3JkSAASLwoHcmVmdXNhbBgLIAEoCzIcLndlaXIuYXVkaXQudjEuUmVmdXNhbFJlY29yZEgAEjoKDXBvbGljeV9jaGFuZ2UYDCABKAsyIS53ZWlyLmF1ZGl0LnYxLlBvbGljeUNoYW5nZVJlY29yZEgAEjQKCmtleV9jaGFuZ2UYDSABKAsyHi53ZWlyLmF1ZGl0LnYxLktleUNoYW5nZVJlY29yZEgAQgwKA2FjdBIFukgCCAEi0AMKCkNhbGxSZWNvcmQSLAoGY2FsbGVyGAEgASgLMhQud2Vpci50eXBlLnYxLkNhbGxlckIGukgDyAEBEioKCW9wZXJhdGlvbhgCIAEoDjIXLndlaXIudHlwZS52MS5PcGVyYXRpb24SDQoFbW9kZWwYAyABKAkSEAoIc3RyZWFtZWQYBCABKAgSDwoHc3VyZmFjZRgFIAEoCRI2Cgh2ZXJzaW9ucxgGIAEoCzIcLndlaXIudHlwZS52MS5QaW5uZWRWZXJzaW9uc0IGukgDyAEBEg4KBmxpbWl0cxgHIAMoCRIrCgpjYW5kaWRhdGVzGAggAygLMhcud2Vpci50eXBlLnYxLkNhbmRpZGF0ZRIqCgdvdXRjb21lGAkgASgOMhkud2Vpci50eXBlLnYxLk91dGNvbWVLaW5kEg4KBnJlYXNvbhgKIAEoCRInCghhdHRlbXB0cxgLIAMoCzIVLndlaXIudHlwZS52MS5BdHRlbXB0Ei4KCnN0YXJ0ZWRfYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK3AQoNUmVmdXNhbFJlY29yZBIsCgZjYWxsZXIYASABKAsyFC53ZWlyLnR5cGUudjEuQ2FsbGVyQga6SAPIAQESDgoGcmVhc29uGAIgASgJEg0KBWNvdW50GAMgASgDEiwKCGZpcnN0X2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgdsYXN0X2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLMAQoSUG9saWN5Q2hhbmdlUmVjb3JkEg0KBWFjdG9yGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDwoHdmVyc2lvbhgDIAEoAxIVCg1iZWZvcmVfZGlnZXN0GAQgASgMEhQKDGFmdGVyX2RpZ2VzdBgFIAEoDBISCgpjb250ZW50X29mGAYgASgDEg8KB2NvbW1lbnQYByABKAkSMAoJc25hcHNob3RzGAggAygLMh0ud2Vpci5hdWRpdC52MS5DaGFuZ2VkVmVyc2lvbiLdAQoPS2V5Q2hhbmdlUmVjb3JkEg0KBWFjdG9yGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDgoGa2V5X2lkGAMgASgJEigKBmNoYW5nZRgEIAEoDjIYLndlaXIuYXVkaXQudjEuS2V5Q2hhbmdlEhUKDWJlZm9yZV9kaWdlc3QYBSABKAwSFAoMYWZ0ZXJfZGlnZXN0GAYgASgMEg8KB2NvbW1lbnQYByABKAkSLwoIa2V5cmluZ3MYCCADKAsyHS53ZWlyLmF1ZGl0LnYxLkNoYW5nZWRWZXJzaW9uIkEKDkNoYW5nZWRWZXJzaW9uEg4KBnJlZ2lvbhgBIAEoCRIPCgd2ZXJzaW9uGAIgASgDEg4KBmRpZ2VzdBgDIAEoDCpXCglLZXlDaGFuZ2USGgoWS0VZX0NIQU5HRV9VTlNQRUNJRklFRBAAEhYKEktFWV9DSEFOR0VfQ1JFQVRFRBABEhYKEktFWV9DSEFOR0VfUkVWT0tFRBACYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_weir_type_v1_caller, file_weir_type_v1_decision, file_weir_type_v1_usage]);
+  fileDesc("Chp3ZWlyL2F1ZGl0L3YxL3JlY29yZC5wcm90bxINd2Vpci5hdWRpdC52MSKNAwoGUmVjb3JkEhsKCXJlY29yZF9pZBgBIAEoCUIIukgFcgOwAQESNwoLcmVjb3JkZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESFwoGcmVnaW9uGAMgASgJQge6SARyAhABEhkKCGluc3RhbmNlGAQgASgJQge6SARyAhABEh0KDG9yZ2FuaXNhdGlvbhgFIAEoCUIHukgEcgIQARIpCgRjYWxsGAogASgLMhkud2Vpci5hdWRpdC52MS5DYWxsUmVjb3JkSAASLwoHcmVmdXNhbBgLIAEoCzIcLndlaXIuYXVkaXQudjEuUmVmdXNhbFJlY29yZEgAEjoKDXBvbGljeV9jaGFuZ2UYDCABKAsyIS53ZWlyLmF1ZGl0LnYxLlBvbGljeUNoYW5nZVJlY29yZEgAEjQKCmtleV9jaGFuZ2UYDSABKAsyHi53ZWlyLmF1ZGl0LnYxLktleUNoYW5nZVJlY29yZEgAQgwKA2FjdBIFukgCCAEi0AMKCkNhbGxSZWNvcmQSLAoGY2FsbGVyGAEgASgLMhQud2Vpci50eXBlLnYxLkNhbGxlckIGukgDyAEBEioKCW9wZXJhdGlvbhgCIAEoDjIXLndlaXIudHlwZS52MS5PcGVyYXRpb24SDQoFbW9kZWwYAyABKAkSEAoIc3RyZWFtZWQYBCABKAgSDwoHc3VyZmFjZRgFIAEoCRI2Cgh2ZXJzaW9ucxgGIAEoCzIcLndlaXIudHlwZS52MS5QaW5uZWRWZXJzaW9uc0IGukgDyAEBEg4KBmxpbWl0cxgHIAMoCRIrCgpjYW5kaWRhdGVzGAggAygLMhcud2Vpci50eXBlLnYxLkNhbmRpZGF0ZRIqCgdvdXRjb21lGAkgASgOMhkud2Vpci50eXBlLnYxLk91dGNvbWVLaW5kEg4KBnJlYXNvbhgKIAEoCRInCghhdHRlbXB0cxgLIAMoCzIVLndlaXIudHlwZS52MS5BdHRlbXB0Ei4KCnN0YXJ0ZWRfYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK3AQoNUmVmdXNhbFJlY29yZBIsCgZjYWxsZXIYASABKAsyFC53ZWlyLnR5cGUudjEuQ2FsbGVyQga6SAPIAQESDgoGcmVhc29uGAIgASgJEg0KBWNvdW50GAMgASgDEiwKCGZpcnN0X2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgdsYXN0X2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLMAQoSUG9saWN5Q2hhbmdlUmVjb3JkEg0KBWFjdG9yGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDwoHdmVyc2lvbhgDIAEoAxIVCg1iZWZvcmVfZGlnZXN0GAQgASgMEhQKDGFmdGVyX2RpZ2VzdBgFIAEoDBISCgpjb250ZW50X29mGAYgASgDEg8KB2NvbW1lbnQYByABKAkSMAoJc25hcHNob3RzGAggAygLMh0ud2Vpci5hdWRpdC52MS5DaGFuZ2VkVmVyc2lvbiLtAQoPS2V5Q2hhbmdlUmVjb3JkEg0KBWFjdG9yGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDgoGa2V5X2lkGAMgASgJEigKBmNoYW5nZRgEIAEoDjIYLndlaXIuYXVkaXQudjEuS2V5Q2hhbmdlEhUKDWJlZm9yZV9kaWdlc3QYBSABKAwSFAoMYWZ0ZXJfZGlnZXN0GAYgASgMEg8KB2NvbW1lbnQYByABKAkSLwoIa2V5cmluZ3MYCCADKAsyHS53ZWlyLmF1ZGl0LnYxLkNoYW5nZWRWZXJzaW9uEg4KBnRlbmFudBgJIAEoCSJBCg5DaGFuZ2VkVmVyc2lvbhIOCgZyZWdpb24YASABKAkSDwoHdmVyc2lvbhgCIAEoAxIOCgZkaWdlc3QYAyABKAwq9wEKCUtleUNoYW5nZRIaChZLRVlfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASFgoSS0VZX0NIQU5HRV9DUkVBVEVEEAESFgoSS0VZX0NIQU5HRV9SRVZPS0VEEAISFgoSS0VZX0NIQU5HRV9VUERBVEVEEAMSFgoSS0VZX0NIQU5HRV9ST1RBVEVEEAQSFwoTS0VZX0NIQU5HRV9ESVNBQkxFRBAFEhYKEktFWV9DSEFOR0VfRU5BQkxFRBAGEh4KGktFWV9DSEFOR0VfVEVOQU5UX0RJU0FCTEVEEAcSHQoZS0VZX0NIQU5HRV9URU5BTlRfRU5BQkxFRBAIYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_weir_type_v1_caller, file_weir_type_v1_decision, file_weir_type_v1_usage]);
 
 /**
  * An audited act, as its producer encoded it. The leaf of the log is SHA-256(0x00 || these bytes), RFC 6962 section 2.1. Has no
@@ -94,7 +94,7 @@ export type Record = Message<"weir.audit.v1.Record"> & {
     case: "policyChange";
   } | {
     /**
-     * A key that was made or revoked.
+     * A key that was made or changed.
      *
      * @generated from field: weir.audit.v1.KeyChangeRecord key_change = 13;
      */
@@ -335,7 +335,7 @@ export const PolicyChangeRecordSchema: GenMessage<PolicyChangeRecord> = /*@__PUR
   messageDesc(file_weir_audit_v1_record, 3);
 
 /**
- * A key was made or revoked.
+ * A key was made or changed, or a tenant's keys were disabled or enabled.
  *
  * @generated from message weir.audit.v1.KeyChangeRecord
  */
@@ -355,7 +355,7 @@ export type KeyChangeRecord = Message<"weir.audit.v1.KeyChangeRecord"> & {
   requestId: string;
 
   /**
-   * Id of the key. Never its secret.
+   * Id of the key. Never its secret. Empty when `tenant` is set.
    *
    * @generated from field: string key_id = 3;
    */
@@ -369,14 +369,14 @@ export type KeyChangeRecord = Message<"weir.audit.v1.KeyChangeRecord"> & {
   change: KeyChange;
 
   /**
-   * Digest of the key's grant before. Empty for a new key.
+   * Digest of the grant before: SHA-256 of the keyring's entry. Empty for a new key, and for a tenant that was not disabled.
    *
    * @generated from field: bytes before_digest = 5;
    */
   beforeDigest: Uint8Array;
 
   /**
-   * Digest of the key's grant after.
+   * Digest of the grant after. Empty for a tenant that is enabled again.
    *
    * @generated from field: bytes after_digest = 6;
    */
@@ -395,6 +395,14 @@ export type KeyChangeRecord = Message<"weir.audit.v1.KeyChangeRecord"> & {
    * @generated from field: repeated weir.audit.v1.ChangedVersion keyrings = 8;
    */
   keyrings: ChangedVersion[];
+
+  /**
+   * Path of the tenant that was disabled or enabled: "organisation", "organisation/team" or "organisation/team/app". Empty for a
+   * change of a key.
+   *
+   * @generated from field: string tenant = 9;
+   */
+  tenant: string;
 };
 
 /**
@@ -465,6 +473,48 @@ export const KeyChange = {
    * @generated from enum value: KEY_CHANGE_REVOKED = 2;
    */
   REVOKED: 2,
+
+  /**
+   * Its name, labels, scopes, limit or expiry were changed.
+   *
+   * @generated from enum value: KEY_CHANGE_UPDATED = 3;
+   */
+  UPDATED: 3,
+
+  /**
+   * It got a new secret.
+   *
+   * @generated from enum value: KEY_CHANGE_ROTATED = 4;
+   */
+  ROTATED: 4,
+
+  /**
+   * It was disabled.
+   *
+   * @generated from enum value: KEY_CHANGE_DISABLED = 5;
+   */
+  DISABLED: 5,
+
+  /**
+   * It was enabled again.
+   *
+   * @generated from enum value: KEY_CHANGE_ENABLED = 6;
+   */
+  ENABLED: 6,
+
+  /**
+   * The keys of a tenant were disabled.
+   *
+   * @generated from enum value: KEY_CHANGE_TENANT_DISABLED = 7;
+   */
+  TENANT_DISABLED: 7,
+
+  /**
+   * The keys of a tenant were enabled again.
+   *
+   * @generated from enum value: KEY_CHANGE_TENANT_ENABLED = 8;
+   */
+  TENANT_ENABLED: 8,
 } as const;
 
 /**

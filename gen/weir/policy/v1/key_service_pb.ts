@@ -2,19 +2,21 @@
 // @generated from file weir/policy/v1/key_service.proto (package weir.policy.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { ToolScope } from "./snapshot_pb.ts";
+import { file_weir_policy_v1_snapshot } from "./snapshot_pb.ts";
 import { file_weir_type_v1_permission } from "../../type/v1/permission_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file weir/policy/v1/key_service.proto.
  */
 export const file_weir_policy_v1_key_service: GenFile = /*@__PURE__*/
-  fileDesc("CiB3ZWlyL3BvbGljeS92MS9rZXlfc2VydmljZS5wcm90bxIOd2Vpci5wb2xpY3kudjEivAIKA0tleRIOCgZrZXlfaWQYASABKAkSFAoMZGlzcGxheV9uYW1lGAIgASgJEhQKDG9yZ2FuaXNhdGlvbhgDIAEoCRIMCgR0ZWFtGAQgASgJEgsKA2FwcBgFIAEoCRITCgtlbnZpcm9ubWVudBgGIAEoCRIOCgZtb2RlbHMYByADKAkSGwoTcmVxdWVzdHNfcGVyX21pbnV0ZRgIIAEoBRIuCgpjcmVhdGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXZva2VkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRldGFnGAwgASgJIscDChBDcmVhdGVLZXlSZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCLpIBXIDsAEBEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESNgoMb3JnYW5pc2F0aW9uGAMgASgJQiC6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JBIuCgR0ZWFtGAQgASgJQiC6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JBItCgNhcHAYBSABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEjUKC2Vudmlyb25tZW50GAYgASgJQiC6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsMzF9JBJMCgZtb2RlbHMYByADKAlCPLpIOZIBNggBEIAQGAEiLXIrMileKFwqfFthLXpBLVowLTldW2EtekEtWjAtOS5fLzotXXswLDEyN30pJBIpChNyZXF1ZXN0c19wZXJfbWludXRlGAggASgFQgy6SAkaBxiAwtcvKAASLgoKZXhwaXJlc19hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiRQoRQ3JlYXRlS2V5UmVzcG9uc2USIAoDa2V5GAEgASgLMhMud2Vpci5wb2xpY3kudjEuS2V5Eg4KBnNlY3JldBgCIAEoCSKDAQoPTGlzdEtleXNSZXF1ZXN0EjYKDG9yZ2FuaXNhdGlvbhgBIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSGgoJcGFnZV9zaXplGAIgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDKIAEIk4KEExpc3RLZXlzUmVzcG9uc2USIQoEa2V5cxgBIAMoCzITLndlaXIucG9saWN5LnYxLktleRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiwQEKEFJldm9rZUtleVJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESNgoMb3JnYW5pc2F0aW9uGAIgASgJQiC6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JBIlCgZrZXlfaWQYAyABKAlCFbpIEnIQMg5eW2EtejItN117MTJ9JBIVCgRldGFnGAQgASgJQge6SARyAihAEhkKB2NvbW1lbnQYBSABKAlCCLpIBXIDKIAIImcKEVJldm9rZUtleVJlc3BvbnNlEiAKA2tleRgBIAEoCzITLndlaXIucG9saWN5LnYxLktleRIwCghrZXlyaW5ncxgCIAMoCzIeLndlaXIucG9saWN5LnYxLktleXJpbmdWZXJzaW9uIjEKDktleXJpbmdWZXJzaW9uEg4KBnJlZ2lvbhgBIAEoCRIPCgd2ZXJzaW9uGAIgASgDMpQCCgpLZXlTZXJ2aWNlElYKCUNyZWF0ZUtleRIgLndlaXIucG9saWN5LnYxLkNyZWF0ZUtleVJlcXVlc3QaIS53ZWlyLnBvbGljeS52MS5DcmVhdGVLZXlSZXNwb25zZSIE6OAYBhJWCghMaXN0S2V5cxIfLndlaXIucG9saWN5LnYxLkxpc3RLZXlzUmVxdWVzdBogLndlaXIucG9saWN5LnYxLkxpc3RLZXlzUmVzcG9uc2UiB5ACAejgGAUSVgoJUmV2b2tlS2V5EiAud2Vpci5wb2xpY3kudjEuUmV2b2tlS2V5UmVxdWVzdBohLndlaXIucG9saWN5LnYxLlJldm9rZUtleVJlc3BvbnNlIgTo4BgGYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_weir_type_v1_permission]);
+  fileDesc("CiB3ZWlyL3BvbGljeS92MS9rZXlfc2VydmljZS5wcm90bxIOd2Vpci5wb2xpY3kudjEizQUKA0tleRIOCgZrZXlfaWQYASABKAkSFAoMZGlzcGxheV9uYW1lGAIgASgJEhQKDG9yZ2FuaXNhdGlvbhgDIAEoCRIMCgR0ZWFtGAQgASgJEgsKA2FwcBgFIAEoCRITCgtlbnZpcm9ubWVudBgGIAEoCRIOCgZtb2RlbHMYByADKAkSGwoTcmVxdWVzdHNfcGVyX21pbnV0ZRgIIAEoBRIuCgpjcmVhdGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXZva2VkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRldGFnGAwgASgJEi8KBmxhYmVscxgNIAMoCzIfLndlaXIucG9saWN5LnYxLktleS5MYWJlbHNFbnRyeRIPCgdyZWdpb25zGA4gAygJEigKBXRvb2xzGA8gASgLMhkud2Vpci5wb2xpY3kudjEuVG9vbFNjb3BlEi8KDHN0cmljdF9hZnRlchgQIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIvCgtkaXNhYmxlZF9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKcm90YXRlZF9hdBgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASOQoVb2xkX3NlY3JldF9leHBpcmVzX2F0GBMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgVzdGF0ZRgUIAEoDjIYLndlaXIucG9saWN5LnYxLktleVN0YXRlGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEikQYKEENyZWF0ZUtleVJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAARI2CgxvcmdhbmlzYXRpb24YAyABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEi4KBHRlYW0YBCABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEi0KA2FwcBgFIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSNQoLZW52aXJvbm1lbnQYBiABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCwzMX0kEkwKBm1vZGVscxgHIAMoCUI8ukg5kgE2CAEQgBAYASItcisyKV4oXCp8W2EtekEtWjAtOV1bYS16QS1aMC05Ll8vOi1dezAsMTI3fSkkEikKE3JlcXVlc3RzX3Blcl9taW51dGUYCCABKAVCDLpICRoHGIDC1y8oABIuCgpleHBpcmVzX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJvCgZsYWJlbHMYCiADKAsyLC53ZWlyLnBvbGljeS52MS5DcmVhdGVLZXlSZXF1ZXN0LkxhYmVsc0VudHJ5QjG6SC6aASsQICIgch4yHF5bYS16MC05XVthLXowLTkuXy8tXXswLDYyfSQqBXIDKIACEjoKB3JlZ2lvbnMYCyADKAlCKbpIJpIBIxBAGAEiHXIbMhleW2EtejAtOV1bYS16MC05LV17MCwzMX0kEigKBXRvb2xzGAwgASgLMhkud2Vpci5wb2xpY3kudjEuVG9vbFNjb3BlEkIKDHN0cmljdF9hZnRlchgNIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIRukgOqgELIgUIgJqeATICCA8aLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJFChFDcmVhdGVLZXlSZXNwb25zZRIgCgNrZXkYASABKAsyEy53ZWlyLnBvbGljeS52MS5LZXkSDgoGc2VjcmV0GAIgASgJItgDCg9MaXN0S2V5c1JlcXVlc3QSNgoMb3JnYW5pc2F0aW9uGAEgASgJQiC6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JBIaCglwYWdlX3NpemUYAiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMogAQSMQoEdGVhbRgEIAEoCUIjukggch4yHF4oW2EtejAtOV1bYS16MC05LV17MCw2Mn0pPyQSMAoDYXBwGAUgASgJQiO6SCByHjIcXihbYS16MC05XVthLXowLTktXXswLDYyfSk/JBI4CgtlbnZpcm9ubWVudBgGIAEoCUIjukggch4yHF4oW2EtejAtOV1bYS16MC05LV17MCwzMX0pPyQSMQoFc3RhdGUYByABKA4yGC53ZWlyLnBvbGljeS52MS5LZXlTdGF0ZUIIukgFggECEAESUgoGbGFiZWxzGAggAygLMisud2Vpci5wb2xpY3kudjEuTGlzdEtleXNSZXF1ZXN0LkxhYmVsc0VudHJ5QhW6SBKaAQ8QCCIEcgIoPyoFcgMogAIaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJOChBMaXN0S2V5c1Jlc3BvbnNlEiEKBGtleXMYASADKAsyEy53ZWlyLnBvbGljeS52MS5LZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlkKFkJhdGNoQ3JlYXRlS2V5c1JlcXVlc3QSPwoIcmVxdWVzdHMYASADKAsyIC53ZWlyLnBvbGljeS52MS5DcmVhdGVLZXlSZXF1ZXN0Qgu6SAiSAQUIARDoByJKChdCYXRjaENyZWF0ZUtleXNSZXNwb25zZRIvCgRrZXlzGAEgAygLMiEud2Vpci5wb2xpY3kudjEuQ3JlYXRlS2V5UmVzcG9uc2UibgoNR2V0S2V5UmVxdWVzdBI2CgxvcmdhbmlzYXRpb24YASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEiUKBmtleV9pZBgCIAEoCUIVukgSchAyDl5bYS16Mi03XXsxMn0kIjIKDkdldEtleVJlc3BvbnNlEiAKA2tleRgBIAEoCzITLndlaXIucG9saWN5LnYxLktleSKxAgoQVXBkYXRlS2V5UmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARI2CgxvcmdhbmlzYXRpb24YAiABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEiUKBmtleV9pZBgDIAEoCUIVukgSchAyDl5bYS16Mi03XXsxMn0kEhUKBGV0YWcYBCABKAlCB7pIBHICKEASGQoHY29tbWVudBgFIAEoCUIIukgFcgMogAgSNQoIc2V0dGluZ3MYBiABKAsyGy53ZWlyLnBvbGljeS52MS5LZXlTZXR0aW5nc0IGukgDyAEBEjcKC3VwZGF0ZV9tYXNrGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0IGukgDyAEBIpkECgtLZXlTZXR0aW5ncxIeCgxkaXNwbGF5X25hbWUYASABKAlCCLpIBXIDKIABEkoKBm1vZGVscxgCIAMoCUI6ukg3kgE0EIAQGAEiLXIrMileKFwqfFthLXpBLVowLTldW2EtekEtWjAtOS5fLzotXXswLDEyN30pJBIpChNyZXF1ZXN0c19wZXJfbWludXRlGAMgASgFQgy6SAkaBxiAwtcvKAASLgoKZXhwaXJlc19hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASagoGbGFiZWxzGAUgAygLMicud2Vpci5wb2xpY3kudjEuS2V5U2V0dGluZ3MuTGFiZWxzRW50cnlCMbpILpoBKxAgIiByHjIcXlthLXowLTldW2EtejAtOS5fLy1dezAsNjJ9JCoFcgMogAISOgoHcmVnaW9ucxgGIAMoCUIpukgmkgEjEEAYASIdchsyGV5bYS16MC05XVthLXowLTktXXswLDMxfSQSKAoFdG9vbHMYByABKAsyGS53ZWlyLnBvbGljeS52MS5Ub29sU2NvcGUSQgoMc3RyaWN0X2FmdGVyGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQhG6SA6qAQsiBQiAmp4BMgIIDxotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBImcKEVVwZGF0ZUtleVJlc3BvbnNlEiAKA2tleRgBIAEoCzITLndlaXIucG9saWN5LnYxLktleRIwCghrZXlyaW5ncxgCIAMoCzIeLndlaXIucG9saWN5LnYxLktleXJpbmdWZXJzaW9uIv4BChBSb3RhdGVLZXlSZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCLpIBXIDsAEBEjYKDG9yZ2FuaXNhdGlvbhgCIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSJQoGa2V5X2lkGAMgASgJQhW6SBJyEDIOXlthLXoyLTddezEyfSQSFQoEZXRhZxgEIAEoCUIHukgEcgIoQBIZCgdjb21tZW50GAUgASgJQgi6SAVyAyiACBI7CgdvdmVybGFwGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg+6SAyqAQkiBQiAmp4BMgAidwoRUm90YXRlS2V5UmVzcG9uc2USIAoDa2V5GAEgASgLMhMud2Vpci5wb2xpY3kudjEuS2V5EjAKCGtleXJpbmdzGAIgAygLMh4ud2Vpci5wb2xpY3kudjEuS2V5cmluZ1ZlcnNpb24SDgoGc2VjcmV0GAMgASgJIsIBChFEaXNhYmxlS2V5UmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARI2CgxvcmdhbmlzYXRpb24YAiABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEiUKBmtleV9pZBgDIAEoCUIVukgSchAyDl5bYS16Mi03XXsxMn0kEhUKBGV0YWcYBCABKAlCB7pIBHICKEASGQoHY29tbWVudBgFIAEoCUIIukgFcgMogAgiaAoSRGlzYWJsZUtleVJlc3BvbnNlEiAKA2tleRgBIAEoCzITLndlaXIucG9saWN5LnYxLktleRIwCghrZXlyaW5ncxgCIAMoCzIeLndlaXIucG9saWN5LnYxLktleXJpbmdWZXJzaW9uIsEBChBFbmFibGVLZXlSZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCLpIBXIDsAEBEjYKDG9yZ2FuaXNhdGlvbhgCIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSJQoGa2V5X2lkGAMgASgJQhW6SBJyEDIOXlthLXoyLTddezEyfSQSFQoEZXRhZxgEIAEoCUIHukgEcgIoQBIZCgdjb21tZW50GAUgASgJQgi6SAVyAyiACCJnChFFbmFibGVLZXlSZXNwb25zZRIgCgNrZXkYASABKAsyEy53ZWlyLnBvbGljeS52MS5LZXkSMAoIa2V5cmluZ3MYAiADKAsyHi53ZWlyLnBvbGljeS52MS5LZXlyaW5nVmVyc2lvbiLBAQoQUmV2b2tlS2V5UmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARI2CgxvcmdhbmlzYXRpb24YAiABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEiUKBmtleV9pZBgDIAEoCUIVukgSchAyDl5bYS16Mi03XXsxMn0kEhUKBGV0YWcYBCABKAlCB7pIBHICKEASGQoHY29tbWVudBgFIAEoCUIIukgFcgMogAgiZwoRUmV2b2tlS2V5UmVzcG9uc2USIAoDa2V5GAEgASgLMhMud2Vpci5wb2xpY3kudjEuS2V5EjAKCGtleXJpbmdzGAIgAygLMh4ud2Vpci5wb2xpY3kudjEuS2V5cmluZ1ZlcnNpb24iMQoOS2V5cmluZ1ZlcnNpb24SDgoGcmVnaW9uGAEgASgJEg8KB3ZlcnNpb24YAiABKAMqgQEKCEtleVN0YXRlEhkKFUtFWV9TVEFURV9VTlNQRUNJRklFRBAAEhQKEEtFWV9TVEFURV9BQ1RJVkUQARIWChJLRVlfU1RBVEVfRElTQUJMRUQQAhIVChFLRVlfU1RBVEVfRVhQSVJFRBADEhUKEUtFWV9TVEFURV9SRVZPS0VEEAQyswYKCktleVNlcnZpY2USVgoJQ3JlYXRlS2V5EiAud2Vpci5wb2xpY3kudjEuQ3JlYXRlS2V5UmVxdWVzdBohLndlaXIucG9saWN5LnYxLkNyZWF0ZUtleVJlc3BvbnNlIgTo4BgGEmgKD0JhdGNoQ3JlYXRlS2V5cxImLndlaXIucG9saWN5LnYxLkJhdGNoQ3JlYXRlS2V5c1JlcXVlc3QaJy53ZWlyLnBvbGljeS52MS5CYXRjaENyZWF0ZUtleXNSZXNwb25zZSIE6OAYBhJQCgZHZXRLZXkSHS53ZWlyLnBvbGljeS52MS5HZXRLZXlSZXF1ZXN0Gh4ud2Vpci5wb2xpY3kudjEuR2V0S2V5UmVzcG9uc2UiB5ACAejgGAUSVgoITGlzdEtleXMSHy53ZWlyLnBvbGljeS52MS5MaXN0S2V5c1JlcXVlc3QaIC53ZWlyLnBvbGljeS52MS5MaXN0S2V5c1Jlc3BvbnNlIgeQAgHo4BgFElYKCVVwZGF0ZUtleRIgLndlaXIucG9saWN5LnYxLlVwZGF0ZUtleVJlcXVlc3QaIS53ZWlyLnBvbGljeS52MS5VcGRhdGVLZXlSZXNwb25zZSIE6OAYBhJWCglSb3RhdGVLZXkSIC53ZWlyLnBvbGljeS52MS5Sb3RhdGVLZXlSZXF1ZXN0GiEud2Vpci5wb2xpY3kudjEuUm90YXRlS2V5UmVzcG9uc2UiBOjgGAYSWQoKRGlzYWJsZUtleRIhLndlaXIucG9saWN5LnYxLkRpc2FibGVLZXlSZXF1ZXN0GiIud2Vpci5wb2xpY3kudjEuRGlzYWJsZUtleVJlc3BvbnNlIgTo4BgGElYKCUVuYWJsZUtleRIgLndlaXIucG9saWN5LnYxLkVuYWJsZUtleVJlcXVlc3QaIS53ZWlyLnBvbGljeS52MS5FbmFibGVLZXlSZXNwb25zZSIE6OAYBhJWCglSZXZva2VLZXkSIC53ZWlyLnBvbGljeS52MS5SZXZva2VLZXlSZXF1ZXN0GiEud2Vpci5wb2xpY3kudjEuUmV2b2tlS2V5UmVzcG9uc2UiBOjgGAZiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_weir_policy_v1_snapshot, file_weir_type_v1_permission]);
 
 /**
  * A virtual key as it is known after its creation.
@@ -105,6 +107,62 @@ export type Key = Message<"weir.policy.v1.Key"> & {
    * @generated from field: string etag = 12;
    */
   etag: string;
+
+  /**
+   * What it is marked with.
+   *
+   * @generated from field: map<string, string> labels = 13;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Ids of the regions whose routers honour it. Empty means all.
+   *
+   * @generated from field: repeated string regions = 14;
+   */
+  regions: string[];
+
+  /**
+   * The tools that its requests may offer to a model. Absent means any.
+   *
+   * @generated from field: weir.policy.v1.ToolScope tools = 15;
+   */
+  tools?: ToolScope | undefined;
+
+  /**
+   * A router whose keyring was not confirmed for longer than this refuses the key. Absent means never for that.
+   *
+   * @generated from field: google.protobuf.Duration strict_after = 16;
+   */
+  strictAfter?: Duration | undefined;
+
+  /**
+   * When it was disabled. Absent for a key that is not disabled.
+   *
+   * @generated from field: google.protobuf.Timestamp disabled_at = 17;
+   */
+  disabledAt?: Timestamp | undefined;
+
+  /**
+   * When it last got a new secret. Absent when it has its first.
+   *
+   * @generated from field: google.protobuf.Timestamp rotated_at = 18;
+   */
+  rotatedAt?: Timestamp | undefined;
+
+  /**
+   * Until when the secret before the last rotation is good. Absent when there is none.
+   *
+   * @generated from field: google.protobuf.Timestamp old_secret_expires_at = 19;
+   */
+  oldSecretExpiresAt?: Timestamp | undefined;
+
+  /**
+   * Whether it was good when this answer was made. Of several states the last one in the order of the enum.
+   *
+   * @generated from field: weir.policy.v1.KeyState state = 20;
+   */
+  state: KeyState;
 };
 
 /**
@@ -182,6 +240,36 @@ export type CreateKeyRequest = Message<"weir.policy.v1.CreateKeyRequest"> & {
    * @generated from field: google.protobuf.Timestamp expires_at = 9;
    */
   expiresAt?: Timestamp | undefined;
+
+  /**
+   * What it is marked with: for rules, lists and reports. At most 32. Not secret.
+   *
+   * @generated from field: map<string, string> labels = 10;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Ids of the regions whose routers honour it, each in the published policy. Empty means all.
+   *
+   * @generated from field: repeated string regions = 11;
+   */
+  regions: string[];
+
+  /**
+   * The tools that its requests may offer to a model. Absent means any.
+   *
+   * @generated from field: weir.policy.v1.ToolScope tools = 12;
+   */
+  tools?: ToolScope | undefined;
+
+  /**
+   * A router whose keyring was not confirmed for longer than this refuses the key: a revocation counts at the latest then, also
+   * where it can't be heard. From 15 s, since confirmations come every 5 s, to 30 days. Absent means that the key is honoured
+   * however long a router is cut off.
+   *
+   * @generated from field: google.protobuf.Duration strict_after = 13;
+   */
+  strictAfter?: Duration | undefined;
 };
 
 /**
@@ -245,6 +333,41 @@ export type ListKeysRequest = Message<"weir.policy.v1.ListKeysRequest"> & {
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * Only keys of this team. Empty means all.
+   *
+   * @generated from field: string team = 4;
+   */
+  team: string;
+
+  /**
+   * Only keys of apps of this name. Empty means all.
+   *
+   * @generated from field: string app = 5;
+   */
+  app: string;
+
+  /**
+   * Only keys of this environment. Empty means all.
+   *
+   * @generated from field: string environment = 6;
+   */
+  environment: string;
+
+  /**
+   * Only keys in this state. Unspecified means all.
+   *
+   * @generated from field: weir.policy.v1.KeyState state = 7;
+   */
+  state: KeyState;
+
+  /**
+   * Only keys that have all of these labels with these values. Empty means all.
+   *
+   * @generated from field: map<string, string> labels = 8;
+   */
+  labels: { [key: string]: string };
 };
 
 /**
@@ -281,6 +404,504 @@ export type ListKeysResponse = Message<"weir.policy.v1.ListKeysResponse"> & {
  */
 export const ListKeysResponseSchema: GenMessage<ListKeysResponse> = /*@__PURE__*/
   messageDesc(file_weir_policy_v1_key_service, 4);
+
+/**
+ * Asks for keys to be made.
+ *
+ * @generated from message weir.policy.v1.BatchCreateKeysRequest
+ */
+export type BatchCreateKeysRequest = Message<"weir.policy.v1.BatchCreateKeysRequest"> & {
+  /**
+   * The keys. Each has a request_id of its own and the organisation of the first.
+   *
+   * @generated from field: repeated weir.policy.v1.CreateKeyRequest requests = 1;
+   */
+  requests: CreateKeyRequest[];
+};
+
+/**
+ * Describes the message weir.policy.v1.BatchCreateKeysRequest.
+ * Use `create(BatchCreateKeysRequestSchema)` to create a new message.
+ */
+export const BatchCreateKeysRequestSchema: GenMessage<BatchCreateKeysRequest> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_key_service, 5);
+
+/**
+ * The keys are made.
+ *
+ * @generated from message weir.policy.v1.BatchCreateKeysResponse
+ */
+export type BatchCreateKeysResponse = Message<"weir.policy.v1.BatchCreateKeysResponse"> & {
+  /**
+   * The keys with their secrets, in the order of the requests.
+   *
+   * @generated from field: repeated weir.policy.v1.CreateKeyResponse keys = 1;
+   */
+  keys: CreateKeyResponse[];
+};
+
+/**
+ * Describes the message weir.policy.v1.BatchCreateKeysResponse.
+ * Use `create(BatchCreateKeysResponseSchema)` to create a new message.
+ */
+export const BatchCreateKeysResponseSchema: GenMessage<BatchCreateKeysResponse> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_key_service, 6);
+
+/**
+ * Asks for a key.
+ *
+ * @generated from message weir.policy.v1.GetKeyRequest
+ */
+export type GetKeyRequest = Message<"weir.policy.v1.GetKeyRequest"> & {
+  /**
+   * Id of the organisation.
+   *
+   * @generated from field: string organisation = 1;
+   */
+  organisation: string;
+
+  /**
+   * Id of the key.
+   *
+   * @generated from field: string key_id = 2;
+   */
+  keyId: string;
+};
+
+/**
+ * Describes the message weir.policy.v1.GetKeyRequest.
+ * Use `create(GetKeyRequestSchema)` to create a new message.
+ */
+export const GetKeyRequestSchema: GenMessage<GetKeyRequest> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_key_service, 7);
+
+/**
+ * A key.
+ *
+ * @generated from message weir.policy.v1.GetKeyResponse
+ */
+export type GetKeyResponse = Message<"weir.policy.v1.GetKeyResponse"> & {
+  /**
+   * What is known of it.
+   *
+   * @generated from field: weir.policy.v1.Key key = 1;
+   */
+  key?: Key | undefined;
+};
+
+/**
+ * Describes the message weir.policy.v1.GetKeyResponse.
+ * Use `create(GetKeyResponseSchema)` to create a new message.
+ */
+export const GetKeyResponseSchema: GenMessage<GetKeyResponse> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_key_service, 8);
+
+/**
+ * Asks for a key to be changed.
+ *
+ * @generated from message weir.policy.v1.UpdateKeyRequest
+ */
+export type UpdateKeyRequest = Message<"weir.policy.v1.UpdateKeyRequest"> & {
+  /**
+   * UUID chosen by the caller. Makes the call safe to repeat.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * Id of the organisation.
+   *
+   * @generated from field: string organisation = 2;
+   */
+  organisation: string;
+
+  /**
+   * Id of the key.
+   *
+   * @generated from field: string key_id = 3;
+   */
+  keyId: string;
+
+  /**
+   * Etag that the writer has seen. Empty checks nothing; another one is refused with VERSION_CONFLICT.
+   *
+   * @generated from field: string etag = 4;
+   */
+  etag: string;
+
+  /**
+   * Why, for the record.
+   *
+   * @generated from field: string comment = 5;
+   */
+  comment: string;
+
+  /**
+   * What is to be set: the fields that update_mask names; all others are ignored.
+   *
+   * @generated from field: weir.policy.v1.KeySettings settings = 6;
+   */
+  settings?: KeySettings | undefined;
+
+  /**
+   * Which fields of `settings` are to be set, by their names. A named field that is empty or absent is cleared: no label, no limit,
+   * every region, any tool, no expiry. At least one.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 7;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message weir.policy.v1.UpdateKeyRequest.
+ * Use `create(UpdateKeyRequestSchema)` to create a new message.
+ */
+export const UpdateKeyRequestSchema: GenMessage<UpdateKeyRequest> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_key_service, 9);
+
+/**
+ * What can be changed of a key. Each field means what it means in CreateKeyRequest.
+ *
+ * @generated from message weir.policy.v1.KeySettings
+ */
+export type KeySettings = Message<"weir.policy.v1.KeySettings"> & {
+  /**
+   * Name for people. At most 128 bytes.
+   *
+   * @generated from field: string display_name = 1;
+   */
+  displayName: string;
+
+  /**
+   * Ids of the models that it may ask for; "*" alone means all. Can't be cleared.
+   *
+   * @generated from field: repeated string models = 2;
+   */
+  models: string[];
+
+  /**
+   * Calls a minute. 0 means no limit of its own.
+   *
+   * @generated from field: int32 requests_per_minute = 3;
+   */
+  requestsPerMinute: number;
+
+  /**
+   * When it stops being good. Absent means never. Must lie in the future.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 4;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * What it is marked with. At most 32.
+   *
+   * @generated from field: map<string, string> labels = 5;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Ids of the regions whose routers honour it. Empty means all.
+   *
+   * @generated from field: repeated string regions = 6;
+   */
+  regions: string[];
+
+  /**
+   * The tools that its requests may offer to a model. Absent means any.
+   *
+   * @generated from field: weir.policy.v1.ToolScope tools = 7;
+   */
+  tools?: ToolScope | undefined;
+
+  /**
+   * A router whose keyring was not confirmed for longer than this refuses the key. From 15 s to 30 days. Absent means never for that.
+   *
+   * @generated from field: google.protobuf.Duration strict_after = 8;
+   */
+  strictAfter?: Duration | undefined;
+};
+
+/**
+ * Describes the message weir.policy.v1.KeySettings.
+ * Use `create(KeySettingsSchema)` to create a new message.
+ */
+export const KeySettingsSchema: GenMessage<KeySettings> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_key_service, 10);
+
+/**
+ * The key is changed.
+ *
+ * @generated from message weir.policy.v1.UpdateKeyResponse
+ */
+export type UpdateKeyResponse = Message<"weir.policy.v1.UpdateKeyResponse"> & {
+  /**
+   * What is known of it now.
+   *
+   * @generated from field: weir.policy.v1.Key key = 1;
+   */
+  key?: Key | undefined;
+
+  /**
+   * The keyring of each region that has the change. Routers that run this version or a later one act on it.
+   *
+   * @generated from field: repeated weir.policy.v1.KeyringVersion keyrings = 2;
+   */
+  keyrings: KeyringVersion[];
+};
+
+/**
+ * Describes the message weir.policy.v1.UpdateKeyResponse.
+ * Use `create(UpdateKeyResponseSchema)` to create a new message.
+ */
+export const UpdateKeyResponseSchema: GenMessage<UpdateKeyResponse> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_key_service, 11);
+
+/**
+ * Asks for a new secret.
+ *
+ * @generated from message weir.policy.v1.RotateKeyRequest
+ */
+export type RotateKeyRequest = Message<"weir.policy.v1.RotateKeyRequest"> & {
+  /**
+   * UUID chosen by the caller. Makes the call safe to repeat.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * Id of the organisation.
+   *
+   * @generated from field: string organisation = 2;
+   */
+  organisation: string;
+
+  /**
+   * Id of the key.
+   *
+   * @generated from field: string key_id = 3;
+   */
+  keyId: string;
+
+  /**
+   * Etag that the writer has seen. Empty checks nothing; another one is refused with VERSION_CONFLICT.
+   *
+   * @generated from field: string etag = 4;
+   */
+  etag: string;
+
+  /**
+   * Why, for the record.
+   *
+   * @generated from field: string comment = 5;
+   */
+  comment: string;
+
+  /**
+   * For how long the secret before stays good, from 0 (it ends at once) to 30 days. Absent means 24 hours.
+   *
+   * @generated from field: google.protobuf.Duration overlap = 6;
+   */
+  overlap?: Duration | undefined;
+};
+
+/**
+ * Describes the message weir.policy.v1.RotateKeyRequest.
+ * Use `create(RotateKeyRequestSchema)` to create a new message.
+ */
+export const RotateKeyRequestSchema: GenMessage<RotateKeyRequest> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_key_service, 12);
+
+/**
+ * The key has a new secret.
+ *
+ * @generated from message weir.policy.v1.RotateKeyResponse
+ */
+export type RotateKeyResponse = Message<"weir.policy.v1.RotateKeyResponse"> & {
+  /**
+   * What is known of it now.
+   *
+   * @generated from field: weir.policy.v1.Key key = 1;
+   */
+  key?: Key | undefined;
+
+  /**
+   * The keyring of each region that has the change. Routers that run this version or a later one act on it.
+   *
+   * @generated from field: repeated weir.policy.v1.KeyringVersion keyrings = 2;
+   */
+  keyrings: KeyringVersion[];
+
+  /**
+   * The key itself with its new secret. Empty when the request was a repeat.
+   *
+   * @generated from field: string secret = 3;
+   */
+  secret: string;
+};
+
+/**
+ * Describes the message weir.policy.v1.RotateKeyResponse.
+ * Use `create(RotateKeyResponseSchema)` to create a new message.
+ */
+export const RotateKeyResponseSchema: GenMessage<RotateKeyResponse> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_key_service, 13);
+
+/**
+ * Asks for a key to be disabled.
+ *
+ * @generated from message weir.policy.v1.DisableKeyRequest
+ */
+export type DisableKeyRequest = Message<"weir.policy.v1.DisableKeyRequest"> & {
+  /**
+   * UUID chosen by the caller. Makes the call safe to repeat.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * Id of the organisation.
+   *
+   * @generated from field: string organisation = 2;
+   */
+  organisation: string;
+
+  /**
+   * Id of the key.
+   *
+   * @generated from field: string key_id = 3;
+   */
+  keyId: string;
+
+  /**
+   * Etag that the writer has seen. Empty checks nothing; another one is refused with VERSION_CONFLICT.
+   *
+   * @generated from field: string etag = 4;
+   */
+  etag: string;
+
+  /**
+   * Why, for the record.
+   *
+   * @generated from field: string comment = 5;
+   */
+  comment: string;
+};
+
+/**
+ * Describes the message weir.policy.v1.DisableKeyRequest.
+ * Use `create(DisableKeyRequestSchema)` to create a new message.
+ */
+export const DisableKeyRequestSchema: GenMessage<DisableKeyRequest> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_key_service, 14);
+
+/**
+ * The key is disabled.
+ *
+ * @generated from message weir.policy.v1.DisableKeyResponse
+ */
+export type DisableKeyResponse = Message<"weir.policy.v1.DisableKeyResponse"> & {
+  /**
+   * What is known of it now.
+   *
+   * @generated from field: weir.policy.v1.Key key = 1;
+   */
+  key?: Key | undefined;
+
+  /**
+   * The keyring of each region that has the change. Routers that run this version or a later one act on it.
+   *
+   * @generated from field: repeated weir.policy.v1.KeyringVersion keyrings = 2;
+   */
+  keyrings: KeyringVersion[];
+};
+
+/**
+ * Describes the message weir.policy.v1.DisableKeyResponse.
+ * Use `create(DisableKeyResponseSchema)` to create a new message.
+ */
+export const DisableKeyResponseSchema: GenMessage<DisableKeyResponse> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_key_service, 15);
+
+/**
+ * Asks for a key to be enabled again.
+ *
+ * @generated from message weir.policy.v1.EnableKeyRequest
+ */
+export type EnableKeyRequest = Message<"weir.policy.v1.EnableKeyRequest"> & {
+  /**
+   * UUID chosen by the caller. Makes the call safe to repeat.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * Id of the organisation.
+   *
+   * @generated from field: string organisation = 2;
+   */
+  organisation: string;
+
+  /**
+   * Id of the key.
+   *
+   * @generated from field: string key_id = 3;
+   */
+  keyId: string;
+
+  /**
+   * Etag that the writer has seen. Empty checks nothing; another one is refused with VERSION_CONFLICT.
+   *
+   * @generated from field: string etag = 4;
+   */
+  etag: string;
+
+  /**
+   * Why, for the record.
+   *
+   * @generated from field: string comment = 5;
+   */
+  comment: string;
+};
+
+/**
+ * Describes the message weir.policy.v1.EnableKeyRequest.
+ * Use `create(EnableKeyRequestSchema)` to create a new message.
+ */
+export const EnableKeyRequestSchema: GenMessage<EnableKeyRequest> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_key_service, 16);
+
+/**
+ * The key is enabled.
+ *
+ * @generated from message weir.policy.v1.EnableKeyResponse
+ */
+export type EnableKeyResponse = Message<"weir.policy.v1.EnableKeyResponse"> & {
+  /**
+   * What is known of it now.
+   *
+   * @generated from field: weir.policy.v1.Key key = 1;
+   */
+  key?: Key | undefined;
+
+  /**
+   * The keyring of each region that has the change. Routers that run this version or a later one act on it.
+   *
+   * @generated from field: repeated weir.policy.v1.KeyringVersion keyrings = 2;
+   */
+  keyrings: KeyringVersion[];
+};
+
+/**
+ * Describes the message weir.policy.v1.EnableKeyResponse.
+ * Use `create(EnableKeyResponseSchema)` to create a new message.
+ */
+export const EnableKeyResponseSchema: GenMessage<EnableKeyResponse> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_key_service, 17);
 
 /**
  * Asks to revoke a key.
@@ -329,7 +950,7 @@ export type RevokeKeyRequest = Message<"weir.policy.v1.RevokeKeyRequest"> & {
  * Use `create(RevokeKeyRequestSchema)` to create a new message.
  */
 export const RevokeKeyRequestSchema: GenMessage<RevokeKeyRequest> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_key_service, 5);
+  messageDesc(file_weir_policy_v1_key_service, 18);
 
 /**
  * The key is revoked.
@@ -357,7 +978,7 @@ export type RevokeKeyResponse = Message<"weir.policy.v1.RevokeKeyResponse"> & {
  * Use `create(RevokeKeyResponseSchema)` to create a new message.
  */
 export const RevokeKeyResponseSchema: GenMessage<RevokeKeyResponse> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_key_service, 6);
+  messageDesc(file_weir_policy_v1_key_service, 19);
 
 /**
  * The version of a region's keyring.
@@ -385,10 +1006,66 @@ export type KeyringVersion = Message<"weir.policy.v1.KeyringVersion"> & {
  * Use `create(KeyringVersionSchema)` to create a new message.
  */
 export const KeyringVersionSchema: GenMessage<KeyringVersion> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_key_service, 7);
+  messageDesc(file_weir_policy_v1_key_service, 20);
 
 /**
- * Makes and revokes virtual keys. Each change is a new keyring in every region, and a record in the control plane's log.
+ * Whether a key is good.
+ *
+ * @generated from enum weir.policy.v1.KeyState
+ */
+export const KeyState = {
+  /**
+   * Never said of a key. In a question: any state.
+   *
+   * @generated from enum value: KEY_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Good, as far as its tenant is not disabled.
+   *
+   * @generated from enum value: KEY_STATE_ACTIVE = 1;
+   */
+  ACTIVE: 1,
+
+  /**
+   * Disabled until it is enabled again.
+   *
+   * @generated from enum value: KEY_STATE_DISABLED = 2;
+   */
+  DISABLED: 2,
+
+  /**
+   * Its time is over. A later expires_at makes it good again.
+   *
+   * @generated from enum value: KEY_STATE_EXPIRED = 3;
+   */
+  EXPIRED: 3,
+
+  /**
+   * Revoked, for ever.
+   *
+   * @generated from enum value: KEY_STATE_REVOKED = 4;
+   */
+  REVOKED: 4,
+} as const;
+
+/**
+ * Whether a key is good.
+ *
+ * @generated from enum weir.policy.v1.KeyState
+ */
+export type KeyState = (typeof KeyState)[keyof typeof KeyState] | UnknownEnum;
+
+/**
+ * Describes the enum weir.policy.v1.KeyState.
+ */
+export const KeyStateSchema: GenEnum<KeyState> = /*@__PURE__*/
+  enumDesc(file_weir_policy_v1_key_service, 0);
+
+/**
+ * Makes and changes virtual keys. Each change is a new keyring in every region, and a record in the control plane's log. Repeating
+ * the request_id of a change within 30 days changes nothing and returns the key as it is now.
  *
  * @generated from service weir.policy.v1.KeyService
  */
@@ -405,6 +1082,27 @@ export const KeyService: GenService<{
     output: typeof CreateKeyResponseSchema;
   },
   /**
+   * Makes up to 1,000 keys of one organisation, all or none, with one keyring in every region. Repeating the same request returns
+   * the same keys without their secrets.
+   *
+   * @generated from rpc weir.policy.v1.KeyService.BatchCreateKeys
+   */
+  batchCreateKeys: {
+    methodKind: "unary";
+    input: typeof BatchCreateKeysRequestSchema;
+    output: typeof BatchCreateKeysResponseSchema;
+  },
+  /**
+   * Shows a key, without its secret. It is as new as the last change that was answered, by whichever instance.
+   *
+   * @generated from rpc weir.policy.v1.KeyService.GetKey
+   */
+  getKey: {
+    methodKind: "unary";
+    input: typeof GetKeyRequestSchema;
+    output: typeof GetKeyResponseSchema;
+  },
+  /**
    * Lists keys, newest first, without secrets.
    *
    * @generated from rpc weir.policy.v1.KeyService.ListKeys
@@ -413,6 +1111,49 @@ export const KeyService: GenService<{
     methodKind: "unary";
     input: typeof ListKeysRequestSchema;
     output: typeof ListKeysResponseSchema;
+  },
+  /**
+   * Changes what a key is good for and how it is called. A revoked key is refused with KEY_REVOKED.
+   *
+   * @generated from rpc weir.policy.v1.KeyService.UpdateKey
+   */
+  updateKey: {
+    methodKind: "unary";
+    input: typeof UpdateKeyRequestSchema;
+    output: typeof UpdateKeyResponseSchema;
+  },
+  /**
+   * Gives a key a new secret, which this answer alone shows. The secret before stays good for the overlap; one that is older ends
+   * at once. A revoked key is refused with KEY_REVOKED. If the answer was lost, rotate again.
+   *
+   * @generated from rpc weir.policy.v1.KeyService.RotateKey
+   */
+  rotateKey: {
+    methodKind: "unary";
+    input: typeof RotateKeyRequestSchema;
+    output: typeof RotateKeyResponseSchema;
+  },
+  /**
+   * Makes routers refuse a key until it is enabled again. Disabling a disabled key changes nothing and succeeds. A revoked key is
+   * refused with KEY_REVOKED.
+   *
+   * @generated from rpc weir.policy.v1.KeyService.DisableKey
+   */
+  disableKey: {
+    methodKind: "unary";
+    input: typeof DisableKeyRequestSchema;
+    output: typeof DisableKeyResponseSchema;
+  },
+  /**
+   * Makes a disabled key good again. Enabling a key that is not disabled changes nothing and succeeds. A revoked key is refused
+   * with KEY_REVOKED.
+   *
+   * @generated from rpc weir.policy.v1.KeyService.EnableKey
+   */
+  enableKey: {
+    methodKind: "unary";
+    input: typeof EnableKeyRequestSchema;
+    output: typeof EnableKeyResponseSchema;
   },
   /**
    * Revokes a key, for ever. Revoking a revoked key changes nothing and succeeds.

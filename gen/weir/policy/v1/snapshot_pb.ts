@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weir/policy/v1/snapshot.proto.
  */
 export const file_weir_policy_v1_snapshot: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWlyL3BvbGljeS92MS9zbmFwc2hvdC5wcm90bxIOd2Vpci5wb2xpY3kudjEi3QIKCFNuYXBzaG90EhcKBnJlZ2lvbhgBIAEoCUIHukgEcgIQARIYCgd2ZXJzaW9uGAIgASgDQge6SAQiAigBEh8KDnBvbGljeV92ZXJzaW9uGAMgASgDQge6SAQiAigBEh0KDG9yZ2FuaXNhdGlvbhgEIAEoCUIHukgEcgIQARI+Cglwcm92aWRlcnMYBSADKAsyIC53ZWlyLnBvbGljeS52MS5TbmFwc2hvdFByb3ZpZGVyQgm6SAaSAQMQgAISOgoHdGFyZ2V0cxgGIAMoCzIeLndlaXIucG9saWN5LnYxLlNuYXBzaG90VGFyZ2V0Qgm6SAaSAQMQgCASMAoGbW9kZWxzGAcgAygLMhUud2Vpci5wb2xpY3kudjEuTW9kZWxCCbpIBpIBAxCAEBIwCgZsaW1pdHMYCCADKAsyFS53ZWlyLnBvbGljeS52MS5MaW1pdEIJukgGkgEDEIAIIoIEChBTbmFwc2hvdFByb3ZpZGVyEhMKAmlkGAEgASgJQge6SARyAhABEjIKB2RpYWxlY3QYAiABKA4yFy53ZWlyLnBvbGljeS52MS5EaWFsZWN0Qgi6SAWCAQIQARIZCghiYXNlX3VybBgDIAEoCUIHukgEcgIQARISCgpjcmVkZW50aWFsGAQgASgJEjoKD2Nvbm5lY3RfdGltZW91dBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIGukgDyAEBEj4KE2ZpcnN0X3Rva2VuX3RpbWVvdXQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBrpIA8gBARI3CgxpZGxlX3RpbWVvdXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBrpIA8gBARI4Cg10b3RhbF90aW1lb3V0GAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQga6SAPIAQESEwoLYXBpX3ZlcnNpb24YCSABKAkSFAoMY2xvdWRfcmVnaW9uGAogASgJEiYKBnNlcnZlchgLIAEoDjIWLndlaXIucG9saWN5LnYxLlNlcnZlchI0Cg1pbmV4cHJlc3NpYmxlGAwgASgOMh0ud2Vpci5wb2xpY3kudjEuSW5leHByZXNzaWJsZSL8AgoOU25hcHNob3RUYXJnZXQSEwoCaWQYASABKAlCB7pIBHICEAESGQoIcHJvdmlkZXIYAiABKAlCB7pIBHICEAESFgoFbW9kZWwYAyABKAlCB7pIBHICEAESLwoGcHJpY2VzGAQgAygLMhUud2Vpci5wb2xpY3kudjEuUHJpY2VCCLpIBZIBAhAQEiIKEW1heF9vdXRwdXRfdG9rZW5zGAUgASgDQge6SAQiAigBEjIKD2Nvbm5lY3RfdGltZW91dBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI2ChNmaXJzdF90b2tlbl90aW1lb3V0GAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KDGlkbGVfdGltZW91dBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIwCg10b3RhbF90aW1lb3V0GAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIlsKBVByaWNlEi4KBW1ldGVyGAEgASgOMhMud2Vpci50eXBlLnYxLk1ldGVyQgq6SAeCAQQQASAAEiIKEW5hbm9zX3Blcl9taWxsaW9uGAIgASgDQge6SAQiAigAIoIBCgxLZXlyaW5nR3JhbnQSJwoDa2V5GAEgASgLMhgud2Vpci5wb2xpY3kudjEuS2V5R3JhbnRIABI5Cg9kaXNhYmxlZF90ZW5hbnQYAiABKAsyHi53ZWlyLnBvbGljeS52MS5EaXNhYmxlZFRlbmFudEgAQg4KBWVudHJ5EgW6SAIIASLkAgoIS2V5R3JhbnQSJQoGa2V5X2lkGAEgASgJQhW6SBJyEDIOXlthLXoyLTddezEyfSQSJgoOc2VjcmV0X3NoYTI1NnMYAiADKAxCDrpIC5IBCBACIgR6AmggEh0KDG9yZ2FuaXNhdGlvbhgDIAEoCUIHukgEcgIQARIVCgR0ZWFtGAQgASgJQge6SARyAhABEhQKA2FwcBgFIAEoCUIHukgEcgIQARIcCgtlbnZpcm9ubWVudBgGIAEoCUIHukgEcgIQARIZCgZtb2RlbHMYByADKAlCCbpIBpIBAxCAEBIkChNyZXF1ZXN0c19wZXJfbWludXRlGAggASgFQge6SAQaAigAEi4KCmV4cGlyZXNfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJldm9rZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIikKDkRpc2FibGVkVGVuYW50EhcKBnRlbmFudBgBIAEoCUIHukgEcgIQASJCCgxLZXlyaW5nRW50cnkSFgoCaWQYASABKAlCCrpIB3IFEAEogAISGgoFZ3JhbnQYAiABKAxCC7pICHoGEAEYgIAIYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_weir_policy_v1_policy, file_weir_type_v1_usage]);
+  fileDesc("Ch13ZWlyL3BvbGljeS92MS9zbmFwc2hvdC5wcm90bxIOd2Vpci5wb2xpY3kudjEi3QIKCFNuYXBzaG90EhcKBnJlZ2lvbhgBIAEoCUIHukgEcgIQARIYCgd2ZXJzaW9uGAIgASgDQge6SAQiAigBEh8KDnBvbGljeV92ZXJzaW9uGAMgASgDQge6SAQiAigBEh0KDG9yZ2FuaXNhdGlvbhgEIAEoCUIHukgEcgIQARI+Cglwcm92aWRlcnMYBSADKAsyIC53ZWlyLnBvbGljeS52MS5TbmFwc2hvdFByb3ZpZGVyQgm6SAaSAQMQgAISOgoHdGFyZ2V0cxgGIAMoCzIeLndlaXIucG9saWN5LnYxLlNuYXBzaG90VGFyZ2V0Qgm6SAaSAQMQgCASMAoGbW9kZWxzGAcgAygLMhUud2Vpci5wb2xpY3kudjEuTW9kZWxCCbpIBpIBAxCAEBIwCgZsaW1pdHMYCCADKAsyFS53ZWlyLnBvbGljeS52MS5MaW1pdEIJukgGkgEDEIAIIoIEChBTbmFwc2hvdFByb3ZpZGVyEhMKAmlkGAEgASgJQge6SARyAhABEjIKB2RpYWxlY3QYAiABKA4yFy53ZWlyLnBvbGljeS52MS5EaWFsZWN0Qgi6SAWCAQIQARIZCghiYXNlX3VybBgDIAEoCUIHukgEcgIQARISCgpjcmVkZW50aWFsGAQgASgJEjoKD2Nvbm5lY3RfdGltZW91dBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIGukgDyAEBEj4KE2ZpcnN0X3Rva2VuX3RpbWVvdXQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBrpIA8gBARI3CgxpZGxlX3RpbWVvdXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBrpIA8gBARI4Cg10b3RhbF90aW1lb3V0GAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQga6SAPIAQESEwoLYXBpX3ZlcnNpb24YCSABKAkSFAoMY2xvdWRfcmVnaW9uGAogASgJEiYKBnNlcnZlchgLIAEoDjIWLndlaXIucG9saWN5LnYxLlNlcnZlchI0Cg1pbmV4cHJlc3NpYmxlGAwgASgOMh0ud2Vpci5wb2xpY3kudjEuSW5leHByZXNzaWJsZSL8AgoOU25hcHNob3RUYXJnZXQSEwoCaWQYASABKAlCB7pIBHICEAESGQoIcHJvdmlkZXIYAiABKAlCB7pIBHICEAESFgoFbW9kZWwYAyABKAlCB7pIBHICEAESLwoGcHJpY2VzGAQgAygLMhUud2Vpci5wb2xpY3kudjEuUHJpY2VCCLpIBZIBAhAQEiIKEW1heF9vdXRwdXRfdG9rZW5zGAUgASgDQge6SAQiAigBEjIKD2Nvbm5lY3RfdGltZW91dBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI2ChNmaXJzdF90b2tlbl90aW1lb3V0GAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KDGlkbGVfdGltZW91dBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIwCg10b3RhbF90aW1lb3V0GAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIlsKBVByaWNlEi4KBW1ldGVyGAEgASgOMhMud2Vpci50eXBlLnYxLk1ldGVyQgq6SAeCAQQQASAAEiIKEW5hbm9zX3Blcl9taWxsaW9uGAIgASgDQge6SAQiAigAIoIBCgxLZXlyaW5nR3JhbnQSJwoDa2V5GAEgASgLMhgud2Vpci5wb2xpY3kudjEuS2V5R3JhbnRIABI5Cg9kaXNhYmxlZF90ZW5hbnQYAiABKAsyHi53ZWlyLnBvbGljeS52MS5EaXNhYmxlZFRlbmFudEgAQg4KBWVudHJ5EgW6SAIIASKmBQoIS2V5R3JhbnQSJQoGa2V5X2lkGAEgASgJQhW6SBJyEDIOXlthLXoyLTddezEyfSQSJgoOc2VjcmV0X3NoYTI1NnMYAiADKAxCDrpIC5IBCBACIgR6AmggEh0KDG9yZ2FuaXNhdGlvbhgDIAEoCUIHukgEcgIQARIVCgR0ZWFtGAQgASgJQge6SARyAhABEhQKA2FwcBgFIAEoCUIHukgEcgIQARIcCgtlbnZpcm9ubWVudBgGIAEoCUIHukgEcgIQARIZCgZtb2RlbHMYByADKAlCCbpIBpIBAxCAEBIkChNyZXF1ZXN0c19wZXJfbWludXRlGAggASgFQge6SAQaAigAEi4KCmV4cGlyZXNfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJldm9rZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2Rpc2FibGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIZCgdyZWdpb25zGAwgAygJQgi6SAWSAQIQQBI0CgZsYWJlbHMYDSADKAsyJC53ZWlyLnBvbGljeS52MS5LZXlHcmFudC5MYWJlbHNFbnRyeRIoCgV0b29scxgOIAEoCzIZLndlaXIucG9saWN5LnYxLlRvb2xTY29wZRIvCgxzdHJpY3RfYWZ0ZXIYDyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNAoHc2VjcmV0cxgQIAMoCzIZLndlaXIucG9saWN5LnYxLktleVNlY3JldEIIukgFkgECEAIaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJUCglLZXlTZWNyZXQSFwoGc2hhMjU2GAEgASgMQge6SAR6AmggEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlIKCVRvb2xTY29wZRJFCgVuYW1lcxgBIAMoCUI2ukgzkgEwEIACGAEiKXInMiVeW2EtekEtWjAtOV9dW2EtekEtWjAtOV8uOi8tXXswLDEyN30kIloKDkRpc2FibGVkVGVuYW50EhcKBnRlbmFudBgBIAEoCUIHukgEcgIQARIvCgtkaXNhYmxlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiQgoMS2V5cmluZ0VudHJ5EhYKAmlkGAEgASgJQgq6SAdyBRABKIACEhoKBWdyYW50GAIgASgMQgu6SAh6BhABGICACGIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_weir_policy_v1_policy, file_weir_type_v1_usage]);
 
 /**
  * A region's copy of the policy, compiled: whole, immutable, complete in itself. It mentions nothing outside the region's
@@ -345,7 +345,8 @@ export type KeyGrant = Message<"weir.policy.v1.KeyGrant"> & {
   keyId: string;
 
   /**
-   * SHA-256 of each whole key text that is accepted: one, or two while a key is rotated. Empty for a revoked key.
+   * SHA-256 of each whole key text that is accepted without a condition: one, or two. Empty for a revoked key, and for one whose
+   * secrets all stand in `secrets`.
    *
    * @generated from field: repeated bytes secret_sha256s = 2;
    */
@@ -406,6 +407,51 @@ export type KeyGrant = Message<"weir.policy.v1.KeyGrant"> & {
    * @generated from field: google.protobuf.Timestamp revoked_at = 10;
    */
   revokedAt?: Timestamp | undefined;
+
+  /**
+   * When it was disabled: it is refused until it is enabled again. Absent for a key that is not disabled.
+   *
+   * @generated from field: google.protobuf.Timestamp disabled_at = 11;
+   */
+  disabledAt?: Timestamp | undefined;
+
+  /**
+   * Ids of the regions whose routers honour it; the others refuse it. Empty means all.
+   *
+   * @generated from field: repeated string regions = 12;
+   */
+  regions: string[];
+
+  /**
+   * What the key is marked with, for rules and lists. At most 32.
+   *
+   * @generated from field: map<string, string> labels = 13;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * The tools that its requests may offer to a model. Absent means any.
+   *
+   * @generated from field: weir.policy.v1.ToolScope tools = 14;
+   */
+  tools?: ToolScope | undefined;
+
+  /**
+   * A router whose keyring was not confirmed for longer than this refuses the key. From 15 s. Absent means that it is honoured
+   * however long the router is cut off.
+   *
+   * @generated from field: google.protobuf.Duration strict_after = 15;
+   */
+  strictAfter?: Duration | undefined;
+
+  /**
+   * Secrets that are accepted under a condition, beside those in `secret_sha256s`; at most two in all. A key that is disabled, or
+   * has regions, tools or strict_after, has all of its secrets here: a router of an earlier version, which would skip the
+   * condition, finds no secret and refuses the key.
+   *
+   * @generated from field: repeated weir.policy.v1.KeySecret secrets = 16;
+   */
+  secrets: KeySecret[];
 };
 
 /**
@@ -414,6 +460,56 @@ export type KeyGrant = Message<"weir.policy.v1.KeyGrant"> & {
  */
 export const KeyGrantSchema: GenMessage<KeyGrant> = /*@__PURE__*/
   messageDesc(file_weir_policy_v1_snapshot, 5);
+
+/**
+ * A secret of a key that is accepted under a condition.
+ *
+ * @generated from message weir.policy.v1.KeySecret
+ */
+export type KeySecret = Message<"weir.policy.v1.KeySecret"> & {
+  /**
+   * SHA-256 of the whole key text. 32 bytes.
+   *
+   * @generated from field: bytes sha256 = 1;
+   */
+  sha256: Uint8Array;
+
+  /**
+   * Until when it is accepted. Absent means for as long as the key.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 2;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message weir.policy.v1.KeySecret.
+ * Use `create(KeySecretSchema)` to create a new message.
+ */
+export const KeySecretSchema: GenMessage<KeySecret> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_snapshot, 6);
+
+/**
+ * Which tools a request may offer to a model.
+ *
+ * @generated from message weir.policy.v1.ToolScope
+ */
+export type ToolScope = Message<"weir.policy.v1.ToolScope"> & {
+  /**
+   * Names of the tools, as requests give them; a tool without a name of its own, such as one that the provider runs, goes by its
+   * type. Empty means none: the key is good for requests without tools only.
+   *
+   * @generated from field: repeated string names = 1;
+   */
+  names: string[];
+};
+
+/**
+ * Describes the message weir.policy.v1.ToolScope.
+ * Use `create(ToolScopeSchema)` to create a new message.
+ */
+export const ToolScopeSchema: GenMessage<ToolScope> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_snapshot, 7);
 
 /**
  * A tenant whose keys are not honoured.
@@ -427,6 +523,13 @@ export type DisabledTenant = Message<"weir.policy.v1.DisabledTenant"> & {
    * @generated from field: string tenant = 1;
    */
   tenant: string;
+
+  /**
+   * When it was disabled. Absent when that is not known.
+   *
+   * @generated from field: google.protobuf.Timestamp disabled_at = 2;
+   */
+  disabledAt?: Timestamp | undefined;
 };
 
 /**
@@ -434,7 +537,7 @@ export type DisabledTenant = Message<"weir.policy.v1.DisabledTenant"> & {
  * Use `create(DisabledTenantSchema)` to create a new message.
  */
 export const DisabledTenantSchema: GenMessage<DisabledTenant> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_snapshot, 6);
+  messageDesc(file_weir_policy_v1_snapshot, 8);
 
 /**
  * An entry of a keyring as it travels and is digested.
@@ -462,5 +565,5 @@ export type KeyringEntry = Message<"weir.policy.v1.KeyringEntry"> & {
  * Use `create(KeyringEntrySchema)` to create a new message.
  */
 export const KeyringEntrySchema: GenMessage<KeyringEntry> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_snapshot, 7);
+  messageDesc(file_weir_policy_v1_snapshot, 9);
 
