@@ -1,8 +1,12 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { isExactNumber, toNumber } from "../providers/exact-json.ts";
 import { invalid } from "./invalid.ts";
 
+/** Longest integer that is read, in characters; the longest of 64 bits has twenty. */
+const LONGEST_INTEGER = 32;
+
 /**
- * A JSON object of a caller, taken apart member by member: what was taken is typed, and what nobody took is left over. Members that are
+ * A JSON object of a caller, parsed with its numbers exact, taken apart member by member: what was taken is typed, and what nobody took is left over. Members that are
  * null count as absent. Each reading throws ARGUMENT_INVALID, with the member's path, for what is of another type.
  */
 export class ReadObject {
@@ -11,7 +15,9 @@ export class ReadObject {
 
   /** `path` is that of the object as the caller wrote it; empty for the whole body. */
   constructor(value: unknown, path: string) {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid(path, "must be an object");
+    if (typeof value !== "object" || value === null || Array.isArray(value) || isExactNumber(value)) {
+      throw invalid(path, "must be an object");
+    }
     this.#members = new Map(Object.entries(value as JsonObject));
     this.#path = path;
   }
@@ -45,19 +51,30 @@ export class ReadObject {
     return value;
   }
 
+  /** A number, as a double: of one of these every provider reads no more digits. */
   takeNumber(name: string): number | undefined {
     const value = this.take(name);
-    if (value === undefined || typeof value === "number") return value;
-    throw invalid(this.pathOf(name), "must be a number");
+    if (value === undefined) return undefined;
+    const number = toNumber(value);
+    if (number === undefined || !Number.isFinite(number)) throw invalid(this.pathOf(name), "must be a number");
+    return number;
   }
 
-  /** A whole number, from `least` to 2^53 - 1. */
-  takeInteger(name: string, least = Number.MIN_SAFE_INTEGER): bigint | undefined {
-    const value = this.takeNumber(name);
+  /** A whole number, with all its digits, from `least` to `most`, which are those of a double where nothing else is said. */
+  takeInteger(
+    name: string,
+    least: number | bigint = Number.MIN_SAFE_INTEGER,
+    most: number | bigint = Number.MAX_SAFE_INTEGER,
+  ): bigint | undefined {
+    const value = this.take(name);
     if (value === undefined) return undefined;
-    if (!Number.isSafeInteger(value) || value < least)
+    const number = toNumber(value);
+    if (number === undefined) throw invalid(this.pathOf(name), "must be a number");
+    const whole = toInteger(value, number);
+    if (whole === undefined || whole < least || whole > most) {
       throw invalid(this.pathOf(name), "must be a whole number in its range");
-    return BigInt(value);
+    }
+    return whole;
   }
 
   takeFlag(name: string): boolean | undefined {
@@ -83,4 +100,11 @@ export class ReadObject {
     this.#members.clear();
     return rest.length === 0 ? {} : { extras: Object.fromEntries(rest) };
   }
+}
+
+/** The integer that a value is; undefined for what is none. `1.0` and `1e3` are, while a double holds them. */
+function toInteger(value: JsonValue, number: number): bigint | undefined {
+  if (Number.isSafeInteger(number)) return BigInt(number);
+  const text = isExactNumber(value) ? value.rawJSON : String(number);
+  return text.length <= LONGEST_INTEGER && /^-?\d+$/.test(text) ? BigInt(text) : undefined;
 }

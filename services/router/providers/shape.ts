@@ -1,8 +1,10 @@
 import type { JsonObject } from "@bufbuild/protobuf";
+import { isExactNumber } from "./exact-json.ts";
 
 /** A member that should be an object; an empty one when it is none. What comes from outside is read so where it may be anything. */
 export function toObject(value: unknown): Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value) && !isExactNumber(value);
+  return isObject ? (value as Record<string, unknown>) : {};
 }
 
 /** A member that should be a list; an empty one when it is none. */

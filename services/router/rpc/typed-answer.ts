@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type JsonObject } from "@bufbuild/protobuf";
 import type { Usage } from "../../../gen/weir/router/v1/chat_pb.ts";
 import {
   type CompleteResponse,
@@ -10,18 +10,23 @@ import { type EmbedResponse, EmbedResponseSchema } from "../../../gen/weir/route
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { AnswerHead } from "../arrival/call.ts";
 import type { PieceReader, TypedAnswerFormat } from "../providers/dialect.ts";
+import { toDoubles } from "../providers/exact-json.ts";
 
 /** Makes the typed form of an answer in one piece, from its bytes in the format of its head. Throws INTERNAL when it has none. */
 export function toCompleteResponse(head: AnswerHead | undefined, body: Buffer, usage: Usage): CompleteResponse {
   try {
     const { providerModel, candidates, extras } = getFormat(head).toTypedAnswer(body);
+    for (const candidate of candidates) {
+      fitExtras(candidate);
+      candidate.blocks.forEach(fitExtras);
+    }
     return create(CompleteResponseSchema, {
       id: head?.eventId ?? "",
       target: head?.target ?? "",
       providerModel,
       candidates,
       usage,
-      ...(extras !== undefined && { extras }),
+      ...(extras !== undefined && { extras: toDoubles(extras) }),
     });
   } catch (cause) {
     throw new WeirError("INTERNAL", "Cannot answer: the provider's answer has no typed form", { cause });
@@ -38,7 +43,7 @@ export function toEmbedResponse(head: AnswerHead | undefined, body: Buffer, usag
       providerModel,
       embeddings,
       usage,
-      ...(extras !== undefined && { extras }),
+      ...(extras !== undefined && { extras: toDoubles(extras) }),
     });
   } catch (cause) {
     throw new WeirError("INTERNAL", "Cannot answer: the provider's answer has no typed form", { cause });
@@ -69,13 +74,19 @@ export class TypedStream {
   /** The pieces that are owed at the end, and the end. */
   end(usage: Usage): StreamResponse[] {
     const { extras } = this.#reader;
-    const value = { usage, ...(extras !== undefined && { extras }) };
+    const value = { usage, ...(extras !== undefined && { extras: toDoubles(extras) }) };
     return [...this.#reader.end().map(toResponse), create(StreamResponseSchema, { piece: { case: "ended", value } })];
   }
 }
 
 function toResponse(piece: StreamResponse["piece"]): StreamResponse {
+  if (piece.case === "blockStarted" && piece.value.block !== undefined) fitExtras(piece.value.block);
   return create(StreamResponseSchema, { piece });
+}
+
+/** Extras are a Struct here, whose numbers are doubles; the input of a tool is a text, and keeps all digits. */
+function fitExtras(message: { extras?: JsonObject }): void {
+  if (message.extras !== undefined) message.extras = toDoubles(message.extras);
 }
 
 function getFormat(head: AnswerHead | undefined): TypedAnswerFormat {

@@ -7,6 +7,7 @@ import {
   type ToolChoiceSchema,
   type ToolSchema,
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
+import { parseExact } from "../../providers/exact-json.ts";
 import { invalid } from "../invalid.ts";
 import { ReadObject } from "../read-json.ts";
 import { readMessages } from "./read-messages.ts";
@@ -15,6 +16,9 @@ import { readMessages } from "./read-messages.ts";
 const LONGEST_NAME = 256;
 const LONGEST_END_USER = 128;
 const LONGEST_EFFORT = 32;
+/** A seed has 64 bits with a sign. */
+const LEAST_SEED = -(2n ** 63n);
+const MOST_SEED = 2n ** 63n - 1n;
 
 /**
  * What says no more than that nothing is said (https://platform.openai.com/docs/api-reference/chat/create): clients send it, and it
@@ -37,7 +41,7 @@ const DEFAULTS: Readonly<Record<string, string>> = {
  * which can't say it says so. Throws ARGUMENT_INVALID for what is not as it should be, with the path as the caller wrote it.
  */
 export function readInput(bytes: Buffer): ChatInput {
-  const body = new ReadObject(JSON.parse(bytes.toString("utf8")), "");
+  const body = new ReadObject(parseExact(bytes.toString("utf8")), "");
   for (const [name, value] of Object.entries(DEFAULTS)) {
     const given = body.take(name);
     if (given !== undefined && JSON.stringify(given) !== value) body.leave(name, given);
@@ -60,7 +64,7 @@ export function readInput(bytes: Buffer): ChatInput {
       topP: body.takeNumber("top_p"),
       topK: body.takeInteger("top_k", 0),
       stopSequences: readStop(stop),
-      seed: body.takeInteger("seed"),
+      seed: body.takeInteger("seed", LEAST_SEED, MOST_SEED),
       frequencyPenalty: body.takeNumber("frequency_penalty"),
       presencePenalty: body.takeNumber("presence_penalty"),
     },

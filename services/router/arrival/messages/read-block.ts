@@ -1,6 +1,7 @@
 import type { JsonValue, MessageInitShape } from "@bufbuild/protobuf";
 import type { BlockSchema } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import { toAnswerBlock } from "../../providers/anthropic/typed-answer.ts";
+import { toObject } from "../../providers/shape.ts";
 import { readBase64, readMediaUrl } from "../data-url.ts";
 import { invalid } from "../invalid.ts";
 import { ReadObject } from "../read-json.ts";
@@ -120,7 +121,7 @@ function readResult(block: ReadObject, field: string): BlockInit {
 }
 
 function readInner(given: JsonValue, field: string): BlockInit {
-  const { type } = given as { readonly type?: unknown };
+  const { type } = toObject(given);
   if (type === "tool_result") throw invalid(`${field}.type`, "must not be tool_result within one");
   return readBlock(given, field);
 }

@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { type Block, StopReason, type Usage } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import { Meter } from "../../../../gen/weir/type/v1/usage_pb.ts";
-import { parseExact } from "../../providers/exact-json.ts";
+import { parseObject } from "../../providers/parse-object.ts";
 
 /**
  * Writes a block of an answer; undefined for one that says nothing, for an empty text could not be sent back. A refusal is text, for the
@@ -38,14 +38,7 @@ export function toContentBlock({ content }: Block, fallbackId: string): JsonObje
  * (https://platform.claude.com/docs/en/agents-and-tools/tool-use/fine-grained-tool-streaming#handling-invalid-json-in-tool-responses).
  */
 function toInput(json: string): JsonObject {
-  if (json === "") return {};
-  try {
-    const value = parseExact(json);
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
-  } catch {
-    // Not JSON: told below as what it is.
-  }
-  return { INVALID_JSON: json };
+  return json === "" ? {} : (parseObject(json) ?? { INVALID_JSON: json });
 }
 
 const STOP_REASONS: Readonly<Partial<Record<StopReason, string>>> = {

@@ -8,8 +8,8 @@ import type {
   ToolUseBlock,
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { TypedAsk } from "../dialect.ts";
+import { parseObject } from "../parse-object.ts";
 import { isMeantForUs, keepExtras } from "./extras.ts";
-import { parseJsonObject } from "./refuse.ts";
 
 /** Writes a block; undefined for one that says nothing, or that was lost. */
 export function toBlock(block: Block, path: string, asked: TypedAsk): JsonObject | undefined {
@@ -74,7 +74,7 @@ function toBase64(bytes: Uint8Array = new Uint8Array(), mediaType: string): Json
 }
 
 function toToolUse({ id, name, inputJson }: ToolUseBlock, path: string, { lose }: TypedAsk): JsonObject {
-  const input = inputJson === "" ? {} : parseJsonObject(inputJson);
+  const input = inputJson === "" ? {} : parseObject(inputJson);
   if (input === undefined) {
     lose(`${path}.tool_use.input_json`, "must be a JSON object in the Anthropic dialect");
   }

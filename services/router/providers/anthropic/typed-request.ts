@@ -9,6 +9,7 @@ import {
   ToolChoiceMode,
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { TypedAsk } from "../dialect.ts";
+import { writeInteger } from "../exact-json.ts";
 import { toObject } from "../shape.ts";
 import { isMeantForUs, keepExtras } from "./extras.ts";
 import { parseSchema, refuse } from "./refuse.ts";
@@ -52,7 +53,7 @@ export function composeTyped(input: ChatInput, asked: TypedAsk): Buffer {
   const body = {
     ...extras,
     model: asked.model,
-    max_tokens: Number(input.maxOutputTokens ?? asked.maxOutputTokens),
+    max_tokens: writeInteger(input.maxOutputTokens ?? asked.maxOutputTokens),
     ...(system !== undefined && { system }),
     messages: toTurns(input, asked),
     ...(asked.streamed && { stream: true }),
@@ -61,7 +62,7 @@ export function composeTyped(input: ChatInput, asked: TypedAsk): Buffer {
     ...Object.fromEntries(Object.entries(said).filter(([, value]) => Object.keys(value).length > 0)),
     ...(sampling?.temperature !== undefined && sampling.temperature <= 1 && { temperature: sampling.temperature }),
     ...(sampling?.topP !== undefined && { top_p: sampling.topP }),
-    ...(sampling?.topK !== undefined && { top_k: Number(sampling.topK) }),
+    ...(sampling?.topK !== undefined && { top_k: writeInteger(sampling.topK) }),
     ...(sampling !== undefined && sampling.stopSequences.length > 0 && { stop_sequences: sampling.stopSequences }),
   };
   return Buffer.from(JSON.stringify(body));
@@ -85,7 +86,7 @@ function loseSampling({ temperature, seed, frequencyPenalty, presencePenalty }: 
  */
 function toThinking(reasoning: Reasoning | undefined, extras: Record<string, unknown>): Record<string, unknown> {
   if (reasoning === undefined || typeof extras.type === "string") return extras;
-  if (reasoning.maxTokens > 0n) return { ...extras, type: "enabled", budget_tokens: Number(reasoning.maxTokens) };
+  if (reasoning.maxTokens > 0n) return { ...extras, type: "enabled", budget_tokens: writeInteger(reasoning.maxTokens) };
   return { ...extras, type: reasoning.effort === "none" ? "disabled" : "adaptive" };
 }
 

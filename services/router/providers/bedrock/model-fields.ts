@@ -1,6 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { type ChatInput, type Reasoning, ToolChoiceMode } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { TypedAsk } from "../dialect.ts";
+import { writeInteger } from "../exact-json.ts";
 import { toObject } from "../shape.ts";
 import { findModelFamily, type ModelFamily } from "./model-family.ts";
 
@@ -36,8 +37,8 @@ export function toModelFields(input: ChatInput, extras: Partial<JsonObject>, { m
     if (value !== undefined) fields[name] = value;
   }
   if (sampling?.topK !== undefined) {
-    if (family === "anthropic") fields.top_k = Number(sampling.topK);
-    else if (family === "amazon-nova") fields.inferenceConfig = { topK: Number(sampling.topK) };
+    if (family === "anthropic") fields.top_k = writeInteger(sampling.topK);
+    else if (family === "amazon-nova") fields.inferenceConfig = { topK: writeInteger(sampling.topK) };
     else lose("sampling.top_k", "is not known to be taken by this model of Bedrock");
   }
   if (reasoning !== undefined) sayReasoning(reasoning, family, fields, lose);
@@ -60,7 +61,7 @@ function sayReasoning(
 ): void {
   if (maxTokens > 0n) {
     if (family === "anthropic") {
-      fields.thinking = { ...asObject(fields.thinking), type: "enabled", budget_tokens: Number(maxTokens) };
+      fields.thinking = { ...asObject(fields.thinking), type: "enabled", budget_tokens: writeInteger(maxTokens) };
     } else lose("reasoning.max_tokens", "is not known to be taken by this model of Bedrock");
   }
   // None of these models reasons unless it is asked to; one that always does has no such word.

@@ -7,9 +7,9 @@ import {
   ToolChoiceMode,
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { TypedAsk } from "../dialect.ts";
+import { parseObject } from "../parse-object.ts";
 import { CACHE_EXTRAS, toCachePoint } from "./cache-point.ts";
 import { takeExtras } from "./lose-extras.ts";
-import { parseObject } from "./parse-object.ts";
 import { refuse } from "./refuse.ts";
 
 /**

@@ -7,10 +7,10 @@ import type {
   ToolUseBlock,
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { TypedAsk } from "../dialect.ts";
+import { parseObject } from "../parse-object.ts";
 import { CACHE_EXTRAS, toCachePoint } from "./cache-point.ts";
 import { DocumentNames, findDocumentFormat } from "./document.ts";
 import { takeExtras } from "./lose-extras.ts";
-import { parseObject } from "./parse-object.ts";
 
 /** Writes one block of a turn: what it is in Converse, and a cache point after it when it has one; nothing when it was lost. */
 export type PartWriter = (block: Block, role: "user" | "assistant", path: string) => JsonObject[];

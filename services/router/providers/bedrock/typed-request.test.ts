@@ -233,7 +233,7 @@ describe("composeTyped()", () => {
       tools: [{ name: "f", inputSchemaJson: '{"maximum":98765432109876543210}' }],
     });
 
-    expect(written).toContain('"input":{"id":12345678901234567890,"x":1}');
+    expect(written).toContain('"input":{"id":12345678901234567890,"x":1.0}');
     expect(written).toContain('{"maximum":98765432109876543210}');
   });
 

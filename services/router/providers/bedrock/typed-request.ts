@@ -1,10 +1,11 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { ChatInput, ResponseFormat } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { TypedAsk } from "../dialect.ts";
+import { writeInteger } from "../exact-json.ts";
+import { parseObject } from "../parse-object.ts";
 import { toObject } from "../shape.ts";
 import { takeExtras } from "./lose-extras.ts";
 import { CLAUDE_EXTRAS, takesClaudeExtras, toModelFields } from "./model-fields.ts";
-import { parseObject } from "./parse-object.ts";
 import { refuse } from "./refuse.ts";
 import { toToolConfig } from "./tools.ts";
 import { toTurns } from "./typed-turns.ts";
@@ -50,7 +51,7 @@ export function composeTyped(input: ChatInput, asked: TypedAsk): Buffer {
   };
   const metadata = { ...toObject(requestMetadata), ...toEndUser(input.endUser, asked) };
   const inferenceConfig = {
-    ...(maxOutputTokens !== undefined && { maxTokens: Number(maxOutputTokens) }),
+    ...(maxOutputTokens !== undefined && { maxTokens: writeInteger(maxOutputTokens) }),
     ...(sampling?.temperature !== undefined && sampling.temperature <= 1 && { temperature: sampling.temperature }),
     ...(sampling?.topP !== undefined && { topP: sampling.topP }),
     ...(sampling !== undefined && sampling.stopSequences.length > 0 && { stopSequences: sampling.stopSequences }),

@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { type Block, type Message, Role, type ToolResultBlock } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import { toObject, toText } from "../shape.ts";
-import { CANNOT, type Lose, loseExtras, parseObject } from "./lose.ts";
+import { CANNOT, type Lose, loseExtras, parseOrLose } from "./lose.ts";
 import { toMediaPart } from "./media.ts";
 import { readTraits } from "./model.ts";
 
@@ -94,7 +94,7 @@ function toParts(block: Block, field: string, names: Map<string, string>, lose: 
     case "toolUse": {
       const { id, name, inputJson } = content.value;
       names.set(id, name);
-      const args = inputJson === "" ? {} : (parseObject(inputJson, `${field}.tool_use.input_json`, lose) ?? {});
+      const args = inputJson === "" ? {} : (parseOrLose(inputJson, `${field}.tool_use.input_json`, lose) ?? {});
       const call = { ...(id !== "" && { id }), name, args };
       return [{ functionCall: call, ...toPartExtras(extras, field, [], lose) }];
     }

@@ -1,7 +1,8 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { ChatInput } from "../../../../gen/weir/router/v1/chat_pb.ts";
+import { writeInteger } from "../exact-json.ts";
 import { toObject } from "../shape.ts";
-import { CANNOT, type Lose, parseObject } from "./lose.ts";
+import { CANNOT, type Lose, parseOrLose } from "./lose.ts";
 import { readTraits } from "./model.ts";
 
 /** Members of `generationConfig` that typed fields write; extras may not stand in their place. */
@@ -44,10 +45,10 @@ export function toGenerationConfig(
   const thinking = { ...toObject(thinkingConfig), ...toThinking(input, model, lose) } as JsonObject;
   const config: JsonObject = {
     ...more,
-    ...(input.maxOutputTokens !== undefined && { maxOutputTokens: Number(input.maxOutputTokens) }),
+    ...(input.maxOutputTokens !== undefined && { maxOutputTokens: writeInteger(input.maxOutputTokens) }),
     ...(sampling?.temperature !== undefined && { temperature: sampling.temperature }),
     ...(sampling?.topP !== undefined && { topP: sampling.topP }),
-    ...(sampling?.topK !== undefined && { topK: Number(sampling.topK) }),
+    ...(sampling?.topK !== undefined && { topK: writeInteger(sampling.topK) }),
     ...(sampling !== undefined && sampling.stopSequences.length > 0 && { stopSequences: sampling.stopSequences }),
     ...toSeed(sampling?.seed, lose),
     ...(sampling?.frequencyPenalty !== undefined && { frequencyPenalty: sampling.frequencyPenalty }),
@@ -73,7 +74,7 @@ function toResponseFormat({ responseFormat }: ChatInput, lose: Lose): JsonObject
   const responseMimeType = "application/json";
   if (form.case === "jsonObject") return { responseMimeType };
   const { name, schemaJson, description } = form.value;
-  const schema = parseObject(schemaJson, "response_format.json_schema.schema_json", lose);
+  const schema = parseOrLose(schemaJson, "response_format.json_schema.schema_json", lose);
   if (schema === undefined) return { responseMimeType };
   const titled = {
     ...(name !== "" && { title: name }),
@@ -92,7 +93,7 @@ function toThinking({ reasoning }: ChatInput, model: string, lose: Lose): JsonOb
   const { effort, maxTokens } = reasoning;
   if (maxTokens > 0n) {
     if (effort !== "") lose("reasoning.effort", "can't be said beside max_tokens in the Gemini dialect");
-    return { includeThoughts: true, thinkingBudget: Number(maxTokens) };
+    return { includeThoughts: true, thinkingBudget: writeInteger(maxTokens) };
   }
   const by = readTraits(model).reasoning;
   if (by === "budget" && Object.hasOwn(BUDGETS, effort)) {

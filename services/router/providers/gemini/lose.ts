@@ -1,7 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { TypedAsk } from "../dialect.ts";
-import { parseExact } from "../exact-json.ts";
-import { JsonScan, watchKeys } from "../json-scan.ts";
+import { parseObject } from "../parse-object.ts";
 
 /** How what can't be said is handed over. */
 export type Lose = TypedAsk["lose"];
@@ -20,12 +19,9 @@ export function loseExtras(extras: JsonObject | undefined, path: string, known: 
   }
 }
 
-const scan = new JsonScan(watchKeys([]));
-
-/** Parses a JSON object that a caller wrote as text; its numbers are written again as they came. Hands over what is none, or is nested too deep, and then returns undefined. */
-export function parseObject(json: string, field: string, lose: Lose): JsonObject | undefined {
-  const bytes = Buffer.from(json);
-  if (scan.scan(bytes, 0, bytes.length)) return parseExact(json) as JsonObject;
-  lose(field, `is not a JSON object: ${scan.problem}`);
-  return undefined;
+/** Parses a JSON object that a caller wrote as text. Hands over what is none, or is nested too deep, and then returns undefined. */
+export function parseOrLose(json: string, field: string, lose: Lose): JsonObject | undefined {
+  const object = parseObject(json);
+  if (object === undefined) lose(field, "is not a JSON object, or is nested too deep");
+  return object;
 }

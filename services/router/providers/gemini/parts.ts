@@ -56,12 +56,15 @@ function toWhole(
   return { kind: "whole", block: create(BlockSchema, { content, ...toExtras(extras) }), inputJson: "", signature };
 }
 
+/** Parts whose numbers are for a tool. */
+const TOOL_PART = /"(?:functionCall|toolCall|toolResponse)"/;
+
 /**
  * The same answer, or event, with numbers that are written as they came, if there is a use of a tool, where that matters; else an
  * empty object. What else has numbers is read from a plain parse: a number that is kept is none to read.
  */
 export function findExact(text: string): Record<string, unknown> {
-  return text.includes('"functionCall"') ? toObject(parseExact(text)) : {};
+  return TOOL_PART.test(text) ? toObject(parseExact(text)) : {};
 }
 
 /** The parts of a candidate. */

@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { type ChatInput, type Tool, ToolChoiceMode } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import { toObject } from "../shape.ts";
-import { CANNOT, type Lose, loseExtras, parseObject } from "./lose.ts";
+import { CANNOT, type Lose, loseExtras, parseOrLose } from "./lose.ts";
 
 /** What a function's declaration has beyond a tool's fields (https://ai.google.dev/api/caching#FunctionDeclaration). */
 const KNOWN_EXTRAS = ["behavior", "response", "responseJsonSchema"];
@@ -18,7 +18,7 @@ function toFunction({ name, description, inputSchemaJson, extras }: Tool, field:
     const value = extras?.[key];
     return value === undefined || value === null ? [] : [[key, value] as const];
   });
-  const schema = inputSchemaJson === "" ? undefined : parseObject(inputSchemaJson, `${field}.input_schema_json`, lose);
+  const schema = inputSchemaJson === "" ? undefined : parseOrLose(inputSchemaJson, `${field}.input_schema_json`, lose);
   return {
     ...Object.fromEntries(known),
     name,

@@ -10,6 +10,7 @@ import {
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import { WeirError } from "../../../shared/errors/weir-error.ts";
 import type { TypedAsk } from "../dialect.ts";
+import { parseExact, writeInteger } from "../exact-json.ts";
 import type { Capabilities } from "./capabilities.ts";
 import { toPart } from "./typed-part.ts";
 
@@ -55,15 +56,15 @@ export function composeTyped(input: ChatInput, asked: TypedAsk, capabilities: Ca
     ...(tools.length > 0 && { tools }),
     ...(toolChoice !== undefined && (tools.length > 0 || input.tools.length === 0) && toToolChoice(toolChoice)),
     ...(input.responseFormat !== undefined && { response_format: toResponseFormat(input.responseFormat) }),
-    ...(maxOutputTokens !== undefined && { [capabilities.outputCap]: Number(maxOutputTokens) }),
+    ...(maxOutputTokens !== undefined && { [capabilities.outputCap]: writeInteger(maxOutputTokens) }),
     ...(input.candidates > 1 && { n: input.candidates }),
     ...(input.endUser !== "" && { user: input.endUser }),
     ...(reasoning !== undefined && reasoning.effort !== "" && { reasoning_effort: reasoning.effort }),
     ...(sampling?.temperature !== undefined && { temperature: sampling.temperature }),
     ...(sampling?.topP !== undefined && { top_p: sampling.topP }),
-    ...(sampling?.topK !== undefined && { top_k: Number(sampling.topK) }),
+    ...(sampling?.topK !== undefined && { top_k: writeInteger(sampling.topK) }),
     ...(sampling !== undefined && sampling.stopSequences.length > 0 && { stop: sampling.stopSequences }),
-    ...(sampling?.seed !== undefined && { seed: Number(sampling.seed) }),
+    ...(sampling?.seed !== undefined && { seed: writeInteger(sampling.seed) }),
     ...(sampling?.frequencyPenalty !== undefined && { frequency_penalty: sampling.frequencyPenalty }),
     ...(sampling?.presencePenalty !== undefined && { presence_penalty: sampling.presencePenalty }),
   };
@@ -240,7 +241,7 @@ function toResponseFormat({ form }: NonNullable<ChatInput["responseFormat"]>): J
 
 function parse(json: string, field: string): JsonValue {
   try {
-    return JSON.parse(json) as JsonValue;
+    return parseExact(json);
   } catch {
     throw refuse(field, "is not JSON");
   }
