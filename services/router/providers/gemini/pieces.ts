@@ -8,6 +8,7 @@ import {
   CandidateStoppedSchema,
   type StreamResponse,
 } from "../../../../gen/weir/router/v1/chat_service_pb.ts";
+import { CandidateExtras } from "../candidate-extras.ts";
 import type { PieceReader } from "../dialect.ts";
 import { toList, toObject, toText } from "../shape.ts";
 import {
@@ -33,7 +34,6 @@ interface OpenCandidate {
   growing: { readonly kind: Kind; readonly block: number } | undefined;
   usesTool: boolean;
   isStopped: boolean;
-  extras: JsonObject | undefined;
 }
 
 /** Most candidates of one answer that are followed. */
@@ -46,15 +46,13 @@ const MOST = 1024;
  */
 export class GeminiPieceReader implements PieceReader {
   readonly #candidates = new Map<number, OpenCandidate>();
+  readonly #candidateExtras = new CandidateExtras("logprobsResult");
   #extras: JsonObject | undefined;
   providerModel = "";
 
-  /** What only the dialect knows of the answer; of its candidates, which have no place of their own in a stream, under `candidates`. */
+  /** What only the dialect knows of the answer; of its candidates under `candidates`. */
   get extras(): JsonObject | undefined {
-    const said = [...this.#candidates.values()].flatMap(({ index, extras }) =>
-      extras === undefined ? [] : [{ index, ...extras }],
-    );
-    return said.length === 0 ? this.#extras : { ...this.#extras, candidates: said };
+    return this.#candidateExtras.addTo(this.#extras);
   }
 
   read(bytes: Buffer): Piece[] {
@@ -94,8 +92,7 @@ export class GeminiPieceReader implements PieceReader {
   #readCandidate(given: Record<string, unknown>, exact: unknown, pieces: Piece[]): void {
     const candidate = this.#find(toIndex(given));
     if (candidate === undefined) return;
-    const { extras } = toCandidateExtras(given);
-    if (extras !== undefined) candidate.extras = { ...candidate.extras, ...extras };
+    this.#candidateExtras.add(candidate.index, toCandidateExtras(given).extras ?? {});
     if (candidate.isStopped) return;
     for (const part of listParts(exact)) this.#take(candidate, readPart(part), pieces);
     const reason = given.finishReason;
@@ -105,7 +102,7 @@ export class GeminiPieceReader implements PieceReader {
   #find(index: number): OpenCandidate | undefined {
     let candidate = this.#candidates.get(index);
     if (candidate === undefined && this.#candidates.size < MOST && index < MOST) {
-      candidate = { index, nextBlock: 0, growing: undefined, usesTool: false, isStopped: false, extras: undefined };
+      candidate = { index, nextBlock: 0, growing: undefined, usesTool: false, isStopped: false };
       this.#candidates.set(index, candidate);
     }
     return candidate;

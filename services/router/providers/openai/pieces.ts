@@ -7,6 +7,7 @@ import {
   CandidateStoppedSchema,
   type StreamResponse,
 } from "../../../../gen/weir/router/v1/chat_service_pb.ts";
+import { CandidateExtras } from "../candidate-extras.ts";
 import type { PieceReader } from "../dialect.ts";
 import { toExtras, toList, toObject, toText } from "../shape.ts";
 import { toStopReason } from "./typed-answer.ts";
@@ -35,8 +36,14 @@ const MOST = 1024;
  */
 export class OpenAiPieceReader implements PieceReader {
   readonly #candidates = new Map<number, OpenCandidate>();
+  readonly #candidateExtras = new CandidateExtras("logprobs");
+  #extras: JsonObject | undefined;
   providerModel = "";
-  extras: JsonObject | undefined;
+
+  /** What only the dialect knows of the answer; of its candidates under `candidates`. */
+  get extras(): JsonObject | undefined {
+    return this.#candidateExtras.addTo(this.#extras);
+  }
 
   read(bytes: Buffer): Piece[] {
     const pieces: Piece[] = [];
@@ -61,13 +68,15 @@ export class OpenAiPieceReader implements PieceReader {
     const { choices, model, usage: _usage, object: _object, ...rest } = event;
     if (this.providerModel === "") this.providerModel = toText(model);
     const { extras } = toExtras(rest);
-    if (extras !== undefined) this.extras = { ...this.extras, ...extras };
+    if (extras !== undefined) this.#extras = { ...this.#extras, ...extras };
     for (const choice of toList(choices)) this.#readChoice(toObject(choice), pieces);
   }
 
-  #readChoice({ index, delta, finish_reason }: Record<string, unknown>, pieces: Piece[]): void {
+  #readChoice({ index, delta, finish_reason, ...rest }: Record<string, unknown>, pieces: Piece[]): void {
     const candidate = this.#find(typeof index === "number" ? index : 0);
-    if (candidate === undefined || candidate.isStopped) return;
+    if (candidate === undefined) return;
+    this.#candidateExtras.add(candidate.index, rest);
+    if (candidate.isStopped) return;
     const { content, refusal, reasoning_content, reasoning, tool_calls } = toObject(delta);
     this.#grow(candidate, "reasoning", toText(reasoning_content) || toText(reasoning), pieces);
     this.#grow(candidate, "text", toText(content), pieces);
