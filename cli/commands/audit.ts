@@ -6,7 +6,12 @@ import {
   ListRecordsResponseSchema,
   type LoggedRecord,
 } from "../../gen/weir/audit/v1/audit_service_pb.ts";
-import { type Record as AuditRecord, KeyChange, RecordSchema } from "../../gen/weir/audit/v1/record_pb.ts";
+import {
+  type Record as AuditRecord,
+  CredentialChange,
+  KeyChange,
+  RecordSchema,
+} from "../../gen/weir/audit/v1/record_pb.ts";
 import { OutcomeKindSchema } from "../../gen/weir/type/v1/usage_pb.ts";
 import type { Verdict } from "../../services/audit/verification/verdict.ts";
 import { verifyExportFolder } from "../../services/audit/verification/verify-export.ts";
@@ -185,6 +190,11 @@ function describeAct({ act }: AuditRecord): string {
         : `policy version ${act.value.version}`;
     case "keyChange":
       return `key ${act.value.keyId} ${act.value.change === KeyChange.REVOKED ? "revoked" : "made"}`;
+    case "credentialChange": {
+      const { name, version, change, regions } = act.value;
+      const done = change === CredentialChange.DELETED ? "deleted" : `set to version ${version}`;
+      return `credential ${name} ${done} in ${regions.map(({ region }) => region).join(", ")}`;
+    }
     case undefined:
       return "unknown to this version of weir";
   }

@@ -19,7 +19,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weir/audit/v1/record.proto.
  */
 export const file_weir_audit_v1_record: GenFile = /*@__PURE__*/
-  fileDesc("Chp3ZWlyL2F1ZGl0L3YxL3JlY29yZC5wcm90bxINd2Vpci5hdWRpdC52MSKNAwoGUmVjb3JkEhsKCXJlY29yZF9pZBgBIAEoCUIIukgFcgOwAQESNwoLcmVjb3JkZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESFwoGcmVnaW9uGAMgASgJQge6SARyAhABEhkKCGluc3RhbmNlGAQgASgJQge6SARyAhABEh0KDG9yZ2FuaXNhdGlvbhgFIAEoCUIHukgEcgIQARIpCgRjYWxsGAogASgLMhkud2Vpci5hdWRpdC52MS5DYWxsUmVjb3JkSAASLwoHcmVmdXNhbBgLIAEoCzIcLndlaXIuYXVkaXQudjEuUmVmdXNhbFJlY29yZEgAEjoKDXBvbGljeV9jaGFuZ2UYDCABKAsyIS53ZWlyLmF1ZGl0LnYxLlBvbGljeUNoYW5nZVJlY29yZEgAEjQKCmtleV9jaGFuZ2UYDSABKAsyHi53ZWlyLmF1ZGl0LnYxLktleUNoYW5nZVJlY29yZEgAQgwKA2FjdBIFukgCCAEi0AMKCkNhbGxSZWNvcmQSLAoGY2FsbGVyGAEgASgLMhQud2Vpci50eXBlLnYxLkNhbGxlckIGukgDyAEBEioKCW9wZXJhdGlvbhgCIAEoDjIXLndlaXIudHlwZS52MS5PcGVyYXRpb24SDQoFbW9kZWwYAyABKAkSEAoIc3RyZWFtZWQYBCABKAgSDwoHc3VyZmFjZRgFIAEoCRI2Cgh2ZXJzaW9ucxgGIAEoCzIcLndlaXIudHlwZS52MS5QaW5uZWRWZXJzaW9uc0IGukgDyAEBEg4KBmxpbWl0cxgHIAMoCRIrCgpjYW5kaWRhdGVzGAggAygLMhcud2Vpci50eXBlLnYxLkNhbmRpZGF0ZRIqCgdvdXRjb21lGAkgASgOMhkud2Vpci50eXBlLnYxLk91dGNvbWVLaW5kEg4KBnJlYXNvbhgKIAEoCRInCghhdHRlbXB0cxgLIAMoCzIVLndlaXIudHlwZS52MS5BdHRlbXB0Ei4KCnN0YXJ0ZWRfYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK3AQoNUmVmdXNhbFJlY29yZBIsCgZjYWxsZXIYASABKAsyFC53ZWlyLnR5cGUudjEuQ2FsbGVyQga6SAPIAQESDgoGcmVhc29uGAIgASgJEg0KBWNvdW50GAMgASgDEiwKCGZpcnN0X2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgdsYXN0X2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLMAQoSUG9saWN5Q2hhbmdlUmVjb3JkEg0KBWFjdG9yGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDwoHdmVyc2lvbhgDIAEoAxIVCg1iZWZvcmVfZGlnZXN0GAQgASgMEhQKDGFmdGVyX2RpZ2VzdBgFIAEoDBISCgpjb250ZW50X29mGAYgASgDEg8KB2NvbW1lbnQYByABKAkSMAoJc25hcHNob3RzGAggAygLMh0ud2Vpci5hdWRpdC52MS5DaGFuZ2VkVmVyc2lvbiLtAQoPS2V5Q2hhbmdlUmVjb3JkEg0KBWFjdG9yGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDgoGa2V5X2lkGAMgASgJEigKBmNoYW5nZRgEIAEoDjIYLndlaXIuYXVkaXQudjEuS2V5Q2hhbmdlEhUKDWJlZm9yZV9kaWdlc3QYBSABKAwSFAoMYWZ0ZXJfZGlnZXN0GAYgASgMEg8KB2NvbW1lbnQYByABKAkSLwoIa2V5cmluZ3MYCCADKAsyHS53ZWlyLmF1ZGl0LnYxLkNoYW5nZWRWZXJzaW9uEg4KBnRlbmFudBgJIAEoCSJBCg5DaGFuZ2VkVmVyc2lvbhIOCgZyZWdpb24YASABKAkSDwoHdmVyc2lvbhgCIAEoAxIOCgZkaWdlc3QYAyABKAwq9wEKCUtleUNoYW5nZRIaChZLRVlfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASFgoSS0VZX0NIQU5HRV9DUkVBVEVEEAESFgoSS0VZX0NIQU5HRV9SRVZPS0VEEAISFgoSS0VZX0NIQU5HRV9VUERBVEVEEAMSFgoSS0VZX0NIQU5HRV9ST1RBVEVEEAQSFwoTS0VZX0NIQU5HRV9ESVNBQkxFRBAFEhYKEktFWV9DSEFOR0VfRU5BQkxFRBAGEh4KGktFWV9DSEFOR0VfVEVOQU5UX0RJU0FCTEVEEAcSHQoZS0VZX0NIQU5HRV9URU5BTlRfRU5BQkxFRBAIYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_weir_type_v1_caller, file_weir_type_v1_decision, file_weir_type_v1_usage]);
+  fileDesc("Chp3ZWlyL2F1ZGl0L3YxL3JlY29yZC5wcm90bxINd2Vpci5hdWRpdC52MSLRAwoGUmVjb3JkEhsKCXJlY29yZF9pZBgBIAEoCUIIukgFcgOwAQESNwoLcmVjb3JkZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESFwoGcmVnaW9uGAMgASgJQge6SARyAhABEhkKCGluc3RhbmNlGAQgASgJQge6SARyAhABEh0KDG9yZ2FuaXNhdGlvbhgFIAEoCUIHukgEcgIQARIpCgRjYWxsGAogASgLMhkud2Vpci5hdWRpdC52MS5DYWxsUmVjb3JkSAASLwoHcmVmdXNhbBgLIAEoCzIcLndlaXIuYXVkaXQudjEuUmVmdXNhbFJlY29yZEgAEjoKDXBvbGljeV9jaGFuZ2UYDCABKAsyIS53ZWlyLmF1ZGl0LnYxLlBvbGljeUNoYW5nZVJlY29yZEgAEjQKCmtleV9jaGFuZ2UYDSABKAsyHi53ZWlyLmF1ZGl0LnYxLktleUNoYW5nZVJlY29yZEgAEkIKEWNyZWRlbnRpYWxfY2hhbmdlGBAgASgLMiUud2Vpci5hdWRpdC52MS5DcmVkZW50aWFsQ2hhbmdlUmVjb3JkSABCDAoDYWN0EgW6SAIIASLQAwoKQ2FsbFJlY29yZBIsCgZjYWxsZXIYASABKAsyFC53ZWlyLnR5cGUudjEuQ2FsbGVyQga6SAPIAQESKgoJb3BlcmF0aW9uGAIgASgOMhcud2Vpci50eXBlLnYxLk9wZXJhdGlvbhINCgVtb2RlbBgDIAEoCRIQCghzdHJlYW1lZBgEIAEoCBIPCgdzdXJmYWNlGAUgASgJEjYKCHZlcnNpb25zGAYgASgLMhwud2Vpci50eXBlLnYxLlBpbm5lZFZlcnNpb25zQga6SAPIAQESDgoGbGltaXRzGAcgAygJEisKCmNhbmRpZGF0ZXMYCCADKAsyFy53ZWlyLnR5cGUudjEuQ2FuZGlkYXRlEioKB291dGNvbWUYCSABKA4yGS53ZWlyLnR5cGUudjEuT3V0Y29tZUtpbmQSDgoGcmVhc29uGAogASgJEicKCGF0dGVtcHRzGAsgAygLMhUud2Vpci50eXBlLnYxLkF0dGVtcHQSLgoKc3RhcnRlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kZWRfYXQYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrcBCg1SZWZ1c2FsUmVjb3JkEiwKBmNhbGxlchgBIAEoCzIULndlaXIudHlwZS52MS5DYWxsZXJCBrpIA8gBARIOCgZyZWFzb24YAiABKAkSDQoFY291bnQYAyABKAMSLAoIZmlyc3RfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2xhc3RfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIswBChJQb2xpY3lDaGFuZ2VSZWNvcmQSDQoFYWN0b3IYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgDEhUKDWJlZm9yZV9kaWdlc3QYBCABKAwSFAoMYWZ0ZXJfZGlnZXN0GAUgASgMEhIKCmNvbnRlbnRfb2YYBiABKAMSDwoHY29tbWVudBgHIAEoCRIwCglzbmFwc2hvdHMYCCADKAsyHS53ZWlyLmF1ZGl0LnYxLkNoYW5nZWRWZXJzaW9uIu0BCg9LZXlDaGFuZ2VSZWNvcmQSDQoFYWN0b3IYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIOCgZrZXlfaWQYAyABKAkSKAoGY2hhbmdlGAQgASgOMhgud2Vpci5hdWRpdC52MS5LZXlDaGFuZ2USFQoNYmVmb3JlX2RpZ2VzdBgFIAEoDBIUCgxhZnRlcl9kaWdlc3QYBiABKAwSDwoHY29tbWVudBgHIAEoCRIvCghrZXlyaW5ncxgIIAMoCzIdLndlaXIuYXVkaXQudjEuQ2hhbmdlZFZlcnNpb24SDgoGdGVuYW50GAkgASgJItQBChZDcmVkZW50aWFsQ2hhbmdlUmVjb3JkEg0KBWFjdG9yGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIvCgZjaGFuZ2UYBCABKA4yHy53ZWlyLmF1ZGl0LnYxLkNyZWRlbnRpYWxDaGFuZ2USDwoHdmVyc2lvbhgFIAEoAxI2CgdyZWdpb25zGAYgAygLMiUud2Vpci5hdWRpdC52MS5DcmVkZW50aWFsUmVnaW9uQ2hhbmdlEg8KB2NvbW1lbnQYByABKAkifgoWQ3JlZGVudGlhbFJlZ2lvbkNoYW5nZRIOCgZyZWdpb24YASABKAkSFQoNYmVmb3JlX2RpZ2VzdBgCIAEoDBIUCgxhZnRlcl9kaWdlc3QYAyABKAwSEwoLc2V0X3ZlcnNpb24YBCABKAMSEgoKc2V0X2RpZ2VzdBgFIAEoDCJBCg5DaGFuZ2VkVmVyc2lvbhIOCgZyZWdpb24YASABKAkSDwoHdmVyc2lvbhgCIAEoAxIOCgZkaWdlc3QYAyABKAwq9wEKCUtleUNoYW5nZRIaChZLRVlfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASFgoSS0VZX0NIQU5HRV9DUkVBVEVEEAESFgoSS0VZX0NIQU5HRV9SRVZPS0VEEAISFgoSS0VZX0NIQU5HRV9VUERBVEVEEAMSFgoSS0VZX0NIQU5HRV9ST1RBVEVEEAQSFwoTS0VZX0NIQU5HRV9ESVNBQkxFRBAFEhYKEktFWV9DSEFOR0VfRU5BQkxFRBAGEh4KGktFWV9DSEFOR0VfVEVOQU5UX0RJU0FCTEVEEAcSHQoZS0VZX0NIQU5HRV9URU5BTlRfRU5BQkxFRBAIKm8KEENyZWRlbnRpYWxDaGFuZ2USIQodQ1JFREVOVElBTF9DSEFOR0VfVU5TUEVDSUZJRUQQABIZChVDUkVERU5USUFMX0NIQU5HRV9TRVQQARIdChlDUkVERU5USUFMX0NIQU5HRV9ERUxFVEVEEAJiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_weir_type_v1_caller, file_weir_type_v1_decision, file_weir_type_v1_usage]);
 
 /**
  * An audited act, as its producer encoded it. The leaf of the log is SHA-256(0x00 || these bytes), RFC 6962 section 2.1. Has no
@@ -100,6 +100,14 @@ export type Record = Message<"weir.audit.v1.Record"> & {
      */
     value: KeyChangeRecord;
     case: "keyChange";
+  } | {
+    /**
+     * A credential of a provider that was set or deleted.
+     *
+     * @generated from field: weir.audit.v1.CredentialChangeRecord credential_change = 16;
+     */
+    value: CredentialChangeRecord;
+    case: "credentialChange";
   } | { case: undefined; value?: undefined };
 };
 
@@ -413,6 +421,118 @@ export const KeyChangeRecordSchema: GenMessage<KeyChangeRecord> = /*@__PURE__*/
   messageDesc(file_weir_audit_v1_record, 4);
 
 /**
+ * A credential of a provider was set or deleted.
+ *
+ * @generated from message weir.audit.v1.CredentialChangeRecord
+ */
+export type CredentialChangeRecord = Message<"weir.audit.v1.CredentialChangeRecord"> & {
+  /**
+   * Who did it.
+   *
+   * @generated from field: string actor = 1;
+   */
+  actor: string;
+
+  /**
+   * Id of the request that did it.
+   *
+   * @generated from field: string request_id = 2;
+   */
+  requestId: string;
+
+  /**
+   * Name of the credential. Never its secret.
+   *
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * What was done.
+   *
+   * @generated from field: weir.audit.v1.CredentialChange change = 4;
+   */
+  change: CredentialChange;
+
+  /**
+   * Its version after the change.
+   *
+   * @generated from field: int64 version = 5;
+   */
+  version: bigint;
+
+  /**
+   * What each region had before and has now.
+   *
+   * @generated from field: repeated weir.audit.v1.CredentialRegionChange regions = 6;
+   */
+  regions: CredentialRegionChange[];
+
+  /**
+   * Why, as the operator said.
+   *
+   * @generated from field: string comment = 7;
+   */
+  comment: string;
+};
+
+/**
+ * Describes the message weir.audit.v1.CredentialChangeRecord.
+ * Use `create(CredentialChangeRecordSchema)` to create a new message.
+ */
+export const CredentialChangeRecordSchema: GenMessage<CredentialChangeRecord> = /*@__PURE__*/
+  messageDesc(file_weir_audit_v1_record, 5);
+
+/**
+ * What a change of a credential did to one region.
+ *
+ * @generated from message weir.audit.v1.CredentialRegionChange
+ */
+export type CredentialRegionChange = Message<"weir.audit.v1.CredentialRegionChange"> & {
+  /**
+   * Id of the region.
+   *
+   * @generated from field: string region = 1;
+   */
+  region: string;
+
+  /**
+   * SHA-256 of the encoded envelope before. Empty when there was none.
+   *
+   * @generated from field: bytes before_digest = 2;
+   */
+  beforeDigest: Uint8Array;
+
+  /**
+   * SHA-256 of the encoded envelope after. Empty when there is none.
+   *
+   * @generated from field: bytes after_digest = 3;
+   */
+  afterDigest: Uint8Array;
+
+  /**
+   * Version of the region's set that brought the change.
+   *
+   * @generated from field: int64 set_version = 4;
+   */
+  setVersion: bigint;
+
+  /**
+   * Digest of that set, as its head names it.
+   *
+   * @generated from field: bytes set_digest = 5;
+   */
+  setDigest: Uint8Array;
+};
+
+/**
+ * Describes the message weir.audit.v1.CredentialRegionChange.
+ * Use `create(CredentialRegionChangeSchema)` to create a new message.
+ */
+export const CredentialRegionChangeSchema: GenMessage<CredentialRegionChange> = /*@__PURE__*/
+  messageDesc(file_weir_audit_v1_record, 6);
+
+/**
  * The version that a region got by a change.
  *
  * @generated from message weir.audit.v1.ChangedVersion
@@ -445,7 +565,7 @@ export type ChangedVersion = Message<"weir.audit.v1.ChangedVersion"> & {
  * Use `create(ChangedVersionSchema)` to create a new message.
  */
 export const ChangedVersionSchema: GenMessage<ChangedVersion> = /*@__PURE__*/
-  messageDesc(file_weir_audit_v1_record, 5);
+  messageDesc(file_weir_audit_v1_record, 7);
 
 /**
  * What was done to a key.
@@ -529,4 +649,45 @@ export type KeyChange = (typeof KeyChange)[keyof typeof KeyChange] | UnknownEnum
  */
 export const KeyChangeSchema: GenEnum<KeyChange> = /*@__PURE__*/
   enumDesc(file_weir_audit_v1_record, 0);
+
+/**
+ * What was done to a credential.
+ *
+ * @generated from enum weir.audit.v1.CredentialChange
+ */
+export const CredentialChange = {
+  /**
+   * Never used.
+   *
+   * @generated from enum value: CREDENTIAL_CHANGE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It was set, for the first time or to a new version.
+   *
+   * @generated from enum value: CREDENTIAL_CHANGE_SET = 1;
+   */
+  SET: 1,
+
+  /**
+   * It was deleted.
+   *
+   * @generated from enum value: CREDENTIAL_CHANGE_DELETED = 2;
+   */
+  DELETED: 2,
+} as const;
+
+/**
+ * What was done to a credential.
+ *
+ * @generated from enum weir.audit.v1.CredentialChange
+ */
+export type CredentialChange = (typeof CredentialChange)[keyof typeof CredentialChange] | UnknownEnum;
+
+/**
+ * Describes the enum weir.audit.v1.CredentialChange.
+ */
+export const CredentialChangeSchema: GenEnum<CredentialChange> = /*@__PURE__*/
+  enumDesc(file_weir_audit_v1_record, 1);
 

@@ -12,7 +12,7 @@ import type { UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weir/type/v1/permission.proto.
  */
 export const file_weir_type_v1_permission: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWlyL3R5cGUvdjEvcGVybWlzc2lvbi5wcm90bxIMd2Vpci50eXBlLnYxKucCCgpQZXJtaXNzaW9uEhoKFlBFUk1JU1NJT05fVU5TUEVDSUZJRUQQABIVChFQRVJNSVNTSU9OX1BVQkxJQxABEhMKD1BFUk1JU1NJT05fQ0hBVBACEhoKFlBFUk1JU1NJT05fUE9MSUNZX1JFQUQQAxIbChdQRVJNSVNTSU9OX1BPTElDWV9XUklURRAEEhcKE1BFUk1JU1NJT05fS0VZX1JFQUQQBRIYChRQRVJNSVNTSU9OX0tFWV9XUklURRAGEh0KGVBFUk1JU1NJT05fU05BUFNIT1RfV0FUQ0gQBxIeChpQRVJNSVNTSU9OX1NOQVBTSE9UX1JFUE9SVBAIEhkKFVBFUk1JU1NJT05fU1BFTkRfUkVBRBAJEhkKFVBFUk1JU1NJT05fQVVESVRfUkVBRBAKEhoKFlBFUk1JU1NJT05fSU5UQUtFX1JFQUQQCxIUChBQRVJNSVNTSU9OX0VNQkVEEAw6WgoKcGVybWlzc2lvbhIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGI2MAyABKA4yGC53ZWlyLnR5cGUudjEuUGVybWlzc2lvblIKcGVybWlzc2lvbmIGcHJvdG8z", [file_google_protobuf_descriptor]);
+  fileDesc("Ch13ZWlyL3R5cGUvdjEvcGVybWlzc2lvbi5wcm90bxIMd2Vpci50eXBlLnYxKskDCgpQZXJtaXNzaW9uEhoKFlBFUk1JU1NJT05fVU5TUEVDSUZJRUQQABIVChFQRVJNSVNTSU9OX1BVQkxJQxABEhMKD1BFUk1JU1NJT05fQ0hBVBACEhoKFlBFUk1JU1NJT05fUE9MSUNZX1JFQUQQAxIbChdQRVJNSVNTSU9OX1BPTElDWV9XUklURRAEEhcKE1BFUk1JU1NJT05fS0VZX1JFQUQQBRIYChRQRVJNSVNTSU9OX0tFWV9XUklURRAGEh0KGVBFUk1JU1NJT05fU05BUFNIT1RfV0FUQ0gQBxIeChpQRVJNSVNTSU9OX1NOQVBTSE9UX1JFUE9SVBAIEhkKFVBFUk1JU1NJT05fU1BFTkRfUkVBRBAJEhkKFVBFUk1JU1NJT05fQVVESVRfUkVBRBAKEhoKFlBFUk1JU1NJT05fSU5UQUtFX1JFQUQQCxIUChBQRVJNSVNTSU9OX0VNQkVEEAwSHgoaUEVSTUlTU0lPTl9DUkVERU5USUFMX1JFQUQQDRIfChtQRVJNSVNTSU9OX0NSRURFTlRJQUxfV1JJVEUQDhIfChtQRVJNSVNTSU9OX0NSRURFTlRJQUxfV0FUQ0gQDzpaCgpwZXJtaXNzaW9uEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYjYwDIAEoDjIYLndlaXIudHlwZS52MS5QZXJtaXNzaW9uUgpwZXJtaXNzaW9uYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
  * What a caller must be allowed to do before an RPC answers it. Each RPC of Weir names exactly one; a test walks them all.
@@ -111,6 +111,27 @@ export const Permission = {
    * @generated from enum value: PERMISSION_EMBED = 12;
    */
   EMBED: 12,
+
+  /**
+   * Read what is known of the credentials of providers; never their secrets, which nobody but a region's routers can open.
+   *
+   * @generated from enum value: PERMISSION_CREDENTIAL_READ = 13;
+   */
+  CREDENTIAL_READ: 13,
+
+  /**
+   * Set and delete credentials of providers.
+   *
+   * @generated from enum value: PERMISSION_CREDENTIAL_WRITE = 14;
+   */
+  CREDENTIAL_WRITE: 14,
+
+  /**
+   * Receive a region's sealed credentials and report what became of them; held by routers of that region.
+   *
+   * @generated from enum value: PERMISSION_CREDENTIAL_WATCH = 15;
+   */
+  CREDENTIAL_WATCH: 15,
 } as const;
 
 /**
