@@ -27,7 +27,13 @@ export function printMessage<Desc extends DescMessage>(
   message: MessageShape<Desc>,
   toText: () => string,
 ): void {
-  console.log(format === "json" ? JSON.stringify(toJson(schema, message), null, 2) : toText());
+  if (format === "json") printJson(toJson(schema, message));
+  else console.log(toText());
+}
+
+/** Prints what no message of a service is, as one JSON document. */
+export function printJson(value: unknown): void {
+  console.log(JSON.stringify(value, null, 2));
 }
 
 /** Money as text with all its digits: "$0.000123450". */

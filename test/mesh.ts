@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CALL_OPTIONS, withClient } from "../cli/control-plane.ts";
-import { parsePolicy, toPolicy } from "../cli/policy-file.ts";
+import { toPolicy } from "../cli/policy-file.ts";
 import { createExamplePolicy } from "../cli/up/example-policy.ts";
 import { createTenantKey, DEMO_TENANT } from "../cli/up/example-tenant.ts";
 import { HOST, REGIONS, type Region } from "../cli/up/layout.ts";
@@ -46,8 +46,8 @@ export interface Mesh extends RunningProcesses {
     models?: readonly string[];
     requestsPerMinute?: number;
   }): Promise<{ keyId: string; secret: string }>;
-  /** Publishes a policy (YAML text, or its proto JSON) and waits until every router that is up runs it. Returns its version. */
-  publish(policy: string | unknown): Promise<bigint>;
+  /** Publishes a policy (its proto JSON) and waits until every router that is up runs it. Returns its version. */
+  publish(policy: unknown): Promise<bigint>;
   /** Waits until the routers of these regions run at least the latest snapshot and keyring. */
   waitCurrent(regions?: readonly Region[]): Promise<void>;
   /** Sets (or with `null` takes back) what the scripted provider does for a model name at the provider; "*" for all. */
@@ -140,10 +140,7 @@ async function furnish(
       return key;
     },
     async publish(policy) {
-      const version = await publish(
-        addresses.policy,
-        typeof policy === "string" ? parsePolicy(policy, "test") : toPolicy(policy, "test"),
-      );
+      const version = await publish(addresses.policy, toPolicy(policy, "test"));
       await waitCurrent(addresses.policy, listRouters(processes).filter(isRunning(processes)));
       return version;
     },

@@ -1,17 +1,5 @@
-import { randomUUID } from "node:crypto";
-import { create, toJson } from "@bufbuild/protobuf";
-import { type Command, InvalidArgumentError } from "commander";
-import { stringify } from "yaml";
-import { type Finding, PolicySchema, Severity } from "../../gen/weir/policy/v1/policy_pb.ts";
-import {
-  CheckPolicyResponseSchema,
-  GetPolicyResponseSchema,
-  ListPolicyVersionsResponseSchema,
-  PolicyService,
-  type PolicyVersion,
-  PublishPolicyResponseSchema,
-  RollBackPolicyResponseSchema,
-} from "../../gen/weir/policy/v1/policy_service_pb.ts";
+import { create } from "@bufbuild/protobuf";
+import type { Command } from "commander";
 import {
   type Instance,
   type LatestVersions,
@@ -20,9 +8,15 @@ import {
 } from "../../gen/weir/policy/v1/release_service_pb.ts";
 import { SnapshotPhase } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { CALL_OPTIONS, readPages, withClient } from "../control-plane.ts";
-import { formatTable, formatTime, printMessage } from "../output.ts";
-import { readPolicyFile } from "../policy-file.ts";
+import { formatTable, printMessage } from "../output.ts";
 import { type Context, getContext } from "./context.ts";
+import { type CheckOptions, check } from "./policy/check.ts";
+import { list, rollBack, show } from "./policy/history.ts";
+import { type PublishOptions, publish } from "./policy/publish.ts";
+import { parseVersion } from "./policy/version.ts";
+
+/** The argument of every command that takes a policy. */
+const TREE = "the policy: a YAML or JSON file, or a folder in which each *.yaml, *.yml and *.json is a part of it";
 
 /** Adds `weir policy …`: what a platform engineer does with policies. */
 export function addPolicyCommands(program: Command): void {
@@ -30,25 +24,24 @@ export function addPolicyCommands(program: Command): void {
 
   policy
     .command("check")
-    .description("say what is wrong with a policy, all at once; exits 1 when there is an error")
-    .argument("<file>", "policy as YAML or JSON")
-    .action((file: string, _, command: Command) => check(file, getContext(command)));
+    .description("say what is wrong with a policy, all at once and where; exits 1 when there is an error")
+    .argument("<tree>", TREE)
+    .option("--strict", "exit 1 on warnings too")
+    .action((tree: string, options: CheckOptions, command: Command) => check(tree, options, getContext(command)));
 
   policy
     .command("publish")
     .description("make a policy the next version, on its way to every region")
-    .argument("<file>", "policy as YAML or JSON")
+    .argument("<tree>", TREE)
     .option("--comment <text>", "why, for the record", "")
-    .option("--expected-version <n>", "refuse when another version came between", parseVersion)
-    .action((file: string, options: { comment: string; expectedVersion?: bigint }, command: Command) =>
-      publish(file, options, getContext(command)),
-    );
+    .option("--expect-version <n>", "refuse when another version than this is the latest", parseVersion)
+    .action((tree: string, options: PublishOptions, command: Command) => publish(tree, options, getContext(command)));
 
   policy
-    .command("get")
+    .command("show")
     .description("print a version as it was published")
     .argument("[version]", "number of the version; by default the latest", parseVersion)
-    .action((version: bigint | undefined, _, command: Command) => get(version ?? 0n, getContext(command)));
+    .action((version: bigint | undefined, _, command: Command) => show(version ?? 0n, getContext(command)));
 
   policy
     .command("list")
@@ -61,8 +54,9 @@ export function addPolicyCommands(program: Command): void {
     .description("make a new version with the content of an old one; the keyring stays as it is")
     .argument("<version>", "number of the version whose content is wanted", parseVersion)
     .option("--comment <text>", "why, for the record", "")
-    .action((version: bigint, options: { comment: string }, command: Command) =>
-      rollBack(version, options.comment, getContext(command)),
+    .option("--expect-version <n>", "refuse when another version than this is the latest", parseVersion)
+    .action((version: bigint, options: PublishOptions, command: Command) =>
+      rollBack(version, options, getContext(command)),
     );
 
   policy
@@ -71,81 +65,6 @@ export function addPolicyCommands(program: Command): void {
       "show every router with the versions it runs; exits 1 when a connected one is not current, or a region has none",
     )
     .action((_, command: Command) => status(getContext(command)));
-}
-
-async function check(file: string, { addresses, output }: Context): Promise<void> {
-  const policy = readPolicyFile(file);
-  const response = await withClient(addresses.policy, PolicyService, (client) =>
-    client.checkPolicy({ policy }, CALL_OPTIONS),
-  );
-  const hasErrors = response.findings.some(({ severity }) => severity === Severity.ERROR);
-  printMessage(output, CheckPolicyResponseSchema, response, () =>
-    response.findings.length === 0 ? `${file}: no findings` : formatFindings(response.findings),
-  );
-  process.exitCode = hasErrors ? 1 : 0;
-}
-
-async function publish(
-  file: string,
-  { comment, expectedVersion = 0n }: { comment: string; expectedVersion?: bigint },
-  { addresses, output }: Context,
-): Promise<void> {
-  const policy = readPolicyFile(file);
-  const response = await withClient(addresses.policy, PolicyService, (client) =>
-    client.publishPolicy({ requestId: randomUUID(), policy, comment, expectedVersion }, CALL_OPTIONS),
-  );
-  printMessage(output, PublishPolicyResponseSchema, response, () =>
-    [
-      ...(response.findings.length > 0 ? [formatFindings(response.findings)] : []),
-      `Published as version ${response.version?.version}`,
-      formatSnapshots(response.version),
-    ].join("\n"),
-  );
-}
-
-async function get(version: bigint, { addresses, output }: Context): Promise<void> {
-  const response = await withClient(addresses.policy, PolicyService, (client) =>
-    client.getPolicy({ version }, CALL_OPTIONS),
-  );
-  printMessage(output, GetPolicyResponseSchema, response, () =>
-    [
-      `# Version ${response.version?.version}, published ${formatTime(response.version?.publishedAt)}`,
-      stringify(toJson(PolicySchema, response.policy ?? create(PolicySchema))).trimEnd(),
-    ].join("\n"),
-  );
-}
-
-async function list(limit: number, { addresses, output }: Context): Promise<void> {
-  const versions = await withClient(addresses.policy, PolicyService, (client) =>
-    readPages(async (pageToken) => {
-      const page = await client.listPolicyVersions({ pageToken, pageSize: Math.min(limit, 200) }, CALL_OPTIONS);
-      return { items: page.versions, nextPageToken: page.nextPageToken };
-    }, limit),
-  );
-  printMessage(output, ListPolicyVersionsResponseSchema, create(ListPolicyVersionsResponseSchema, { versions }), () =>
-    formatTable(
-      ["version", "published", "content of", "snapshots", "comment"],
-      versions.map((item) => [
-        String(item.version),
-        formatTime(item.publishedAt),
-        item.contentOf ? String(item.contentOf) : "",
-        item.snapshots.map(({ region, version }) => `${region} ${version}`).join(", "),
-        item.comment,
-      ]),
-    ),
-  );
-}
-
-async function rollBack(version: bigint, comment: string, { addresses, output }: Context): Promise<void> {
-  const response = await withClient(addresses.policy, PolicyService, (client) =>
-    client.rollBackPolicy({ requestId: randomUUID(), version, comment }, CALL_OPTIONS),
-  );
-  printMessage(output, RollBackPolicyResponseSchema, response, () =>
-    [
-      `Version ${response.version?.version} has the content of version ${version}`,
-      formatSnapshots(response.version),
-    ].join("\n"),
-  );
 }
 
 async function status({ addresses, output }: Context): Promise<void> {
@@ -194,26 +113,4 @@ function describeState(instance: Instance, latest: LatestVersions | undefined): 
     (instance.snapshot?.version ?? 0n) >= (latest?.snapshotVersion ?? 0n) &&
     (instance.keyring?.version ?? 0n) >= (latest?.keyringVersion ?? 0n);
   return isCurrent ? "current" : "behind";
-}
-
-function formatFindings(findings: readonly Finding[]): string {
-  return findings
-    .map(({ severity, field, rule, message }) => {
-      const weight = severity === Severity.ERROR ? "error" : "warning";
-      return `${weight}: ${field}: ${message} [${rule}]`;
-    })
-    .join("\n");
-}
-
-function formatSnapshots(version: PolicyVersion | undefined): string {
-  return (version?.snapshots ?? [])
-    .map((snapshot) => `  ${snapshot.region}: snapshot ${snapshot.version}, ${snapshot.sizeBytes} bytes`)
-    .join("\n");
-}
-
-function parseVersion(text: string): bigint {
-  if (!/^\d{1,18}$/.test(text)) {
-    throw new InvalidArgumentError("a version is a whole number");
-  }
-  return BigInt(text);
 }

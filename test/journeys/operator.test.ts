@@ -84,7 +84,7 @@ describe("a platform engineer", () => {
     expect((await weir("policy", "rollback", before)).output).toContain(`has the content of version ${before}`);
     await mesh.waitCurrent();
     expect((await chat(mesh.key, "brand-new")).status).toBe(404);
-    expect((await weir("policy", "get")).output).not.toContain("brand-new");
+    expect((await weir("policy", "show")).output).not.toContain("brand-new");
     expect((await weir("policy", "list")).output).toContain("A new model");
   });
 
