@@ -22,6 +22,8 @@ const DOORS: Record<string, readonly string[]> = {
   aws4: ["services/router/providers/bedrock/"],
   "@smithy/core": ["services/router/providers/bedrock/"],
   "gpt-tokenizer": ["services/router/counting/"],
+  "@bufbuild/cel": ["services/shared/condition/"],
+  "@bufbuild/re2": ["services/shared/condition/"],
   yaml: ["cli/"],
   commander: ["cli/"],
   openai: ["cli/demo/"],
@@ -31,6 +33,7 @@ const DOORS: Record<string, readonly string[]> = {
 /** Rooms that take values and the instant and touch nothing: no outside thing, no clock, no other room than these and gen. */
 const PURE_ROOMS = [
   "services/shared/money/",
+  "services/shared/condition/",
   "services/shared/decision/",
   "services/shared/validation/",
   "services/audit/merkle/",
@@ -48,6 +51,8 @@ const PURE_MAY_IMPORT = [
   "services/router/routing/",
   "@bufbuild/protobuf",
   "@bufbuild/protovalidate",
+  "@bufbuild/cel",
+  "@bufbuild/re2",
   "node:crypto",
   "node:buffer",
   "node:net",

@@ -7,13 +7,15 @@ import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
+import type { PriorityClass } from "../../type/v1/decision_pb.ts";
+import { file_weir_type_v1_decision } from "../../type/v1/decision_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file weir/policy/v1/policy.proto.
  */
 export const file_weir_policy_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("Cht3ZWlyL3BvbGljeS92MS9wb2xpY3kucHJvdG8SDndlaXIucG9saWN5LnYxIrMDCgZQb2xpY3kSNgoMb3JnYW5pc2F0aW9uGAEgASgJQiC6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JBIzCgdyZWdpb25zGAIgAygLMhYud2Vpci5wb2xpY3kudjEuUmVnaW9uQgq6SAeSAQQIARBAEjYKCXByb3ZpZGVycxgDIAMoCzIYLndlaXIucG9saWN5LnYxLlByb3ZpZGVyQgm6SAaSAQMQgAISMgoHdGFyZ2V0cxgEIAMoCzIWLndlaXIucG9saWN5LnYxLlRhcmdldEIJukgGkgEDEIAgEjAKBm1vZGVscxgFIAMoCzIVLndlaXIucG9saWN5LnYxLk1vZGVsQgm6SAaSAQMQgBASQAoNb3JnYW5pc2F0aW9ucxgGIAMoCzIcLndlaXIucG9saWN5LnYxLk9yZ2FuaXNhdGlvbkILukgIkgEFCAEQgAgSMAoGbGltaXRzGAcgAygLMhUud2Vpci5wb2xpY3kudjEuTGltaXRCCbpIBpIBAxCACBIqCgh0aW1lb3V0cxgIIAEoCzIYLndlaXIucG9saWN5LnYxLlRpbWVvdXRzIl8KBlJlZ2lvbhI1CgJpZBgBIAEoCUIpukgmciQyGV5bYS16MC05XVthLXowLTktXXswLDMxfSRaB2NvbnRyb2wSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAASKjBAoIUHJvdmlkZXISLgoCaWQYASABKAlCIrpIH3IdMhteW2EtejAtOV1bYS16MC05Ll8tXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAARI0CgdkaWFsZWN0GAMgASgOMhcud2Vpci5wb2xpY3kudjEuRGlhbGVjdEIKukgHggEEEAEgABIcCghiYXNlX3VybBgEIAEoCUIKukgHcgUQASiABBI5CgpjcmVkZW50aWFsGAUgASgJQiW6SCJyIDIeXihbYS16MC05XVthLXowLTkuXy1dezAsNjJ9KT8kEh0KB3JlZ2lvbnMYBiADKAlCDLpICZIBBggBEEAYARIqCgh0aW1lb3V0cxgHIAEoCzIYLndlaXIucG9saWN5LnYxLlRpbWVvdXRzEkAKC2FwaV92ZXJzaW9uGAggASgJQiu6SChyJjIkXihbQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsNjN9KT8kEjkKDGNsb3VkX3JlZ2lvbhgJIAEoCUIjukggch4yHF4oW2EtejAtOV1bYS16MC05LV17MCw2Mn0pPyQSMAoGc2VydmVyGAogASgOMhYud2Vpci5wb2xpY3kudjEuU2VydmVyQgi6SAWCAQIQARI+Cg1pbmV4cHJlc3NpYmxlGAsgASgOMh0ud2Vpci5wb2xpY3kudjEuSW5leHByZXNzaWJsZUIIukgFggECEAEi9QEKCFRpbWVvdXRzEjgKB2Nvbm5lY3QYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDLpICaoBBiICCDwqABI9CgtmaXJzdF90b2tlbhgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkINukgKqgEHIgMIkBwqABI2CgRpZGxlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg26SAqqAQciAwiQHCoAEjgKBXRvdGFsGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg66SAuqAQgiBAiAowUqACL8AQoGVGFyZ2V0EjcKAmlkGAEgASgJQiu6SChyJjIkXlthLXpBLVowLTldW2EtekEtWjAtOS5fLzotXXswLDEyN30kEhkKCHByb3ZpZGVyGAIgASgJQge6SARyAhABEhkKBW1vZGVsGAMgASgJQgq6SAdyBRABKIACEi4KBnByaWNlcxgEIAEoCzIWLndlaXIucG9saWN5LnYxLlByaWNlc0IGukgDyAEBEicKEW1heF9vdXRwdXRfdG9rZW5zGAUgASgDQgy6SAkiBxiAwtcvKAASKgoIdGltZW91dHMYBiABKAsyGC53ZWlyLnBvbGljeS52MS5UaW1lb3V0cyKiAgoGUHJpY2VzEjEKBWlucHV0GAEgASgJQiK6SB9yHTIbXlswLTldezEsN30oXC5bMC05XXsxLDl9KT8kEjIKBm91dHB1dBgCIAEoCUIiukgfch0yG15bMC05XXsxLDd9KFwuWzAtOV17MSw5fSk/JBI7CgxjYWNoZWRfaW5wdXQYAyABKAlCJbpIInIgMh5eKFswLTldezEsN30oXC5bMC05XXsxLDl9KT8pPyQSOgoLY2FjaGVfd3JpdGUYBCABKAlCJbpIInIgMh5eKFswLTldezEsN30oXC5bMC05XXsxLDl9KT8pPyQSOAoJcmVhc29uaW5nGAUgASgJQiW6SCJyIDIeXihbMC05XXsxLDd9KFwuWzAtOV17MSw5fSk/KT8kIpMBCgVNb2RlbBI3CgJpZBgBIAEoCUIrukgociYyJF5bYS16QS1aMC05XVthLXpBLVowLTkuXy86LV17MCwxMjd9JBIeCgxkaXNwbGF5X25hbWUYAiABKAlCCLpIBXIDKIABEjEKBnJvdXRlcxgDIAMoCzIVLndlaXIucG9saWN5LnYxLlJvdXRlQgq6SAeSAQQIARBAIlsKBVJvdXRlEhcKBnRhcmdldBgBIAEoCUIHukgEcgIQARIcCghwcmlvcml0eRgCIAEoBUIKukgHGgUY6AcoABIbCgZ3ZWlnaHQYAyABKAVCC7pICBoGGMCEPSgAIowBCgxPcmdhbmlzYXRpb24SLAoCaWQYASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESLgoFdGVhbXMYAyADKAsyFC53ZWlyLnBvbGljeS52MS5UZWFtQgm6SAaSAQMQgCAiggEKBFRlYW0SLAoCaWQYASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESLAoEYXBwcxgDIAMoCzITLndlaXIucG9saWN5LnYxLkFwcEIJukgGkgEDEIAgIpYBCgNBcHASLAoCaWQYASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESQQoMZW52aXJvbm1lbnRzGAMgAygJQiu6SCiSASUIARAgGAEiHXIbMhleW2EtejAtOV1bYS16MC05LV17MCwzMX0kIsQBCgVMaW1pdBIsCgJpZBgBIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSMQoDcGVyGAIgASgOMhgud2Vpci5wb2xpY3kudjEuTGltaXRQZXJCCrpIB4IBBBABIAASLwoHdGVuYW50cxgDIAEoCzIeLndlaXIucG9saWN5LnYxLlRlbmFudFNlbGVjdG9yEikKE3JlcXVlc3RzX3Blcl9taW51dGUYBCABKAVCDLpICRoHGIDC1y8oASJ6Cg5UZW5hbnRTZWxlY3RvchIdCgxvcmdhbmlzYXRpb24YASABKAlCB7pIBHICKD8SFQoEdGVhbRgCIAEoCUIHukgEcgIoPxIUCgNhcHAYAyABKAlCB7pIBHICKD8SHAoLZW52aXJvbm1lbnQYBCABKAlCB7pIBHICKCAiYwoHRmluZGluZxINCgVmaWVsZBgBIAEoCRIMCgRydWxlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSKgoIc2V2ZXJpdHkYBCABKA4yGC53ZWlyLnBvbGljeS52MS5TZXZlcml0eSqQAQoHRGlhbGVjdBIXChNESUFMRUNUX1VOU1BFQ0lGSUVEEAASEgoORElBTEVDVF9PUEVOQUkQARIYChRESUFMRUNUX0FaVVJFX09QRU5BSRACEhUKEURJQUxFQ1RfQU5USFJPUElDEAMSEgoORElBTEVDVF9HRU1JTkkQBBITCg9ESUFMRUNUX0JFRFJPQ0sQBSrPAQoGU2VydmVyEhYKElNFUlZFUl9VTlNQRUNJRklFRBAAEhEKDVNFUlZFUl9PUEVOQUkQARIPCgtTRVJWRVJfVkxMTRACEhEKDVNFUlZFUl9PTExBTUEQAxIPCgtTRVJWRVJfR1JPURAEEhIKDlNFUlZFUl9NSVNUUkFMEAUSEwoPU0VSVkVSX1RPR0VUSEVSEAYSEwoPU0VSVkVSX0RFRVBTRUVLEAcSFQoRU0VSVkVSX09QRU5ST1VURVIQCBIQCgxTRVJWRVJfT1RIRVIQCSpgCg1JbmV4cHJlc3NpYmxlEh0KGUlORVhQUkVTU0lCTEVfVU5TUEVDSUZJRUQQABIYChRJTkVYUFJFU1NJQkxFX1JFRlVTRRABEhYKEklORVhQUkVTU0lCTEVfRFJPUBACKnsKCExpbWl0UGVyEhkKFUxJTUlUX1BFUl9VTlNQRUNJRklFRBAAEhEKDUxJTUlUX1BFUl9LRVkQARIRCg1MSU1JVF9QRVJfQVBQEAISEgoOTElNSVRfUEVSX1RFQU0QAxIaChZMSU1JVF9QRVJfT1JHQU5JU0FUSU9OEAQqTgoIU2V2ZXJpdHkSGAoUU0VWRVJJVFlfVU5TUEVDSUZJRUQQABISCg5TRVZFUklUWV9FUlJPUhABEhQKEFNFVkVSSVRZX1dBUk5JTkcQAmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration]);
+  fileDesc("Cht3ZWlyL3BvbGljeS92MS9wb2xpY3kucHJvdG8SDndlaXIucG9saWN5LnYxIuMDCgZQb2xpY3kSNgoMb3JnYW5pc2F0aW9uGAEgASgJQiC6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JBIzCgdyZWdpb25zGAIgAygLMhYud2Vpci5wb2xpY3kudjEuUmVnaW9uQgq6SAeSAQQIARBAEjYKCXByb3ZpZGVycxgDIAMoCzIYLndlaXIucG9saWN5LnYxLlByb3ZpZGVyQgm6SAaSAQMQgAISMgoHdGFyZ2V0cxgEIAMoCzIWLndlaXIucG9saWN5LnYxLlRhcmdldEIJukgGkgEDEIAgEjAKBm1vZGVscxgFIAMoCzIVLndlaXIucG9saWN5LnYxLk1vZGVsQgm6SAaSAQMQgBASQAoNb3JnYW5pc2F0aW9ucxgGIAMoCzIcLndlaXIucG9saWN5LnYxLk9yZ2FuaXNhdGlvbkILukgIkgEFCAEQgAgSMAoGbGltaXRzGAcgAygLMhUud2Vpci5wb2xpY3kudjEuTGltaXRCCbpIBpIBAxCACBIqCgh0aW1lb3V0cxgIIAEoCzIYLndlaXIucG9saWN5LnYxLlRpbWVvdXRzEi4KBXJ1bGVzGAkgAygLMhQud2Vpci5wb2xpY3kudjEuUnVsZUIJukgGkgEDEIAIIl8KBlJlZ2lvbhI1CgJpZBgBIAEoCUIpukgmciQyGV5bYS16MC05XVthLXowLTktXXswLDMxfSRaB2NvbnRyb2wSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAASKjBAoIUHJvdmlkZXISLgoCaWQYASABKAlCIrpIH3IdMhteW2EtejAtOV1bYS16MC05Ll8tXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAARI0CgdkaWFsZWN0GAMgASgOMhcud2Vpci5wb2xpY3kudjEuRGlhbGVjdEIKukgHggEEEAEgABIcCghiYXNlX3VybBgEIAEoCUIKukgHcgUQASiABBI5CgpjcmVkZW50aWFsGAUgASgJQiW6SCJyIDIeXihbYS16MC05XVthLXowLTkuXy1dezAsNjJ9KT8kEh0KB3JlZ2lvbnMYBiADKAlCDLpICZIBBggBEEAYARIqCgh0aW1lb3V0cxgHIAEoCzIYLndlaXIucG9saWN5LnYxLlRpbWVvdXRzEkAKC2FwaV92ZXJzaW9uGAggASgJQiu6SChyJjIkXihbQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsNjN9KT8kEjkKDGNsb3VkX3JlZ2lvbhgJIAEoCUIjukggch4yHF4oW2EtejAtOV1bYS16MC05LV17MCw2Mn0pPyQSMAoGc2VydmVyGAogASgOMhYud2Vpci5wb2xpY3kudjEuU2VydmVyQgi6SAWCAQIQARI+Cg1pbmV4cHJlc3NpYmxlGAsgASgOMh0ud2Vpci5wb2xpY3kudjEuSW5leHByZXNzaWJsZUIIukgFggECEAEi9QEKCFRpbWVvdXRzEjgKB2Nvbm5lY3QYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDLpICaoBBiICCDwqABI9CgtmaXJzdF90b2tlbhgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkINukgKqgEHIgMIkBwqABI2CgRpZGxlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg26SAqqAQciAwiQHCoAEjgKBXRvdGFsGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg66SAuqAQgiBAiAowUqACL8AQoGVGFyZ2V0EjcKAmlkGAEgASgJQiu6SChyJjIkXlthLXpBLVowLTldW2EtekEtWjAtOS5fLzotXXswLDEyN30kEhkKCHByb3ZpZGVyGAIgASgJQge6SARyAhABEhkKBW1vZGVsGAMgASgJQgq6SAdyBRABKIACEi4KBnByaWNlcxgEIAEoCzIWLndlaXIucG9saWN5LnYxLlByaWNlc0IGukgDyAEBEicKEW1heF9vdXRwdXRfdG9rZW5zGAUgASgDQgy6SAkiBxiAwtcvKAASKgoIdGltZW91dHMYBiABKAsyGC53ZWlyLnBvbGljeS52MS5UaW1lb3V0cyKiAgoGUHJpY2VzEjEKBWlucHV0GAEgASgJQiK6SB9yHTIbXlswLTldezEsN30oXC5bMC05XXsxLDl9KT8kEjIKBm91dHB1dBgCIAEoCUIiukgfch0yG15bMC05XXsxLDd9KFwuWzAtOV17MSw5fSk/JBI7CgxjYWNoZWRfaW5wdXQYAyABKAlCJbpIInIgMh5eKFswLTldezEsN30oXC5bMC05XXsxLDl9KT8pPyQSOgoLY2FjaGVfd3JpdGUYBCABKAlCJbpIInIgMh5eKFswLTldezEsN30oXC5bMC05XXsxLDl9KT8pPyQSOAoJcmVhc29uaW5nGAUgASgJQiW6SCJyIDIeXihbMC05XXsxLDd9KFwuWzAtOV17MSw5fSk/KT8kIpMBCgVNb2RlbBI3CgJpZBgBIAEoCUIrukgociYyJF5bYS16QS1aMC05XVthLXpBLVowLTkuXy86LV17MCwxMjd9JBIeCgxkaXNwbGF5X25hbWUYAiABKAlCCLpIBXIDKIABEjEKBnJvdXRlcxgDIAMoCzIVLndlaXIucG9saWN5LnYxLlJvdXRlQgq6SAeSAQQIARBAIlsKBVJvdXRlEhcKBnRhcmdldBgBIAEoCUIHukgEcgIQARIcCghwcmlvcml0eRgCIAEoBUIKukgHGgUY6AcoABIbCgZ3ZWlnaHQYAyABKAVCC7pICBoGGMCEPSgAIowBCgxPcmdhbmlzYXRpb24SLAoCaWQYASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESLgoFdGVhbXMYAyADKAsyFC53ZWlyLnBvbGljeS52MS5UZWFtQgm6SAaSAQMQgCAiggEKBFRlYW0SLAoCaWQYASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESLAoEYXBwcxgDIAMoCzITLndlaXIucG9saWN5LnYxLkFwcEIJukgGkgEDEIAgIpYBCgNBcHASLAoCaWQYASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESQQoMZW52aXJvbm1lbnRzGAMgAygJQiu6SCiSASUIARAgGAEiHXIbMhleW2EtejAtOV1bYS16MC05LV17MCwzMX0kIsQBCgVMaW1pdBIsCgJpZBgBIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSMQoDcGVyGAIgASgOMhgud2Vpci5wb2xpY3kudjEuTGltaXRQZXJCCrpIB4IBBBABIAASLwoHdGVuYW50cxgDIAEoCzIeLndlaXIucG9saWN5LnYxLlRlbmFudFNlbGVjdG9yEikKE3JlcXVlc3RzX3Blcl9taW51dGUYBCABKAVCDLpICRoHGIDC1y8oASL9BAoEUnVsZRIsCgJpZBgBIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAARI6Cgd0ZW5hbnRzGAMgAygLMh4ud2Vpci5wb2xpY3kudjEuVGVuYW50U2VsZWN0b3JCCbpIBpIBAxCAAhIbCgZtb2RlbHMYBCADKAlCC7pICJIBBRCAAhgBEhYKBHdoZW4YBSABKAlCCLpIBXIDKIAQEioKBGRlbnkYBiABKAsyGi53ZWlyLnBvbGljeS52MS5SdWxlRGVuaWFsSAASLgoFYWxsb3cYByABKAsyHS53ZWlyLnBvbGljeS52MS5SdWxlQWxsb3dhbmNlSAASNwoLbW9kZWxzX29ubHkYCCABKAsyIC53ZWlyLnBvbGljeS52MS5Nb2RlbFJlc3RyaWN0aW9uSAASOQoMdGFyZ2V0c19vbmx5GAkgASgLMiEud2Vpci5wb2xpY3kudjEuVGFyZ2V0UmVzdHJpY3Rpb25IABI5CglyZXNpZGVuY3kYCiABKAsyJC53ZWlyLnBvbGljeS52MS5SZXNpZGVuY3lSZXN0cmljdGlvbkgAEikKEWNhcF9vdXRwdXRfdG9rZW5zGAsgASgDQgy6SAkiBxiAwtcvKAFIABJBCg5wcmlvcml0eV9jbGFzcxgMIAEoDjIbLndlaXIudHlwZS52MS5Qcmlvcml0eUNsYXNzQgq6SAeCAQQQASAASAASLAoIdGltZW91dHMYDSABKAsyGC53ZWlyLnBvbGljeS52MS5UaW1lb3V0c0gAQg8KBmVmZmVjdBIFukgCCAEiJwoKUnVsZURlbmlhbBIZCgdtZXNzYWdlGAEgASgJQgi6SAVyAyiAAiIPCg1SdWxlQWxsb3dhbmNlIi4KEE1vZGVsUmVzdHJpY3Rpb24SGgoDaWRzGAEgAygJQg26SAqSAQcIARCAAhgBIrwBChFUYXJnZXRSZXN0cmljdGlvbhIYCgNpZHMYASADKAlCC7pICJIBBRCAAhgBEh4KCXByb3ZpZGVycxgCIAMoCUILukgIkgEFEIACGAE6bbpIahpoChd0YXJnZXRfcmVzdHJpY3Rpb24uc29tZRIgbXVzdCBuYW1lIGEgdGFyZ2V0IG9yIGEgcHJvdmlkZXIaK3RoaXMuaWRzLnNpemUoKSArIHRoaXMucHJvdmlkZXJzLnNpemUoKSA+IDAiNQoUUmVzaWRlbmN5UmVzdHJpY3Rpb24SHQoHcmVnaW9ucxgBIAMoCUIMukgJkgEGCAEQQBgBInoKDlRlbmFudFNlbGVjdG9yEh0KDG9yZ2FuaXNhdGlvbhgBIAEoCUIHukgEcgIoPxIVCgR0ZWFtGAIgASgJQge6SARyAig/EhQKA2FwcBgDIAEoCUIHukgEcgIoPxIcCgtlbnZpcm9ubWVudBgEIAEoCUIHukgEcgIoICJjCgdGaW5kaW5nEg0KBWZpZWxkGAEgASgJEgwKBHJ1bGUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIqCghzZXZlcml0eRgEIAEoDjIYLndlaXIucG9saWN5LnYxLlNldmVyaXR5KpABCgdEaWFsZWN0EhcKE0RJQUxFQ1RfVU5TUEVDSUZJRUQQABISCg5ESUFMRUNUX09QRU5BSRABEhgKFERJQUxFQ1RfQVpVUkVfT1BFTkFJEAISFQoRRElBTEVDVF9BTlRIUk9QSUMQAxISCg5ESUFMRUNUX0dFTUlOSRAEEhMKD0RJQUxFQ1RfQkVEUk9DSxAFKs8BCgZTZXJ2ZXISFgoSU0VSVkVSX1VOU1BFQ0lGSUVEEAASEQoNU0VSVkVSX09QRU5BSRABEg8KC1NFUlZFUl9WTExNEAISEQoNU0VSVkVSX09MTEFNQRADEg8KC1NFUlZFUl9HUk9REAQSEgoOU0VSVkVSX01JU1RSQUwQBRITCg9TRVJWRVJfVE9HRVRIRVIQBhITCg9TRVJWRVJfREVFUFNFRUsQBxIVChFTRVJWRVJfT1BFTlJPVVRFUhAIEhAKDFNFUlZFUl9PVEhFUhAJKmAKDUluZXhwcmVzc2libGUSHQoZSU5FWFBSRVNTSUJMRV9VTlNQRUNJRklFRBAAEhgKFElORVhQUkVTU0lCTEVfUkVGVVNFEAESFgoSSU5FWFBSRVNTSUJMRV9EUk9QEAIqewoITGltaXRQZXISGQoVTElNSVRfUEVSX1VOU1BFQ0lGSUVEEAASEQoNTElNSVRfUEVSX0tFWRABEhEKDUxJTUlUX1BFUl9BUFAQAhISCg5MSU1JVF9QRVJfVEVBTRADEhoKFkxJTUlUX1BFUl9PUkdBTklTQVRJT04QBCpOCghTZXZlcml0eRIYChRTRVZFUklUWV9VTlNQRUNJRklFRBAAEhIKDlNFVkVSSVRZX0VSUk9SEAESFAoQU0VWRVJJVFlfV0FSTklORxACYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_weir_type_v1_decision]);
 
 /**
  * A policy as people write it: a document in git, as YAML in the form of proto JSON. It says which regions there are, which
@@ -78,6 +80,13 @@ export type Policy = Message<"weir.policy.v1.Policy"> & {
    * @generated from field: weir.policy.v1.Timeouts timeouts = 8;
    */
   timeouts?: Timeouts | undefined;
+
+  /**
+   * What calls may do beyond what keys and limits say, in the order in which it is looked at. See Rule.
+   *
+   * @generated from field: repeated weir.policy.v1.Rule rules = 9;
+   */
+  rules: Rule[];
 };
 
 /**
@@ -574,6 +583,258 @@ export const LimitSchema: GenMessage<Limit> = /*@__PURE__*/
   messageDesc(file_weir_policy_v1_policy, 11);
 
 /**
+ * Says what becomes of the calls that it matches: those of its tenants, for its models, for which its condition holds.
+ *
+ * Rules are looked at in their order, after the key's grant and before targets are ranked:
+ * - of the rules that deny or allow, the first that matches decides: after an `allow` later denials do not count;
+ * - whatever restricts (models, targets, residency) adds up, and no other rule relaxes it;
+ * - of several output caps and of several values for one timeout the smallest counts;
+ * - of several priority classes the first counts.
+ *
+ * A rule whose condition has no answer for a call (a division by zero, say) counts as matched, but for `allow` and `priority_class`, which
+ * count as not matched; the metric `weir_router_rule_failures_total` counts these cases, and the record of the call names the rule.
+ *
+ * @generated from message weir.policy.v1.Rule
+ */
+export type Rule = Message<"weir.policy.v1.Rule"> & {
+  /**
+   * Id, named in refusals and records. Stable.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Name for people. Empty means the id.
+   *
+   * @generated from field: string display_name = 2;
+   */
+  displayName: string;
+
+  /**
+   * Tenants whose calls it may match: those of at least one of the selectors. None means all.
+   *
+   * @generated from field: repeated weir.policy.v1.TenantSelector tenants = 3;
+   */
+  tenants: TenantSelector[];
+
+  /**
+   * Ids of the models for which it may match. None means all.
+   *
+   * @generated from field: repeated string models = 4;
+   */
+  models: string[];
+
+  /**
+   * The condition, in the Common Expression Language, such as `caller.environment != "production" && call.max_output_tokens > 4000`.
+   * Empty means always. It can ask about:
+   * - `region`: id of the region that serves;
+   * - `caller.organisation`, `caller.team`, `caller.app`, `caller.environment`, `caller.key_id`: of the key;
+   * - `caller.labels`: the key's labels by name. A label that is not there reads as "", so that no condition fails for the lack of one;
+   *   `has(caller.labels.tier)` and `"tier" in caller.labels` say whether it is there;
+   * - `caller.agent`: the label "agent";
+   * - `call.model`: id of the model that is asked for;
+   * - `call.operation`: "chat" or "embedding";
+   * - `call.streamed`: whether a stream is asked for;
+   * - `call.max_output_tokens`: the most tokens of one answer that the caller asks for, 0 when it does not say;
+   * - `call.input_bytes`: bytes of the request's body;
+   * - `call.has_tools`: whether the request offers the model a tool;
+   * - `now`: when the call arrived, for comparisons with `timestamp("2026-12-31T00:00:00Z")` and for `now.getHours("Europe/Berlin")`,
+   *   `getDayOfWeek` (0 is Sunday) and the other methods of a timestamp; without a zone they tell UTC.
+   * Texts, integers up to 2^53, booleans, lists of one type, `&& || ! ?: == != < <= > >= + - * / % in`, `size`, `startsWith`, `endsWith`,
+   * `contains`, `matches` (RE2), `int`, and the loops `exists` and `all`, not within each other. At most 2,048 bytes and 1,000 steps.
+   *
+   * @generated from field: string when = 5;
+   */
+  when: string;
+
+  /**
+   * What becomes of the calls.
+   *
+   * @generated from oneof weir.policy.v1.Rule.effect
+   */
+  effect: {
+    /**
+     * They are denied.
+     *
+     * @generated from field: weir.policy.v1.RuleDenial deny = 6;
+     */
+    value: RuleDenial;
+    case: "deny";
+  } | {
+    /**
+     * The denials of later rules do not count for them.
+     *
+     * @generated from field: weir.policy.v1.RuleAllowance allow = 7;
+     */
+    value: RuleAllowance;
+    case: "allow";
+  } | {
+    /**
+     * Only these models may be asked for; others are denied.
+     *
+     * @generated from field: weir.policy.v1.ModelRestriction models_only = 8;
+     */
+    value: ModelRestriction;
+    case: "modelsOnly";
+  } | {
+    /**
+     * Only these targets may serve them.
+     *
+     * @generated from field: weir.policy.v1.TargetRestriction targets_only = 9;
+     */
+    value: TargetRestriction;
+    case: "targetsOnly";
+  } | {
+    /**
+     * They stay within these regions.
+     *
+     * @generated from field: weir.policy.v1.ResidencyRestriction residency = 10;
+     */
+    value: ResidencyRestriction;
+    case: "residency";
+  } | {
+    /**
+     * The most tokens of each answer, from 1: a request that asks for more, or does not say, is made to ask for these. Embeddings have none.
+     *
+     * @generated from field: int64 cap_output_tokens = 11;
+     */
+    value: bigint;
+    case: "capOutputTokens";
+  } | {
+    /**
+     * How much they matter. It is on the record; nothing sheds by it yet.
+     *
+     * @generated from field: weir.type.v1.PriorityClass priority_class = 12;
+     */
+    value: PriorityClass;
+    case: "priorityClass";
+  } | {
+    /**
+     * They shorten what provider and target allow, never lengthen it. A caller's own wish can shorten it further.
+     *
+     * @generated from field: weir.policy.v1.Timeouts timeouts = 13;
+     */
+    value: Timeouts;
+    case: "timeouts";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message weir.policy.v1.Rule.
+ * Use `create(RuleSchema)` to create a new message.
+ */
+export const RuleSchema: GenMessage<Rule> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_policy, 12);
+
+/**
+ * Denies calls, with the reason RULE_DENIED.
+ *
+ * @generated from message weir.policy.v1.RuleDenial
+ */
+export type RuleDenial = Message<"weir.policy.v1.RuleDenial"> & {
+  /**
+   * What the caller is told. Empty means that a rule of the policy denies it.
+   *
+   * @generated from field: string message = 1;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message weir.policy.v1.RuleDenial.
+ * Use `create(RuleDenialSchema)` to create a new message.
+ */
+export const RuleDenialSchema: GenMessage<RuleDenial> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_policy, 13);
+
+/**
+ * Shields calls from later denials.
+ *
+ * @generated from message weir.policy.v1.RuleAllowance
+ */
+export type RuleAllowance = Message<"weir.policy.v1.RuleAllowance"> & {
+};
+
+/**
+ * Describes the message weir.policy.v1.RuleAllowance.
+ * Use `create(RuleAllowanceSchema)` to create a new message.
+ */
+export const RuleAllowanceSchema: GenMessage<RuleAllowance> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_policy, 14);
+
+/**
+ * Restricts which models may be asked for.
+ *
+ * @generated from message weir.policy.v1.ModelRestriction
+ */
+export type ModelRestriction = Message<"weir.policy.v1.ModelRestriction"> & {
+  /**
+   * Ids of the models. At least one.
+   *
+   * @generated from field: repeated string ids = 1;
+   */
+  ids: string[];
+};
+
+/**
+ * Describes the message weir.policy.v1.ModelRestriction.
+ * Use `create(ModelRestrictionSchema)` to create a new message.
+ */
+export const ModelRestrictionSchema: GenMessage<ModelRestriction> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_policy, 15);
+
+/**
+ * Restricts which targets may serve: those that are named, and those of the providers that are named.
+ *
+ * @generated from message weir.policy.v1.TargetRestriction
+ */
+export type TargetRestriction = Message<"weir.policy.v1.TargetRestriction"> & {
+  /**
+   * Ids of targets.
+   *
+   * @generated from field: repeated string ids = 1;
+   */
+  ids: string[];
+
+  /**
+   * Ids of providers.
+   *
+   * @generated from field: repeated string providers = 2;
+   */
+  providers: string[];
+};
+
+/**
+ * Describes the message weir.policy.v1.TargetRestriction.
+ * Use `create(TargetRestrictionSchema)` to create a new message.
+ */
+export const TargetRestrictionSchema: GenMessage<TargetRestriction> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_policy, 16);
+
+/**
+ * Keeps calls within regions: they must be served in one of them, by a provider whose own `regions` are all among them. A provider that may
+ * serve other regions too is excluded, for nobody says that it keeps them apart.
+ *
+ * @generated from message weir.policy.v1.ResidencyRestriction
+ */
+export type ResidencyRestriction = Message<"weir.policy.v1.ResidencyRestriction"> & {
+  /**
+   * Ids of the regions. At least one.
+   *
+   * @generated from field: repeated string regions = 1;
+   */
+  regions: string[];
+};
+
+/**
+ * Describes the message weir.policy.v1.ResidencyRestriction.
+ * Use `create(ResidencyRestrictionSchema)` to create a new message.
+ */
+export const ResidencyRestrictionSchema: GenMessage<ResidencyRestriction> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_policy, 17);
+
+/**
  * Chooses tenants. Each field that is empty matches all; fields that are set must all match.
  *
  * @generated from message weir.policy.v1.TenantSelector
@@ -613,7 +874,7 @@ export type TenantSelector = Message<"weir.policy.v1.TenantSelector"> & {
  * Use `create(TenantSelectorSchema)` to create a new message.
  */
 export const TenantSelectorSchema: GenMessage<TenantSelector> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 12);
+  messageDesc(file_weir_policy_v1_policy, 18);
 
 /**
  * Something wrong with a policy, or worth a second look.
@@ -655,7 +916,7 @@ export type Finding = Message<"weir.policy.v1.Finding"> & {
  * Use `create(FindingSchema)` to create a new message.
  */
 export const FindingSchema: GenMessage<Finding> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 13);
+  messageDesc(file_weir_policy_v1_policy, 19);
 
 /**
  * The language that a provider speaks.

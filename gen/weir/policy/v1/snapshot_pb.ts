@@ -7,8 +7,10 @@ import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Dialect, Inexpressible, Limit, Model, Server } from "./policy_pb.ts";
+import type { Dialect, Inexpressible, Limit, Model, RuleAllowance, Server, TenantSelector } from "./policy_pb.ts";
 import { file_weir_policy_v1_policy } from "./policy_pb.ts";
+import type { PriorityClass } from "../../type/v1/decision_pb.ts";
+import { file_weir_type_v1_decision } from "../../type/v1/decision_pb.ts";
 import type { Meter } from "../../type/v1/usage_pb.ts";
 import { file_weir_type_v1_usage } from "../../type/v1/usage_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -17,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weir/policy/v1/snapshot.proto.
  */
 export const file_weir_policy_v1_snapshot: GenFile = /*@__PURE__*/
-  fileDesc("Ch13ZWlyL3BvbGljeS92MS9zbmFwc2hvdC5wcm90bxIOd2Vpci5wb2xpY3kudjEi3QIKCFNuYXBzaG90EhcKBnJlZ2lvbhgBIAEoCUIHukgEcgIQARIYCgd2ZXJzaW9uGAIgASgDQge6SAQiAigBEh8KDnBvbGljeV92ZXJzaW9uGAMgASgDQge6SAQiAigBEh0KDG9yZ2FuaXNhdGlvbhgEIAEoCUIHukgEcgIQARI+Cglwcm92aWRlcnMYBSADKAsyIC53ZWlyLnBvbGljeS52MS5TbmFwc2hvdFByb3ZpZGVyQgm6SAaSAQMQgAISOgoHdGFyZ2V0cxgGIAMoCzIeLndlaXIucG9saWN5LnYxLlNuYXBzaG90VGFyZ2V0Qgm6SAaSAQMQgCASMAoGbW9kZWxzGAcgAygLMhUud2Vpci5wb2xpY3kudjEuTW9kZWxCCbpIBpIBAxCAEBIwCgZsaW1pdHMYCCADKAsyFS53ZWlyLnBvbGljeS52MS5MaW1pdEIJukgGkgEDEIAIIoIEChBTbmFwc2hvdFByb3ZpZGVyEhMKAmlkGAEgASgJQge6SARyAhABEjIKB2RpYWxlY3QYAiABKA4yFy53ZWlyLnBvbGljeS52MS5EaWFsZWN0Qgi6SAWCAQIQARIZCghiYXNlX3VybBgDIAEoCUIHukgEcgIQARISCgpjcmVkZW50aWFsGAQgASgJEjoKD2Nvbm5lY3RfdGltZW91dBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIGukgDyAEBEj4KE2ZpcnN0X3Rva2VuX3RpbWVvdXQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBrpIA8gBARI3CgxpZGxlX3RpbWVvdXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBrpIA8gBARI4Cg10b3RhbF90aW1lb3V0GAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQga6SAPIAQESEwoLYXBpX3ZlcnNpb24YCSABKAkSFAoMY2xvdWRfcmVnaW9uGAogASgJEiYKBnNlcnZlchgLIAEoDjIWLndlaXIucG9saWN5LnYxLlNlcnZlchI0Cg1pbmV4cHJlc3NpYmxlGAwgASgOMh0ud2Vpci5wb2xpY3kudjEuSW5leHByZXNzaWJsZSL8AgoOU25hcHNob3RUYXJnZXQSEwoCaWQYASABKAlCB7pIBHICEAESGQoIcHJvdmlkZXIYAiABKAlCB7pIBHICEAESFgoFbW9kZWwYAyABKAlCB7pIBHICEAESLwoGcHJpY2VzGAQgAygLMhUud2Vpci5wb2xpY3kudjEuUHJpY2VCCLpIBZIBAhAQEiIKEW1heF9vdXRwdXRfdG9rZW5zGAUgASgDQge6SAQiAigBEjIKD2Nvbm5lY3RfdGltZW91dBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI2ChNmaXJzdF90b2tlbl90aW1lb3V0GAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KDGlkbGVfdGltZW91dBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIwCg10b3RhbF90aW1lb3V0GAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIlsKBVByaWNlEi4KBW1ldGVyGAEgASgOMhMud2Vpci50eXBlLnYxLk1ldGVyQgq6SAeCAQQQASAAEiIKEW5hbm9zX3Blcl9taWxsaW9uGAIgASgDQge6SAQiAigAIoIBCgxLZXlyaW5nR3JhbnQSJwoDa2V5GAEgASgLMhgud2Vpci5wb2xpY3kudjEuS2V5R3JhbnRIABI5Cg9kaXNhYmxlZF90ZW5hbnQYAiABKAsyHi53ZWlyLnBvbGljeS52MS5EaXNhYmxlZFRlbmFudEgAQg4KBWVudHJ5EgW6SAIIASKmBQoIS2V5R3JhbnQSJQoGa2V5X2lkGAEgASgJQhW6SBJyEDIOXlthLXoyLTddezEyfSQSJgoOc2VjcmV0X3NoYTI1NnMYAiADKAxCDrpIC5IBCBACIgR6AmggEh0KDG9yZ2FuaXNhdGlvbhgDIAEoCUIHukgEcgIQARIVCgR0ZWFtGAQgASgJQge6SARyAhABEhQKA2FwcBgFIAEoCUIHukgEcgIQARIcCgtlbnZpcm9ubWVudBgGIAEoCUIHukgEcgIQARIZCgZtb2RlbHMYByADKAlCCbpIBpIBAxCAEBIkChNyZXF1ZXN0c19wZXJfbWludXRlGAggASgFQge6SAQaAigAEi4KCmV4cGlyZXNfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJldm9rZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2Rpc2FibGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIZCgdyZWdpb25zGAwgAygJQgi6SAWSAQIQQBI0CgZsYWJlbHMYDSADKAsyJC53ZWlyLnBvbGljeS52MS5LZXlHcmFudC5MYWJlbHNFbnRyeRIoCgV0b29scxgOIAEoCzIZLndlaXIucG9saWN5LnYxLlRvb2xTY29wZRIvCgxzdHJpY3RfYWZ0ZXIYDyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNAoHc2VjcmV0cxgQIAMoCzIZLndlaXIucG9saWN5LnYxLktleVNlY3JldEIIukgFkgECEAIaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJUCglLZXlTZWNyZXQSFwoGc2hhMjU2GAEgASgMQge6SAR6AmggEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlIKCVRvb2xTY29wZRJFCgVuYW1lcxgBIAMoCUI2ukgzkgEwEIACGAEiKXInMiVeW2EtekEtWjAtOV9dW2EtekEtWjAtOV8uOi8tXXswLDEyN30kIloKDkRpc2FibGVkVGVuYW50EhcKBnRlbmFudBgBIAEoCUIHukgEcgIQARIvCgtkaXNhYmxlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiQgoMS2V5cmluZ0VudHJ5EhYKAmlkGAEgASgJQgq6SAdyBRABKIACEhoKBWdyYW50GAIgASgMQgu6SAh6BhABGICACGIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_weir_policy_v1_policy, file_weir_type_v1_usage]);
+  fileDesc("Ch13ZWlyL3BvbGljeS92MS9zbmFwc2hvdC5wcm90bxIOd2Vpci5wb2xpY3kudjEilQMKCFNuYXBzaG90EhcKBnJlZ2lvbhgBIAEoCUIHukgEcgIQARIYCgd2ZXJzaW9uGAIgASgDQge6SAQiAigBEh8KDnBvbGljeV92ZXJzaW9uGAMgASgDQge6SAQiAigBEh0KDG9yZ2FuaXNhdGlvbhgEIAEoCUIHukgEcgIQARI+Cglwcm92aWRlcnMYBSADKAsyIC53ZWlyLnBvbGljeS52MS5TbmFwc2hvdFByb3ZpZGVyQgm6SAaSAQMQgAISOgoHdGFyZ2V0cxgGIAMoCzIeLndlaXIucG9saWN5LnYxLlNuYXBzaG90VGFyZ2V0Qgm6SAaSAQMQgCASMAoGbW9kZWxzGAcgAygLMhUud2Vpci5wb2xpY3kudjEuTW9kZWxCCbpIBpIBAxCAEBIwCgZsaW1pdHMYCCADKAsyFS53ZWlyLnBvbGljeS52MS5MaW1pdEIJukgGkgEDEIAIEjYKBXJ1bGVzGAkgAygLMhwud2Vpci5wb2xpY3kudjEuU25hcHNob3RSdWxlQgm6SAaSAQMQgAgiggQKDFNuYXBzaG90UnVsZRITCgJpZBgBIAEoCUIHukgEcgIQARI6Cgd0ZW5hbnRzGAIgAygLMh4ud2Vpci5wb2xpY3kudjEuVGVuYW50U2VsZWN0b3JCCbpIBpIBAxCAAhIZCgZtb2RlbHMYAyADKAlCCbpIBpIBAxCAAhIWCgR3aGVuGAQgASgJQgi6SAVyAyiAEBIOCgRkZW55GAUgASgJSAASLgoFYWxsb3cYBiABKAsyHS53ZWlyLnBvbGljeS52MS5SdWxlQWxsb3dhbmNlSAASLQoLbW9kZWxzX29ubHkYByABKAsyFi53ZWlyLnBvbGljeS52MS5JZExpc3RIABIuCgx0YXJnZXRzX29ubHkYCCABKAsyFi53ZWlyLnBvbGljeS52MS5JZExpc3RIABI0ChJyZXNpZGVudF9wcm92aWRlcnMYCSABKAsyFi53ZWlyLnBvbGljeS52MS5JZExpc3RIABIbChFjYXBfb3V0cHV0X3Rva2VucxgKIAEoA0gAEjUKDnByaW9yaXR5X2NsYXNzGAsgASgOMhsud2Vpci50eXBlLnYxLlByaW9yaXR5Q2xhc3NIABI0Cgh0aW1lb3V0cxgMIAEoCzIgLndlaXIucG9saWN5LnYxLlNuYXBzaG90VGltZW91dHNIAEIPCgZlZmZlY3QSBbpIAggBIsEBChBTbmFwc2hvdFRpbWVvdXRzEioKB2Nvbm5lY3QYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoLZmlyc3RfdG9rZW4YAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJwoEaWRsZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCgV0b3RhbBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiIgCgZJZExpc3QSFgoDaWRzGAEgAygJQgm6SAaSAQMQgCAiggQKEFNuYXBzaG90UHJvdmlkZXISEwoCaWQYASABKAlCB7pIBHICEAESMgoHZGlhbGVjdBgCIAEoDjIXLndlaXIucG9saWN5LnYxLkRpYWxlY3RCCLpIBYIBAhABEhkKCGJhc2VfdXJsGAMgASgJQge6SARyAhABEhIKCmNyZWRlbnRpYWwYBCABKAkSOgoPY29ubmVjdF90aW1lb3V0GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQga6SAPIAQESPgoTZmlyc3RfdG9rZW5fdGltZW91dBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIGukgDyAEBEjcKDGlkbGVfdGltZW91dBgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIGukgDyAEBEjgKDXRvdGFsX3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBrpIA8gBARITCgthcGlfdmVyc2lvbhgJIAEoCRIUCgxjbG91ZF9yZWdpb24YCiABKAkSJgoGc2VydmVyGAsgASgOMhYud2Vpci5wb2xpY3kudjEuU2VydmVyEjQKDWluZXhwcmVzc2libGUYDCABKA4yHS53ZWlyLnBvbGljeS52MS5JbmV4cHJlc3NpYmxlIvwCCg5TbmFwc2hvdFRhcmdldBITCgJpZBgBIAEoCUIHukgEcgIQARIZCghwcm92aWRlchgCIAEoCUIHukgEcgIQARIWCgVtb2RlbBgDIAEoCUIHukgEcgIQARIvCgZwcmljZXMYBCADKAsyFS53ZWlyLnBvbGljeS52MS5QcmljZUIIukgFkgECEBASIgoRbWF4X291dHB1dF90b2tlbnMYBSABKANCB7pIBCICKAESMgoPY29ubmVjdF90aW1lb3V0GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKE2ZpcnN0X3Rva2VuX3RpbWVvdXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMaWRsZV90aW1lb3V0GAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjAKDXRvdGFsX3RpbWVvdXQYCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWwoFUHJpY2USLgoFbWV0ZXIYASABKA4yEy53ZWlyLnR5cGUudjEuTWV0ZXJCCrpIB4IBBBABIAASIgoRbmFub3NfcGVyX21pbGxpb24YAiABKANCB7pIBCICKAAiggEKDEtleXJpbmdHcmFudBInCgNrZXkYASABKAsyGC53ZWlyLnBvbGljeS52MS5LZXlHcmFudEgAEjkKD2Rpc2FibGVkX3RlbmFudBgCIAEoCzIeLndlaXIucG9saWN5LnYxLkRpc2FibGVkVGVuYW50SABCDgoFZW50cnkSBbpIAggBIqYFCghLZXlHcmFudBIlCgZrZXlfaWQYASABKAlCFbpIEnIQMg5eW2EtejItN117MTJ9JBImCg5zZWNyZXRfc2hhMjU2cxgCIAMoDEIOukgLkgEIEAIiBHoCaCASHQoMb3JnYW5pc2F0aW9uGAMgASgJQge6SARyAhABEhUKBHRlYW0YBCABKAlCB7pIBHICEAESFAoDYXBwGAUgASgJQge6SARyAhABEhwKC2Vudmlyb25tZW50GAYgASgJQge6SARyAhABEhkKBm1vZGVscxgHIAMoCUIJukgGkgEDEIAQEiQKE3JlcXVlc3RzX3Blcl9taW51dGUYCCABKAVCB7pIBBoCKAASLgoKZXhwaXJlc19hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKcmV2b2tlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZGlzYWJsZWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhkKB3JlZ2lvbnMYDCADKAlCCLpIBZIBAhBAEjQKBmxhYmVscxgNIAMoCzIkLndlaXIucG9saWN5LnYxLktleUdyYW50LkxhYmVsc0VudHJ5EigKBXRvb2xzGA4gASgLMhkud2Vpci5wb2xpY3kudjEuVG9vbFNjb3BlEi8KDHN0cmljdF9hZnRlchgPIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI0CgdzZWNyZXRzGBAgAygLMhkud2Vpci5wb2xpY3kudjEuS2V5U2VjcmV0Qgi6SAWSAQIQAhotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlQKCUtleVNlY3JldBIXCgZzaGEyNTYYASABKAxCB7pIBHoCaCASLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiUgoJVG9vbFNjb3BlEkUKBW5hbWVzGAEgAygJQja6SDOSATAQgAIYASIpcicyJV5bYS16QS1aMC05X11bYS16QS1aMC05Xy46Ly1dezAsMTI3fSQiWgoORGlzYWJsZWRUZW5hbnQSFwoGdGVuYW50GAEgASgJQge6SARyAhABEi8KC2Rpc2FibGVkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJCCgxLZXlyaW5nRW50cnkSFgoCaWQYASABKAlCCrpIB3IFEAEogAISGgoFZ3JhbnQYAiABKAxCC7pICHoGEAEYgIAIYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_weir_policy_v1_policy, file_weir_type_v1_decision, file_weir_type_v1_usage]);
 
 /**
  * A region's copy of the policy, compiled: whole, immutable, complete in itself. It mentions nothing outside the region's
@@ -82,6 +84,13 @@ export type Snapshot = Message<"weir.policy.v1.Snapshot"> & {
    * @generated from field: repeated weir.policy.v1.Limit limits = 8;
    */
   limits: Limit[];
+
+  /**
+   * The rules, in the order of the policy. A head of a snapshot that has some requires the feature "rules".
+   *
+   * @generated from field: repeated weir.policy.v1.SnapshotRule rules = 9;
+   */
+  rules: SnapshotRule[];
 };
 
 /**
@@ -90,6 +99,182 @@ export type Snapshot = Message<"weir.policy.v1.Snapshot"> & {
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
   messageDesc(file_weir_policy_v1_snapshot, 0);
+
+/**
+ * A rule as a router needs it: what it names is of this region, and what follows from the policy alone has been worked out. See Rule.
+ *
+ * @generated from message weir.policy.v1.SnapshotRule
+ */
+export type SnapshotRule = Message<"weir.policy.v1.SnapshotRule"> & {
+  /**
+   * Id in the policy.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Tenants whose calls it may match. None means all.
+   *
+   * @generated from field: repeated weir.policy.v1.TenantSelector tenants = 2;
+   */
+  tenants: TenantSelector[];
+
+  /**
+   * Ids of the region's models for which it may match. None means all. A rule for models that the region does not have is left out.
+   *
+   * @generated from field: repeated string models = 3;
+   */
+  models: string[];
+
+  /**
+   * Its condition. Empty means always.
+   *
+   * @generated from field: string when = 4;
+   */
+  when: string;
+
+  /**
+   * What becomes of the calls. Lists may be empty here: then nothing is left of what they restrict.
+   *
+   * @generated from oneof weir.policy.v1.SnapshotRule.effect
+   */
+  effect: {
+    /**
+     * They are denied, with these words; empty for none.
+     *
+     * @generated from field: string deny = 5;
+     */
+    value: string;
+    case: "deny";
+  } | {
+    /**
+     * The denials of later rules do not count for them.
+     *
+     * @generated from field: weir.policy.v1.RuleAllowance allow = 6;
+     */
+    value: RuleAllowance;
+    case: "allow";
+  } | {
+    /**
+     * Only these of the region's models may be asked for.
+     *
+     * @generated from field: weir.policy.v1.IdList models_only = 7;
+     */
+    value: IdList;
+    case: "modelsOnly";
+  } | {
+    /**
+     * Only these of the region's targets may serve them.
+     *
+     * @generated from field: weir.policy.v1.IdList targets_only = 8;
+     */
+    value: IdList;
+    case: "targetsOnly";
+  } | {
+    /**
+     * Only these of the region's providers keep the residency that is required.
+     *
+     * @generated from field: weir.policy.v1.IdList resident_providers = 9;
+     */
+    value: IdList;
+    case: "residentProviders";
+  } | {
+    /**
+     * The most tokens of each answer, from 1.
+     *
+     * @generated from field: int64 cap_output_tokens = 10;
+     */
+    value: bigint;
+    case: "capOutputTokens";
+  } | {
+    /**
+     * How much they matter.
+     *
+     * @generated from field: weir.type.v1.PriorityClass priority_class = 11;
+     */
+    value: PriorityClass;
+    case: "priorityClass";
+  } | {
+    /**
+     * What shortens the timeouts.
+     *
+     * @generated from field: weir.policy.v1.SnapshotTimeouts timeouts = 12;
+     */
+    value: SnapshotTimeouts;
+    case: "timeouts";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message weir.policy.v1.SnapshotRule.
+ * Use `create(SnapshotRuleSchema)` to create a new message.
+ */
+export const SnapshotRuleSchema: GenMessage<SnapshotRule> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_snapshot, 1);
+
+/**
+ * Timeouts of a rule. Each is absent where it says nothing.
+ *
+ * @generated from message weir.policy.v1.SnapshotTimeouts
+ */
+export type SnapshotTimeouts = Message<"weir.policy.v1.SnapshotTimeouts"> & {
+  /**
+   * From the beginning of the attempt until the connection stands.
+   *
+   * @generated from field: google.protobuf.Duration connect = 1;
+   */
+  connect?: Duration | undefined;
+
+  /**
+   * From the request until the first content.
+   *
+   * @generated from field: google.protobuf.Duration first_token = 2;
+   */
+  firstToken?: Duration | undefined;
+
+  /**
+   * Between two pieces of an answer.
+   *
+   * @generated from field: google.protobuf.Duration idle = 3;
+   */
+  idle?: Duration | undefined;
+
+  /**
+   * The whole chat.
+   *
+   * @generated from field: google.protobuf.Duration total = 4;
+   */
+  total?: Duration | undefined;
+};
+
+/**
+ * Describes the message weir.policy.v1.SnapshotTimeouts.
+ * Use `create(SnapshotTimeoutsSchema)` to create a new message.
+ */
+export const SnapshotTimeoutsSchema: GenMessage<SnapshotTimeouts> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_snapshot, 2);
+
+/**
+ * Some ids, sorted.
+ *
+ * @generated from message weir.policy.v1.IdList
+ */
+export type IdList = Message<"weir.policy.v1.IdList"> & {
+  /**
+   * The ids.
+   *
+   * @generated from field: repeated string ids = 1;
+   */
+  ids: string[];
+};
+
+/**
+ * Describes the message weir.policy.v1.IdList.
+ * Use `create(IdListSchema)` to create a new message.
+ */
+export const IdListSchema: GenMessage<IdList> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_snapshot, 3);
 
 /**
  * A provider as a router needs it: every default is filled in.
@@ -187,7 +372,7 @@ export type SnapshotProvider = Message<"weir.policy.v1.SnapshotProvider"> & {
  * Use `create(SnapshotProviderSchema)` to create a new message.
  */
 export const SnapshotProviderSchema: GenMessage<SnapshotProvider> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_snapshot, 1);
+  messageDesc(file_weir_policy_v1_snapshot, 4);
 
 /**
  * A target as a router needs it: prices are integers.
@@ -264,7 +449,7 @@ export type SnapshotTarget = Message<"weir.policy.v1.SnapshotTarget"> & {
  * Use `create(SnapshotTargetSchema)` to create a new message.
  */
 export const SnapshotTargetSchema: GenMessage<SnapshotTarget> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_snapshot, 2);
+  messageDesc(file_weir_policy_v1_snapshot, 5);
 
 /**
  * What a million of one meter costs.
@@ -292,7 +477,7 @@ export type Price = Message<"weir.policy.v1.Price"> & {
  * Use `create(PriceSchema)` to create a new message.
  */
 export const PriceSchema: GenMessage<Price> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_snapshot, 3);
+  messageDesc(file_weir_policy_v1_snapshot, 6);
 
 /**
  * One entry of a region's keyring, as it is encoded in KeyringEntry.
@@ -329,7 +514,7 @@ export type KeyringGrant = Message<"weir.policy.v1.KeyringGrant"> & {
  * Use `create(KeyringGrantSchema)` to create a new message.
  */
 export const KeyringGrantSchema: GenMessage<KeyringGrant> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_snapshot, 4);
+  messageDesc(file_weir_policy_v1_snapshot, 7);
 
 /**
  * What a virtual key is good for. A revoked key stays in the keyring, so that its refusal can name the reason.
@@ -459,7 +644,7 @@ export type KeyGrant = Message<"weir.policy.v1.KeyGrant"> & {
  * Use `create(KeyGrantSchema)` to create a new message.
  */
 export const KeyGrantSchema: GenMessage<KeyGrant> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_snapshot, 5);
+  messageDesc(file_weir_policy_v1_snapshot, 8);
 
 /**
  * A secret of a key that is accepted under a condition.
@@ -487,7 +672,7 @@ export type KeySecret = Message<"weir.policy.v1.KeySecret"> & {
  * Use `create(KeySecretSchema)` to create a new message.
  */
 export const KeySecretSchema: GenMessage<KeySecret> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_snapshot, 6);
+  messageDesc(file_weir_policy_v1_snapshot, 9);
 
 /**
  * Which tools a request may offer to a model.
@@ -509,7 +694,7 @@ export type ToolScope = Message<"weir.policy.v1.ToolScope"> & {
  * Use `create(ToolScopeSchema)` to create a new message.
  */
 export const ToolScopeSchema: GenMessage<ToolScope> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_snapshot, 7);
+  messageDesc(file_weir_policy_v1_snapshot, 10);
 
 /**
  * A tenant whose keys are not honoured.
@@ -537,7 +722,7 @@ export type DisabledTenant = Message<"weir.policy.v1.DisabledTenant"> & {
  * Use `create(DisabledTenantSchema)` to create a new message.
  */
 export const DisabledTenantSchema: GenMessage<DisabledTenant> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_snapshot, 8);
+  messageDesc(file_weir_policy_v1_snapshot, 11);
 
 /**
  * An entry of a keyring as it travels and is digested.
@@ -565,5 +750,5 @@ export type KeyringEntry = Message<"weir.policy.v1.KeyringEntry"> & {
  * Use `create(KeyringEntrySchema)` to create a new message.
  */
 export const KeyringEntrySchema: GenMessage<KeyringEntry> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_snapshot, 9);
+  messageDesc(file_weir_policy_v1_snapshot, 12);
 

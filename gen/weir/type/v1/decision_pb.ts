@@ -2,16 +2,16 @@
 // @generated from file weir/type/v1/decision.proto (package weir.type.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file weir/type/v1/decision.proto.
  */
 export const file_weir_type_v1_decision: GenFile = /*@__PURE__*/
-  fileDesc("Cht3ZWlyL3R5cGUvdjEvZGVjaXNpb24ucHJvdG8SDHdlaXIudHlwZS52MSJ7CglDYW5kaWRhdGUSGgoGdGFyZ2V0GAEgASgJQgq6SAdyBRABKIABEhsKCHJlamVjdGVkGAIgASgJQge6SARyAig/SAASJAoFc2NvcmUYAyABKAsyEy53ZWlyLnR5cGUudjEuU2NvcmVIAEIPCgZyZXN1bHQSBbpIAggBIjcKBVNjb3JlEhAKCHByaW9yaXR5GAEgASgFEg4KBndlaWdodBgCIAEoBRIMCgRkcmF3GAMgASgDYgZwcm90bzM", [file_buf_validate_validate]);
+  fileDesc("Cht3ZWlyL3R5cGUvdjEvZGVjaXNpb24ucHJvdG8SDHdlaXIudHlwZS52MSKSAQoJQ2FuZGlkYXRlEhoKBnRhcmdldBgBIAEoCUIKukgHcgUQASiAARIbCghyZWplY3RlZBgCIAEoCUIHukgEcgIoP0gAEiQKBXNjb3JlGAMgASgLMhMud2Vpci50eXBlLnYxLlNjb3JlSAASFQoEcnVsZRgEIAEoCUIHukgEcgIoP0IPCgZyZXN1bHQSBbpIAggBIjcKBVNjb3JlEhAKCHByaW9yaXR5GAEgASgFEg4KBndlaWdodBgCIAEoBRIMCgRkcmF3GAMgASgDImwKC01hdGNoZWRSdWxlEhcKBHJ1bGUYASABKAlCCbpIBnIEEAEoPxI0CgZlZmZlY3QYAiABKA4yGC53ZWlyLnR5cGUudjEuUnVsZUVmZmVjdEIKukgHggEEEAEgABIOCgZmYWlsZWQYAyABKAgijwEKCUNhbGxGYWN0cxIiChFtYXhfb3V0cHV0X3Rva2VucxgBIAEoA0IHukgEIgIoABIcCgtpbnB1dF9ieXRlcxgCIAEoA0IHukgEIgIoABIRCgloYXNfdG9vbHMYAyABKAgSLQoGbGFiZWxzGAQgAygLMhMud2Vpci50eXBlLnYxLkxhYmVsQgi6SAWSAQIQQCI5CgVMYWJlbBIXCgRuYW1lGAEgASgJQgm6SAZyBBABKD8SFwoFdmFsdWUYAiABKAlCCLpIBXIDKIACKvgBCgpSdWxlRWZmZWN0EhsKF1JVTEVfRUZGRUNUX1VOU1BFQ0lGSUVEEAASFAoQUlVMRV9FRkZFQ1RfREVOWRABEhUKEVJVTEVfRUZGRUNUX0FMTE9XEAISFgoSUlVMRV9FRkZFQ1RfTU9ERUxTEAMSFwoTUlVMRV9FRkZFQ1RfVEFSR0VUUxAEEhkKFVJVTEVfRUZGRUNUX1JFU0lERU5DWRAFEhoKFlJVTEVfRUZGRUNUX09VVFBVVF9DQVAQBhIeChpSVUxFX0VGRkVDVF9QUklPUklUWV9DTEFTUxAHEhgKFFJVTEVfRUZGRUNUX1RJTUVPVVRTEAgqhwEKDVByaW9yaXR5Q2xhc3MSHgoaUFJJT1JJVFlfQ0xBU1NfVU5TUEVDSUZJRUQQABIcChhQUklPUklUWV9DTEFTU19TSEVEREFCTEUQARIbChdQUklPUklUWV9DTEFTU19TVEFOREFSRBACEhsKF1BSSU9SSVRZX0NMQVNTX0NSSVRJQ0FMEANiBnByb3RvMw", [file_buf_validate_validate]);
 
 /**
  * One target that was looked at for a call, with what came of it. Candidates stand in the order in which they would be tried;
@@ -49,6 +49,13 @@ export type Candidate = Message<"weir.type.v1.Candidate"> & {
     value: Score;
     case: "score";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Id of the rule that excludes it, when `rejected` is RULE_EXCLUDED; else empty.
+   *
+   * @generated from field: string rule = 4;
+   */
+  rule: string;
 };
 
 /**
@@ -93,4 +100,242 @@ export type Score = Message<"weir.type.v1.Score"> & {
  */
 export const ScoreSchema: GenMessage<Score> = /*@__PURE__*/
   messageDesc(file_weir_type_v1_decision, 1);
+
+/**
+ * How a rule bore on a call.
+ *
+ * @generated from message weir.type.v1.MatchedRule
+ */
+export type MatchedRule = Message<"weir.type.v1.MatchedRule"> & {
+  /**
+   * Id of the rule.
+   *
+   * @generated from field: string rule = 1;
+   */
+  rule: string;
+
+  /**
+   * What it does.
+   *
+   * @generated from field: weir.type.v1.RuleEffect effect = 2;
+   */
+  effect: RuleEffect;
+
+  /**
+   * Whether its condition had no answer for the call, such as a division by zero. Such a rule counts as matched; but one that allows or
+   * sets a priority class counts as not matched, since it may have been meant for others.
+   *
+   * @generated from field: bool failed = 3;
+   */
+  failed: boolean;
+};
+
+/**
+ * Describes the message weir.type.v1.MatchedRule.
+ * Use `create(MatchedRuleSchema)` to create a new message.
+ */
+export const MatchedRuleSchema: GenMessage<MatchedRule> = /*@__PURE__*/
+  messageDesc(file_weir_type_v1_decision, 2);
+
+/**
+ * What a call was asked with, as far as rules can ask about it: with caller, model, operation and the instant of its arrival all that its
+ * decision used.
+ *
+ * @generated from message weir.type.v1.CallFacts
+ */
+export type CallFacts = Message<"weir.type.v1.CallFacts"> & {
+  /**
+   * The most tokens of one answer that the caller asked for. 0 when it did not say.
+   *
+   * @generated from field: int64 max_output_tokens = 1;
+   */
+  maxOutputTokens: bigint;
+
+  /**
+   * Bytes of the request's body.
+   *
+   * @generated from field: int64 input_bytes = 2;
+   */
+  inputBytes: bigint;
+
+  /**
+   * Whether the request offered the model a tool.
+   *
+   * @generated from field: bool has_tools = 3;
+   */
+  hasTools: boolean;
+
+  /**
+   * Labels of the key, sorted by name.
+   *
+   * @generated from field: repeated weir.type.v1.Label labels = 4;
+   */
+  labels: Label[];
+};
+
+/**
+ * Describes the message weir.type.v1.CallFacts.
+ * Use `create(CallFactsSchema)` to create a new message.
+ */
+export const CallFactsSchema: GenMessage<CallFacts> = /*@__PURE__*/
+  messageDesc(file_weir_type_v1_decision, 3);
+
+/**
+ * A label of a key.
+ *
+ * @generated from message weir.type.v1.Label
+ */
+export type Label = Message<"weir.type.v1.Label"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Its value.
+   *
+   * @generated from field: string value = 2;
+   */
+  value: string;
+};
+
+/**
+ * Describes the message weir.type.v1.Label.
+ * Use `create(LabelSchema)` to create a new message.
+ */
+export const LabelSchema: GenMessage<Label> = /*@__PURE__*/
+  messageDesc(file_weir_type_v1_decision, 4);
+
+/**
+ * What a rule does to the calls that it matches.
+ *
+ * @generated from enum weir.type.v1.RuleEffect
+ */
+export const RuleEffect = {
+  /**
+   * Never used.
+   *
+   * @generated from enum value: RULE_EFFECT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It denies them.
+   *
+   * @generated from enum value: RULE_EFFECT_DENY = 1;
+   */
+  DENY: 1,
+
+  /**
+   * It shields them from the denials that stand after it.
+   *
+   * @generated from enum value: RULE_EFFECT_ALLOW = 2;
+   */
+  ALLOW: 2,
+
+  /**
+   * It denies all models but some.
+   *
+   * @generated from enum value: RULE_EFFECT_MODELS = 3;
+   */
+  MODELS: 3,
+
+  /**
+   * It excludes all targets but some.
+   *
+   * @generated from enum value: RULE_EFFECT_TARGETS = 4;
+   */
+  TARGETS: 4,
+
+  /**
+   * It excludes all targets that may serve other regions than some.
+   *
+   * @generated from enum value: RULE_EFFECT_RESIDENCY = 5;
+   */
+  RESIDENCY: 5,
+
+  /**
+   * It caps the tokens of their answers.
+   *
+   * @generated from enum value: RULE_EFFECT_OUTPUT_CAP = 6;
+   */
+  OUTPUT_CAP: 6,
+
+  /**
+   * It sets their priority class.
+   *
+   * @generated from enum value: RULE_EFFECT_PRIORITY_CLASS = 7;
+   */
+  PRIORITY_CLASS: 7,
+
+  /**
+   * It shortens their timeouts.
+   *
+   * @generated from enum value: RULE_EFFECT_TIMEOUTS = 8;
+   */
+  TIMEOUTS: 8,
+} as const;
+
+/**
+ * What a rule does to the calls that it matches.
+ *
+ * @generated from enum weir.type.v1.RuleEffect
+ */
+export type RuleEffect = (typeof RuleEffect)[keyof typeof RuleEffect] | UnknownEnum;
+
+/**
+ * Describes the enum weir.type.v1.RuleEffect.
+ */
+export const RuleEffectSchema: GenEnum<RuleEffect> = /*@__PURE__*/
+  enumDesc(file_weir_type_v1_decision, 0);
+
+/**
+ * How much a call matters beside others, when not all can be served.
+ *
+ * @generated from enum weir.type.v1.PriorityClass
+ */
+export const PriorityClass = {
+  /**
+   * As STANDARD.
+   *
+   * @generated from enum value: PRIORITY_CLASS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The first to be refused: nobody waits for it.
+   *
+   * @generated from enum value: PRIORITY_CLASS_SHEDDABLE = 1;
+   */
+  SHEDDABLE: 1,
+
+  /**
+   * As most calls.
+   *
+   * @generated from enum value: PRIORITY_CLASS_STANDARD = 2;
+   */
+  STANDARD: 2,
+
+  /**
+   * The last to be refused.
+   *
+   * @generated from enum value: PRIORITY_CLASS_CRITICAL = 3;
+   */
+  CRITICAL: 3,
+} as const;
+
+/**
+ * How much a call matters beside others, when not all can be served.
+ *
+ * @generated from enum weir.type.v1.PriorityClass
+ */
+export type PriorityClass = (typeof PriorityClass)[keyof typeof PriorityClass] | UnknownEnum;
+
+/**
+ * Describes the enum weir.type.v1.PriorityClass.
+ */
+export const PriorityClassSchema: GenEnum<PriorityClass> = /*@__PURE__*/
+  enumDesc(file_weir_type_v1_decision, 1);
 
