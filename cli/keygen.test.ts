@@ -2,6 +2,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parseRecipients, parseRegionKeys } from "../services/shared/credential/region-key.ts";
 import { generateNoteKey, openNote, parseSignerKey, parseTrust, signNote } from "../services/shared/note/note.ts";
 import { generateTrustRoot } from "./keygen.ts";
 
@@ -46,5 +47,35 @@ describe("generateTrustRoot()", () => {
     expect(second.made).toEqual([]);
     expect(readFileSync(second.policyKey, "utf8")).toBe(before);
     expect(parseTrust(readFileSync(second.routerTrust, "utf8"))).toHaveLength(2);
+  });
+
+  it("gives each region a key of its own, and everyone the public half", () => {
+    const root = generate();
+
+    const recipients = parseRecipients(readFileSync(root.recipients, "utf8"));
+    for (const region of ["eu", "us"]) {
+      expect(statSync(root.regionKey(region)).mode & 0o777).toBe(0o600);
+      const [key] = parseRegionKeys(readFileSync(root.regionKey(region), "utf8"), region);
+      expect(recipients.get(region)?.keyId).toBe(key?.keyId);
+    }
+    expect(recipients.get("eu")?.keyId).not.toBe(recipients.get("us")?.keyId);
+  });
+
+  it("renews a region's key beside the old one, which goes on opening, and seals with the new one from then on", () => {
+    const first = generate();
+    const [old] = parseRegionKeys(readFileSync(first.regionKey("eu"), "utf8"), "eu");
+    const us = readFileSync(first.regionKey("us"), "utf8");
+
+    const renewed = generateTrustRoot({
+      directory: join(directory, "keys"),
+      regions: ["eu", "us"],
+      renewedRegions: ["eu"],
+    });
+
+    const keys = parseRegionKeys(readFileSync(renewed.regionKey("eu"), "utf8"), "eu");
+    expect(renewed.made).toEqual(["weir.local/region/eu"]);
+    expect(keys.map(({ keyId }) => keyId)).toEqual([old?.keyId, expect.any(String)]);
+    expect(parseRecipients(readFileSync(renewed.recipients, "utf8")).get("eu")?.keyId).toBe(keys[1]?.keyId);
+    expect(readFileSync(renewed.regionKey("us"), "utf8")).toBe(us);
   });
 });

@@ -13,6 +13,7 @@ const ROOT = resolve(import.meta.dirname, "..");
 const DOORS: Record<string, readonly string[]> = {
   "@connectrpc/connect-node": ["services/shared/mesh/"],
   "@grpc/grpc-js": ["services/shared/mesh/"],
+  "@hpke/core": ["services/shared/credential/"],
   nats: ["services/shared/bus/"],
   pg: ["services/shared/database/"],
   "node-pg-migrate": ["services/shared/database/"],

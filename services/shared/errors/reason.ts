@@ -64,6 +64,7 @@ export const REASONS = {
     type: "invalid_request_error",
   },
   CREDENTIAL_MISSING: { code: Code.Unavailable, status: 503, retry: false, actor: "operator", type: "server_error" },
+  CREDENTIAL_REFUSED: { code: Code.Unavailable, status: 503, retry: false, actor: "operator", type: "server_error" },
   DEADLINE_EXCEEDED: { code: Code.DeadlineExceeded, status: 504, retry: true, actor: "caller", type: "server_error" },
   DRAINING: { code: Code.Unavailable, status: 503, retry: true, actor: "nobody", type: "server_error" },
   INTERNAL: { code: Code.Internal, status: 500, retry: false, actor: "operator", type: "server_error" },
