@@ -10,8 +10,8 @@ export function toCandidates(plan: Plan): Candidate[] {
       result: { case: "score", value: { priority, weight, draw: BigInt(draw) } },
     }),
   );
-  const rejected = plan.rejected.map(({ target, reason }) =>
-    create(CandidateSchema, { target: target.id, result: { case: "rejected", value: reason } }),
+  const rejected = plan.rejected.map(({ target, reason, rule = "" }) =>
+    create(CandidateSchema, { target: target.id, result: { case: "rejected", value: reason }, rule }),
   );
   return [...ranked, ...rejected];
 }

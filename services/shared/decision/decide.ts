@@ -1,9 +1,12 @@
 import type { Model } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import type { KeyGrant, SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { Operation } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { Reason } from "../errors/reason.ts";
+import { type AppliedRules, findExclusion, NO_RULES } from "./applied-rules.ts";
 import { findGrantDenial } from "./check-grant.ts";
 import { computeScore, createDrawSeed, toDraw } from "./draw.ts";
 import type { Denial, Plan, RankedTarget, RejectedTarget } from "./plan.ts";
+import type { AskedFacts } from "./rule-tables.ts";
 import { type DecisionTables, type IndexedRoute, ROUTE_LIMIT } from "./tables.ts";
 
 /** A call as far as a decision needs it. */
@@ -16,6 +19,8 @@ export interface DescribedCall {
   readonly eventId: string;
   /** The instant of the decision, milliseconds since 1970. */
   readonly nowMs: number;
+  /** What rules can ask about it. Default a chat in one piece of which nothing is known, as it arrives now. */
+  readonly asked?: AskedFacts;
   /** Why a target can't be used now (its credential is missing, its breaker is open). Absent when all can. */
   readonly findRejection?: (target: SnapshotTarget) => Reason | undefined;
 }
@@ -25,8 +30,8 @@ const NONE: readonly RejectedTarget[] = [];
 const scores = new Float64Array(ROUTE_LIMIT);
 
 /**
- * Decides a call: whether its key is still good and may ask for the model, which limits count it, and which targets to try in
- * which order. The same arguments always give the same answer. What a router has counted, and the money that is left, are not
+ * Decides a call: whether its key is still good and may ask for the model, what the policy's rules say of it, which limits count it, and
+ * which targets to try in which order. The same arguments always give the same answer. What a router has counted, and the money that is left, are not
  * part of it.
  */
 export function decide(tables: DecisionTables, call: DescribedCall): Denial | Plan {
@@ -34,34 +39,68 @@ export function decide(tables: DecisionTables, call: DescribedCall): Denial | Pl
   if (denial !== undefined) return denial;
   const found = tables.models.get(call.model);
   if (found === undefined) return denyModel("MODEL_UNKNOWN", call, "the policy does not have it in this region");
-  const { limits, models } = tables.getGrantFacts(call.grant);
+  const { limits, models, rules: left } = tables.getGrantFacts(call.grant);
   if (models !== undefined && !models.has(call.model)) {
     return denyModel("MODEL_NOT_ALLOWED", call, `key "${call.grant.keyId}" may not ask for it`);
   }
-  const rejected = call.findRejection === undefined ? NONE : findRejected(found.routes, call.findRejection);
+  const rules = left === undefined ? NO_RULES : left.forModel(call.model).apply(call.asked ?? toUnknown(call));
+  if (rules.denial !== undefined) return denyByRule(rules, rules.denial);
+  const rejected = findRejected(found.routes, call.findRejection, rules);
+  if (rejected.length === found.routes.length && rejected.every(({ rule }) => rule !== undefined)) {
+    return denyByExclusion(rules, call, rejected);
+  }
   const candidates = rank(found.routes, call.eventId, rejected);
-  return { kind: "plan", model: found.model, limits, candidates, rejected };
+  return { kind: "plan", model: found.model, limits, candidates, rejected, rules };
 }
 
-/** The models of the region that a key may ask for, by id. */
+/** The models of the region that a key may ask for, by id. Those of which rules deny every call of it are not among them. */
 export function listModels(tables: DecisionTables, grant: KeyGrant): Model[] {
-  const { models } = tables.getGrantFacts(grant);
-  return tables.snapshot.models.filter(({ id }) => models === undefined || models.has(id));
+  const { models, rules } = tables.getGrantFacts(grant);
+  return tables.snapshot.models.filter(
+    ({ id }) => (models === undefined || models.has(id)) && rules?.forModel(id).deniesAll !== true,
+  );
 }
 
 function findRejected(
   routes: readonly IndexedRoute[],
-  findRejection: (target: SnapshotTarget) => Reason | undefined,
+  findRejection: ((target: SnapshotTarget) => Reason | undefined) | undefined,
+  { restrictions }: AppliedRules,
 ): readonly RejectedTarget[] {
+  if (findRejection === undefined && restrictions.length === 0) return NONE;
   // Mostly there is none, and no list to make.
   let rejected: RejectedTarget[] | undefined;
   for (const { target } of routes) {
-    const reason = findRejection(target);
+    // What the policy excludes stays so, whatever the target is like now.
+    const rule = restrictions.length === 0 ? undefined : findExclusion(restrictions, target);
+    const reason = rule === undefined ? findRejection?.(target) : "RULE_EXCLUDED";
     if (reason === undefined) continue;
     rejected ??= [];
-    rejected.push({ target, reason });
+    rejected.push(rule === undefined ? { target, reason } : { target, reason, rule });
   }
   return rejected ?? NONE;
+}
+
+function toUnknown({ nowMs }: DescribedCall): AskedFacts {
+  return {
+    operation: Operation.CHAT,
+    streamed: false,
+    maxOutputTokens: undefined,
+    requestBytes: 0,
+    hasTools: false,
+    arrivedAtMs: nowMs,
+  };
+}
+
+function denyByRule(rules: AppliedRules, { rule, message }: NonNullable<AppliedRules["denial"]>): Denial {
+  const why = message === "" ? `rule "${rule}" denies it` : message;
+  return { kind: "denial", reason: "RULE_DENIED", message: `Cannot start call: ${why}`, facts: { rule }, rules };
+}
+
+// Not NO_TARGET, which says that trying again can help.
+function denyByExclusion(rules: AppliedRules, { model }: DescribedCall, [first]: readonly RejectedTarget[]): Denial {
+  const rule = first?.rule ?? "";
+  const message = `Cannot start call: rule "${rule}" leaves no target of model "${model}" to serve it`;
+  return { kind: "denial", reason: "RULE_DENIED", message, facts: { rule, model }, rules };
 }
 
 // Sorts by insertion: routes come by priority and there are seldom more than three.

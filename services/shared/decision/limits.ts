@@ -1,15 +1,23 @@
-import type { Limit } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import type { Limit, TenantSelector } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import type { KeyGrant } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 
-/** Whether a limit counts the calls of a key: each field that its selector sets is the key's, and an absent selector fits all. */
-export function countsGrant(limit: Limit, grant: KeyGrant): boolean {
-  const tenants = limit.tenants;
-  if (tenants === undefined) return true;
+/** Whether a limit counts the calls of a key; one without a selector counts all. */
+export function countsGrant({ tenants }: Limit, grant: KeyGrant): boolean {
+  return tenants === undefined || fitsTenant(tenants, grant);
+}
+
+/** Whether a key is of one of some tenants; of all, when none is named. */
+export function fitsTenants(tenants: readonly TenantSelector[], grant: KeyGrant): boolean {
+  return tenants.length === 0 || tenants.some((selector) => fitsTenant(selector, grant));
+}
+
+// Each field that a selector sets is the key's.
+function fitsTenant({ organisation, team, app, environment }: TenantSelector, grant: KeyGrant): boolean {
   return (
-    fits(tenants.organisation, grant.organisation) &&
-    fits(tenants.team, grant.team) &&
-    fits(tenants.app, grant.app) &&
-    fits(tenants.environment, grant.environment)
+    fits(organisation, grant.organisation) &&
+    fits(team, grant.team) &&
+    fits(app, grant.app) &&
+    fits(environment, grant.environment)
   );
 }
 

@@ -1,6 +1,7 @@
 import type { Limit, Model } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import type { SnapshotProvider, SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import type { Reason } from "../errors/reason.ts";
+import type { AppliedRules } from "./applied-rules.ts";
 
 /** Where a call may lead, decided from its key, its model and the snapshot alone. */
 export interface Plan {
@@ -13,6 +14,8 @@ export interface Plan {
   readonly candidates: readonly RankedTarget[];
   /** The targets that can't be used now, each with why. */
   readonly rejected: readonly RejectedTarget[];
+  /** What the policy's rules say of it. Absent when the policy has none. */
+  readonly rules?: AppliedRules | undefined;
 }
 
 /** A usable target and how it was placed. */
@@ -31,6 +34,8 @@ export interface RankedTarget {
 export interface RejectedTarget {
   readonly target: SnapshotTarget;
   readonly reason: Reason;
+  /** Id of the rule that excludes it, for the reason RULE_EXCLUDED. */
+  readonly rule?: string | undefined;
 }
 
 /** An answer, not an error: why a call may not be made. It becomes an error where it leaves the process. */
@@ -41,4 +46,6 @@ export interface Denial {
   readonly message: string;
   /** What varies in the message, by snake_case name. */
   readonly facts: Readonly<Record<string, string>>;
+  /** What the policy's rules say of it, when one of them denies it. */
+  readonly rules?: AppliedRules;
 }

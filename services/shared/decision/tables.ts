@@ -3,6 +3,7 @@ import type { KeyGrant, Snapshot, SnapshotProvider, SnapshotTarget } from "../..
 import { WeirError } from "../errors/weir-error.ts";
 import { createDrawSeed, type DrawSeed } from "./draw.ts";
 import { countsGrant } from "./limits.ts";
+import { type GrantRules, planRules } from "./rule-tables.ts";
 
 /** Most routes of a model, as in weir.policy.v1.Model. */
 export const ROUTE_LIMIT = 64;
@@ -29,6 +30,8 @@ export interface GrantFacts {
   readonly limits: readonly Limit[];
   /** Ids of the models that it may ask for; absent means all. */
   readonly models: ReadonlySet<string> | undefined;
+  /** The rules that can match its calls; absent when none can. */
+  readonly rules: GrantRules | undefined;
 }
 
 /** A snapshot in the form in which decisions are quick. Made once for each snapshot by {@link indexSnapshot}; never changes. */
@@ -37,6 +40,8 @@ export interface DecisionTables {
   readonly models: ReadonlyMap<string, IndexedModel>;
   /** What follows from a grant. The same grant object is looked into once only, so keep grants decoded. */
   getGrantFacts(grant: KeyGrant): GrantFacts;
+  /** Whether the snapshot has rules at all: then the record of a call says what it was asked with. */
+  readonly hasRules: boolean;
 }
 
 /**
@@ -65,10 +70,13 @@ export function indexSnapshot(snapshot: Snapshot): DecisionTables {
     if (routes.length === 0) throw refuse(`model "${id}" leads nowhere`);
     models.set(id, { model, routes: routes.sort(compareRoutes) });
   }
-  return { snapshot, models, getGrantFacts: createGrantFacts(snapshot.limits) };
+  indexById("rule", snapshot.rules);
+  return { snapshot, models, getGrantFacts: createGrantFacts(snapshot), hasRules: snapshot.rules.length > 0 };
 }
 
-function createGrantFacts(limits: readonly Limit[]): (grant: KeyGrant) => GrantFacts {
+function createGrantFacts(snapshot: Snapshot): (grant: KeyGrant) => GrantFacts {
+  const { limits } = snapshot;
+  const findRules = planRules(snapshot);
   // Weak, so that the facts go when the keyring that held the grant goes.
   const known = new WeakMap<KeyGrant, GrantFacts>();
   return (grant) => {
@@ -77,6 +85,7 @@ function createGrantFacts(limits: readonly Limit[]): (grant: KeyGrant) => GrantF
       facts = {
         limits: limits.filter((limit) => countsGrant(limit, grant)),
         models: grant.models.includes("*") ? undefined : new Set(grant.models),
+        rules: findRules?.(grant),
       };
       known.set(grant, facts);
     }

@@ -130,6 +130,8 @@ export const REASONS = {
   },
   PROVIDER_TIMEOUT: { code: Code.DeadlineExceeded, status: 504, retry: true, actor: "provider", type: "server_error" },
   RATE_LIMITED: { code: Code.ResourceExhausted, status: 429, retry: true, actor: "caller", type: "rate_limit_error" },
+  RULE_DENIED: { code: Code.PermissionDenied, status: 403, retry: false, actor: "caller", type: "permission_error" },
+  RULE_EXCLUDED: { code: Code.PermissionDenied, status: 403, retry: false, actor: "caller", type: "permission_error" },
   SETTING_INVALID: {
     code: Code.FailedPrecondition,
     status: 500,
