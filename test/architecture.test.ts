@@ -41,6 +41,7 @@ const PURE_ROOMS = [
   "services/metering/ledger/",
   "services/metering/rating/",
   "services/policy/compilation/",
+  "services/policy/comparison/",
   "services/router/admission/limit.ts",
 ] as const;
 
@@ -65,7 +66,7 @@ const PURE_MAY_IMPORT = [
  */
 const ROOMS: Record<string, readonly string[]> = {
   router: ["admission", "providers", "routing", "arrival", "rpc", "counting", "dispatch", "accounting"],
-  policy: ["compilation", "keys", "store", "distribution"],
+  policy: ["compilation", "comparison", "keys", "store", "distribution"],
   metering: ["rating", "ledger", "store"],
   audit: ["merkle", "verification", "store", "log"],
 };

@@ -11,6 +11,7 @@ import { CALL_OPTIONS, readPages, withClient } from "../control-plane.ts";
 import { formatTable, printMessage } from "../output.ts";
 import { type Context, getContext } from "./context.ts";
 import { type CheckOptions, check } from "./policy/check.ts";
+import { type DiffOptions, diff } from "./policy/diff.ts";
 import { list, rollBack, show } from "./policy/history.ts";
 import { type PublishOptions, publish } from "./policy/publish.ts";
 import { parseVersion } from "./policy/version.ts";
@@ -28,6 +29,14 @@ export function addPolicyCommands(program: Command): void {
     .argument("<tree>", TREE)
     .option("--strict", "exit 1 on warnings too")
     .action((tree: string, options: CheckOptions, command: Command) => check(tree, options, getContext(command)));
+
+  policy
+    .command("diff")
+    .description("say in words what would change, and for whom, if a policy were published")
+    .argument("<tree>", TREE)
+    .option("--against <n>", "version to compare with; by default the latest", parseVersion)
+    .option("--exit-code", "exit 1 when something would change")
+    .action((tree: string, options: DiffOptions, command: Command) => diff(tree, options, getContext(command)));
 
   policy
     .command("publish")

@@ -70,8 +70,8 @@ function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 
-// A policy may come from a stranger's branch: what it says must not move a terminal's cursor.
-function escapeControl(text: string): string {
+/** Text that is safe to print: a policy may come from a stranger's branch, and what it says must not move a terminal's cursor. */
+export function escapeControl(text: string): string {
   return text.replaceAll(
     /[\p{Cc}\p{Bidi_Control}]/gu,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,

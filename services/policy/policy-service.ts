@@ -10,6 +10,7 @@ import {
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createPageToken, readNumberToken, readPageSize } from "../shared/page.ts";
 import { checkPolicy } from "./compilation/check-policy.ts";
+import { diffPolicy } from "./diff.ts";
 import { type ChangeParts, publishPolicy, rollBackPolicy } from "./publish.ts";
 import { findPolicy, listVersions, type StoredVersion } from "./store/policy-versions.ts";
 
@@ -19,6 +20,19 @@ const PAGE = { default: 50, max: 200 };
 export function createPolicyService(parts: ChangeParts): ServiceImpl<typeof PolicyService> {
   return {
     checkPolicy: ({ policy }) => ({ findings: checkPolicy(orEmpty(policy)) }),
+    async diffPolicy({ policy, againstVersion }, { signal }) {
+      const { against, changes, omittedChanges, findings } = await diffPolicy(
+        parts,
+        { policy: orEmpty(policy), againstVersion },
+        signal,
+      );
+      return {
+        ...(against && { against: toPolicyVersion(against) }),
+        changes: [...changes],
+        omittedChanges: BigInt(omittedChanges),
+        findings: [...findings],
+      };
+    },
     async publishPolicy({ requestId, policy, expectedVersion, comment }, { signal }) {
       const request = { requestId, policy: orEmpty(policy), expectedVersion, comment };
       const { version, findings } = await publishPolicy(parts, request, signal);

@@ -209,7 +209,8 @@ function checkExpected(expected: bigint, latest: bigint): void {
 const VIOLATIONS_LIMIT = 50;
 const VIOLATIONS_CHARACTERS = 5_000;
 
-function refusePolicy(act: string, findings: readonly Finding[]): WeirError {
+/** The refusal of a policy with errors, which names the first of them. `act` is what can't be done, such as "publish policy". */
+export function refusePolicy(act: string, findings: readonly Finding[]): WeirError {
   const errors = findings.filter(({ severity }) => severity === Severity.ERROR);
   const violations: { field: string; description: string }[] = [];
   let characters = 0;

@@ -47,6 +47,20 @@ export async function listEntriesSince(client: Pool | PoolClient, version: bigin
   }));
 }
 
+/** Grants of at most `limit` entries of keys after an id (absent: from the first), with their ids. */
+export async function listGrants(
+  client: Pool | PoolClient,
+  { after, limit }: { readonly after: string | undefined; readonly limit: number },
+): Promise<{ readonly id: string; readonly grant: Uint8Array }[]> {
+  const rows = await query<{ id: string; grant_bytes: Buffer }>(
+    client,
+    `select id, grant_bytes from keyring_entry where id > $1 and grant_bytes is not null and id not like 'tenant:%'
+      order by id limit $2`,
+    [after ?? "", limit],
+  );
+  return rows.map(({ id, grant_bytes }) => ({ id, grant: grant_bytes }));
+}
+
 /** The signed heads of a version, by region. */
 export async function listKeyringHeads(client: Pool | PoolClient, version: bigint): Promise<StoredKeyringHead[]> {
   const rows = await query<{ region: string; version: bigint; head: Buffer }>(

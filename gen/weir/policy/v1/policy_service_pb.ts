@@ -2,21 +2,21 @@
 // @generated from file weir/policy/v1/policy_service.proto (package weir.policy.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Finding, Policy } from "./policy_pb.ts";
 import { file_weir_policy_v1_policy } from "./policy_pb.ts";
 import { file_weir_type_v1_permission } from "../../type/v1/permission_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file weir/policy/v1/policy_service.proto.
  */
 export const file_weir_policy_v1_policy_service: GenFile = /*@__PURE__*/
-  fileDesc("CiN3ZWlyL3BvbGljeS92MS9wb2xpY3lfc2VydmljZS5wcm90bxIOd2Vpci5wb2xpY3kudjEiRAoSQ2hlY2tQb2xpY3lSZXF1ZXN0Ei4KBnBvbGljeRgBIAEoCzIWLndlaXIucG9saWN5LnYxLlBvbGljeUIGukgD2AEDIkAKE0NoZWNrUG9saWN5UmVzcG9uc2USKQoIZmluZGluZ3MYASADKAsyFy53ZWlyLnBvbGljeS52MS5GaW5kaW5nIqIBChRQdWJsaXNoUG9saWN5UmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARIuCgZwb2xpY3kYAiABKAsyFi53ZWlyLnBvbGljeS52MS5Qb2xpY3lCBrpIA9gBAxIhChBleHBlY3RlZF92ZXJzaW9uGAMgASgDQge6SAQiAigAEhkKB2NvbW1lbnQYBCABKAlCCLpIBXIDKIAIInIKFVB1Ymxpc2hQb2xpY3lSZXNwb25zZRIuCgd2ZXJzaW9uGAEgASgLMh0ud2Vpci5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIpCghmaW5kaW5ncxgCIAMoCzIXLndlaXIucG9saWN5LnYxLkZpbmRpbmci0AEKDVBvbGljeVZlcnNpb24SFAoMb3JnYW5pc2F0aW9uGAEgASgJEg8KB3ZlcnNpb24YAiABKAMSDgoGZGlnZXN0GAMgASgMEhIKCmNvbnRlbnRfb2YYBCABKAMSDwoHY29tbWVudBgFIAEoCRIwCgxwdWJsaXNoZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKCXNuYXBzaG90cxgHIAMoCzIeLndlaXIucG9saWN5LnYxLlJlZ2lvblNuYXBzaG90IlUKDlJlZ2lvblNuYXBzaG90Eg4KBnJlZ2lvbhgBIAEoCRIPCgd2ZXJzaW9uGAIgASgDEg4KBmRpZ2VzdBgDIAEoDBISCgpzaXplX2J5dGVzGAQgASgDIiwKEEdldFBvbGljeVJlcXVlc3QSGAoHdmVyc2lvbhgBIAEoA0IHukgEIgIoACJrChFHZXRQb2xpY3lSZXNwb25zZRImCgZwb2xpY3kYASABKAsyFi53ZWlyLnBvbGljeS52MS5Qb2xpY3kSLgoHdmVyc2lvbhgCIAEoCzIdLndlaXIucG9saWN5LnYxLlBvbGljeVZlcnNpb24iVQoZTGlzdFBvbGljeVZlcnNpb25zUmVxdWVzdBIaCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMogAQiZgoaTGlzdFBvbGljeVZlcnNpb25zUmVzcG9uc2USLwoIdmVyc2lvbnMYASADKAsyHS53ZWlyLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKNAQoVUm9sbEJhY2tQb2xpY3lSZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCLpIBXIDsAEBEhgKB3ZlcnNpb24YAiABKANCB7pIBCICKAESIQoQZXhwZWN0ZWRfdmVyc2lvbhgDIAEoA0IHukgEIgIoABIZCgdjb21tZW50GAQgASgJQgi6SAVyAyiACCJIChZSb2xsQmFja1BvbGljeVJlc3BvbnNlEi4KB3ZlcnNpb24YASABKAsyHS53ZWlyLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uMowECg1Qb2xpY3lTZXJ2aWNlEl8KC0NoZWNrUG9saWN5EiIud2Vpci5wb2xpY3kudjEuQ2hlY2tQb2xpY3lSZXF1ZXN0GiMud2Vpci5wb2xpY3kudjEuQ2hlY2tQb2xpY3lSZXNwb25zZSIHkAIB6OAYAxJiCg1QdWJsaXNoUG9saWN5EiQud2Vpci5wb2xpY3kudjEuUHVibGlzaFBvbGljeVJlcXVlc3QaJS53ZWlyLnBvbGljeS52MS5QdWJsaXNoUG9saWN5UmVzcG9uc2UiBOjgGAQSWQoJR2V0UG9saWN5EiAud2Vpci5wb2xpY3kudjEuR2V0UG9saWN5UmVxdWVzdBohLndlaXIucG9saWN5LnYxLkdldFBvbGljeVJlc3BvbnNlIgeQAgHo4BgDEnQKEkxpc3RQb2xpY3lWZXJzaW9ucxIpLndlaXIucG9saWN5LnYxLkxpc3RQb2xpY3lWZXJzaW9uc1JlcXVlc3QaKi53ZWlyLnBvbGljeS52MS5MaXN0UG9saWN5VmVyc2lvbnNSZXNwb25zZSIHkAIB6OAYAxJlCg5Sb2xsQmFja1BvbGljeRIlLndlaXIucG9saWN5LnYxLlJvbGxCYWNrUG9saWN5UmVxdWVzdBomLndlaXIucG9saWN5LnYxLlJvbGxCYWNrUG9saWN5UmVzcG9uc2UiBOjgGARiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_weir_policy_v1_policy, file_weir_type_v1_permission]);
+  fileDesc("CiN3ZWlyL3BvbGljeS92MS9wb2xpY3lfc2VydmljZS5wcm90bxIOd2Vpci5wb2xpY3kudjEiRAoSQ2hlY2tQb2xpY3lSZXF1ZXN0Ei4KBnBvbGljeRgBIAEoCzIWLndlaXIucG9saWN5LnYxLlBvbGljeUIGukgD2AEDIkAKE0NoZWNrUG9saWN5UmVzcG9uc2USKQoIZmluZGluZ3MYASADKAsyFy53ZWlyLnBvbGljeS52MS5GaW5kaW5nImUKEURpZmZQb2xpY3lSZXF1ZXN0Ei4KBnBvbGljeRgBIAEoCzIWLndlaXIucG9saWN5LnYxLlBvbGljeUIGukgD2AEDEiAKD2FnYWluc3RfdmVyc2lvbhgCIAEoA0IHukgEIgIoACK3AQoSRGlmZlBvbGljeVJlc3BvbnNlEi4KB2FnYWluc3QYASABKAsyHS53ZWlyLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEi0KB2NoYW5nZXMYAiADKAsyHC53ZWlyLnBvbGljeS52MS5Qb2xpY3lDaGFuZ2USFwoPb21pdHRlZF9jaGFuZ2VzGAMgASgDEikKCGZpbmRpbmdzGAQgAygLMhcud2Vpci5wb2xpY3kudjEuRmluZGluZyLUAQoMUG9saWN5Q2hhbmdlEigKBGtpbmQYASABKA4yGi53ZWlyLnBvbGljeS52MS5DaGFuZ2VLaW5kEg0KBWZpZWxkGAIgASgJEg0KBXRoaW5nGAMgASgJEgoKAmlkGAQgASgJEhEKCWF0dHJpYnV0ZRgFIAEoCRIOCgZiZWZvcmUYBiABKAkSDQoFYWZ0ZXIYByABKAkSDwoHcmVnaW9ucxgIIAMoCRIOCgZtb2RlbHMYCSADKAkSDAoEa2V5cxgKIAEoAxIPCgdtZXNzYWdlGAsgASgJIqIBChRQdWJsaXNoUG9saWN5UmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyA7ABARIuCgZwb2xpY3kYAiABKAsyFi53ZWlyLnBvbGljeS52MS5Qb2xpY3lCBrpIA9gBAxIhChBleHBlY3RlZF92ZXJzaW9uGAMgASgDQge6SAQiAigAEhkKB2NvbW1lbnQYBCABKAlCCLpIBXIDKIAIInIKFVB1Ymxpc2hQb2xpY3lSZXNwb25zZRIuCgd2ZXJzaW9uGAEgASgLMh0ud2Vpci5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIpCghmaW5kaW5ncxgCIAMoCzIXLndlaXIucG9saWN5LnYxLkZpbmRpbmci0AEKDVBvbGljeVZlcnNpb24SFAoMb3JnYW5pc2F0aW9uGAEgASgJEg8KB3ZlcnNpb24YAiABKAMSDgoGZGlnZXN0GAMgASgMEhIKCmNvbnRlbnRfb2YYBCABKAMSDwoHY29tbWVudBgFIAEoCRIwCgxwdWJsaXNoZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKCXNuYXBzaG90cxgHIAMoCzIeLndlaXIucG9saWN5LnYxLlJlZ2lvblNuYXBzaG90IlUKDlJlZ2lvblNuYXBzaG90Eg4KBnJlZ2lvbhgBIAEoCRIPCgd2ZXJzaW9uGAIgASgDEg4KBmRpZ2VzdBgDIAEoDBISCgpzaXplX2J5dGVzGAQgASgDIiwKEEdldFBvbGljeVJlcXVlc3QSGAoHdmVyc2lvbhgBIAEoA0IHukgEIgIoACJrChFHZXRQb2xpY3lSZXNwb25zZRImCgZwb2xpY3kYASABKAsyFi53ZWlyLnBvbGljeS52MS5Qb2xpY3kSLgoHdmVyc2lvbhgCIAEoCzIdLndlaXIucG9saWN5LnYxLlBvbGljeVZlcnNpb24iVQoZTGlzdFBvbGljeVZlcnNpb25zUmVxdWVzdBIaCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMogAQiZgoaTGlzdFBvbGljeVZlcnNpb25zUmVzcG9uc2USLwoIdmVyc2lvbnMYASADKAsyHS53ZWlyLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKNAQoVUm9sbEJhY2tQb2xpY3lSZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCLpIBXIDsAEBEhgKB3ZlcnNpb24YAiABKANCB7pIBCICKAESIQoQZXhwZWN0ZWRfdmVyc2lvbhgDIAEoA0IHukgEIgIoABIZCgdjb21tZW50GAQgASgJQgi6SAVyAyiACCJIChZSb2xsQmFja1BvbGljeVJlc3BvbnNlEi4KB3ZlcnNpb24YASABKAsyHS53ZWlyLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uKuUDCgpDaGFuZ2VLaW5kEhsKF0NIQU5HRV9LSU5EX1VOU1BFQ0lGSUVEEAASFQoRQ0hBTkdFX0tJTkRfQURERUQQARIXChNDSEFOR0VfS0lORF9SRU1PVkVEEAISFwoTQ0hBTkdFX0tJTkRfQ0hBTkdFRBADEhkKFUNIQU5HRV9LSU5EX1JFT1JERVJFRBAEEh0KGUNIQU5HRV9LSU5EX1BSSUNFX0NIQU5HRUQQBRIhCh1DSEFOR0VfS0lORF9SRVNJREVOQ1lfV0lERU5FRBAGEiIKHkNIQU5HRV9LSU5EX1JFU0lERU5DWV9OQVJST1dFRBAHEh0KGUNIQU5HRV9LSU5EX01PREVMX09GRkVSRUQQCBIfChtDSEFOR0VfS0lORF9NT0RFTF9XSVRIRFJBV04QCRIcChhDSEFOR0VfS0lORF9ST1VURV9PUEVORUQQChIcChhDSEFOR0VfS0lORF9ST1VURV9DTE9TRUQQCxIdChlDSEFOR0VfS0lORF9ST1VURV9DSEFOR0VEEAwSHAoYQ0hBTkdFX0tJTkRfVEVOQU5UX0dBSU5TEA0SHAoYQ0hBTkdFX0tJTkRfVEVOQU5UX0xPU0VTEA4SGQoVQ0hBTkdFX0tJTkRfS0VZU19MRUZUEA8y6gQKDVBvbGljeVNlcnZpY2USXwoLQ2hlY2tQb2xpY3kSIi53ZWlyLnBvbGljeS52MS5DaGVja1BvbGljeVJlcXVlc3QaIy53ZWlyLnBvbGljeS52MS5DaGVja1BvbGljeVJlc3BvbnNlIgeQAgHo4BgDElwKCkRpZmZQb2xpY3kSIS53ZWlyLnBvbGljeS52MS5EaWZmUG9saWN5UmVxdWVzdBoiLndlaXIucG9saWN5LnYxLkRpZmZQb2xpY3lSZXNwb25zZSIHkAIB6OAYAxJiCg1QdWJsaXNoUG9saWN5EiQud2Vpci5wb2xpY3kudjEuUHVibGlzaFBvbGljeVJlcXVlc3QaJS53ZWlyLnBvbGljeS52MS5QdWJsaXNoUG9saWN5UmVzcG9uc2UiBOjgGAQSWQoJR2V0UG9saWN5EiAud2Vpci5wb2xpY3kudjEuR2V0UG9saWN5UmVxdWVzdBohLndlaXIucG9saWN5LnYxLkdldFBvbGljeVJlc3BvbnNlIgeQAgHo4BgDEnQKEkxpc3RQb2xpY3lWZXJzaW9ucxIpLndlaXIucG9saWN5LnYxLkxpc3RQb2xpY3lWZXJzaW9uc1JlcXVlc3QaKi53ZWlyLnBvbGljeS52MS5MaXN0UG9saWN5VmVyc2lvbnNSZXNwb25zZSIHkAIB6OAYAxJlCg5Sb2xsQmFja1BvbGljeRIlLndlaXIucG9saWN5LnYxLlJvbGxCYWNrUG9saWN5UmVxdWVzdBomLndlaXIucG9saWN5LnYxLlJvbGxCYWNrUG9saWN5UmVzcG9uc2UiBOjgGARiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_weir_policy_v1_policy, file_weir_type_v1_permission]);
 
 /**
  * Asks what is wrong with a policy.
@@ -61,6 +61,170 @@ export const CheckPolicyResponseSchema: GenMessage<CheckPolicyResponse> = /*@__P
   messageDesc(file_weir_policy_v1_policy_service, 1);
 
 /**
+ * Asks what a policy would change.
+ *
+ * @generated from message weir.policy.v1.DiffPolicyRequest
+ */
+export type DiffPolicyRequest = Message<"weir.policy.v1.DiffPolicyRequest"> & {
+  /**
+   * The policy.
+   *
+   * @generated from field: weir.policy.v1.Policy policy = 1;
+   */
+  policy?: Policy | undefined;
+
+  /**
+   * Version to compare with. 0 means the latest; when none was published yet, everything is new. NOT_FOUND for one that is not there.
+   *
+   * @generated from field: int64 against_version = 2;
+   */
+  againstVersion: bigint;
+};
+
+/**
+ * Describes the message weir.policy.v1.DiffPolicyRequest.
+ * Use `create(DiffPolicyRequestSchema)` to create a new message.
+ */
+export const DiffPolicyRequestSchema: GenMessage<DiffPolicyRequest> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_policy_service, 2);
+
+/**
+ * What a policy would change.
+ *
+ * @generated from message weir.policy.v1.DiffPolicyResponse
+ */
+export type DiffPolicyResponse = Message<"weir.policy.v1.DiffPolicyResponse"> & {
+  /**
+   * The version compared with. Absent when none was published yet.
+   *
+   * @generated from field: weir.policy.v1.PolicyVersion against = 1;
+   */
+  against?: PolicyVersion | undefined;
+
+  /**
+   * The changes: first of what the policy says, then of what regions offer, then of what tenants may do. At most 2,000.
+   * Empty when nothing would be otherwise; the order of lists in which order means nothing is no change.
+   *
+   * @generated from field: repeated weir.policy.v1.PolicyChange changes = 2;
+   */
+  changes: PolicyChange[];
+
+  /**
+   * How many more changes there are that had no room.
+   *
+   * @generated from field: int64 omitted_changes = 3;
+   */
+  omittedChanges: bigint;
+
+  /**
+   * Warnings; there are no errors, or it would be refused.
+   *
+   * @generated from field: repeated weir.policy.v1.Finding findings = 4;
+   */
+  findings: Finding[];
+};
+
+/**
+ * Describes the message weir.policy.v1.DiffPolicyResponse.
+ * Use `create(DiffPolicyResponseSchema)` to create a new message.
+ */
+export const DiffPolicyResponseSchema: GenMessage<DiffPolicyResponse> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_policy_service, 3);
+
+/**
+ * One thing that would be otherwise. All that varies in its message is also a field.
+ *
+ * @generated from message weir.policy.v1.PolicyChange
+ */
+export type PolicyChange = Message<"weir.policy.v1.PolicyChange"> & {
+  /**
+   * What kind of change it is.
+   *
+   * @generated from field: weir.policy.v1.ChangeKind kind = 1;
+   */
+  kind: ChangeKind;
+
+  /**
+   * Where, as a field path such as "targets[3].prices.input": in the policy given, or for what goes in the version compared with. Empty when
+   * no single field says it.
+   *
+   * @generated from field: string field = 2;
+   */
+  field: string;
+
+  /**
+   * Kind of the thing that changes: "region", "provider", "target", "model", "organisation", "team", "app", "environment", "limit" and
+   * so on; "policy" for what belongs to none of them.
+   *
+   * @generated from field: string thing = 3;
+   */
+  thing: string;
+
+  /**
+   * Its id; of a tenant its path, such as "acme/shop/checkout". Empty for "policy".
+   *
+   * @generated from field: string id = 4;
+   */
+  id: string;
+
+  /**
+   * Field of the thing, such as "base_url"; of a route the id of its target. Empty when the thing changes as a whole.
+   *
+   * @generated from field: string attribute = 5;
+   */
+  attribute: string;
+
+  /**
+   * What it was, as text. Empty when it was not set.
+   *
+   * @generated from field: string before = 6;
+   */
+  before: string;
+
+  /**
+   * What it becomes, as text. Empty when it is no longer set.
+   *
+   * @generated from field: string after = 7;
+   */
+  after: string;
+
+  /**
+   * Ids of the regions where it takes effect. Empty for all, or where regions make no difference.
+   *
+   * @generated from field: repeated string regions = 8;
+   */
+  regions: string[];
+
+  /**
+   * Ids of the models concerned.
+   *
+   * @generated from field: repeated string models = 9;
+   */
+  models: string[];
+
+  /**
+   * How many living keys it concerns, as of now. 0 when it is not about keys.
+   *
+   * @generated from field: int64 keys = 10;
+   */
+  keys: bigint;
+
+  /**
+   * The change in words.
+   *
+   * @generated from field: string message = 11;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message weir.policy.v1.PolicyChange.
+ * Use `create(PolicyChangeSchema)` to create a new message.
+ */
+export const PolicyChangeSchema: GenMessage<PolicyChange> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_policy_service, 4);
+
+/**
  * Asks to publish a policy.
  *
  * @generated from message weir.policy.v1.PublishPolicyRequest
@@ -100,7 +264,7 @@ export type PublishPolicyRequest = Message<"weir.policy.v1.PublishPolicyRequest"
  * Use `create(PublishPolicyRequestSchema)` to create a new message.
  */
 export const PublishPolicyRequestSchema: GenMessage<PublishPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy_service, 2);
+  messageDesc(file_weir_policy_v1_policy_service, 5);
 
 /**
  * The policy is published.
@@ -128,7 +292,7 @@ export type PublishPolicyResponse = Message<"weir.policy.v1.PublishPolicyRespons
  * Use `create(PublishPolicyResponseSchema)` to create a new message.
  */
 export const PublishPolicyResponseSchema: GenMessage<PublishPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy_service, 3);
+  messageDesc(file_weir_policy_v1_policy_service, 6);
 
 /**
  * A version of the policy.
@@ -191,7 +355,7 @@ export type PolicyVersion = Message<"weir.policy.v1.PolicyVersion"> & {
  * Use `create(PolicyVersionSchema)` to create a new message.
  */
 export const PolicyVersionSchema: GenMessage<PolicyVersion> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy_service, 4);
+  messageDesc(file_weir_policy_v1_policy_service, 7);
 
 /**
  * The snapshot that a region got by a version.
@@ -233,7 +397,7 @@ export type RegionSnapshot = Message<"weir.policy.v1.RegionSnapshot"> & {
  * Use `create(RegionSnapshotSchema)` to create a new message.
  */
 export const RegionSnapshotSchema: GenMessage<RegionSnapshot> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy_service, 5);
+  messageDesc(file_weir_policy_v1_policy_service, 8);
 
 /**
  * Asks for a version.
@@ -254,7 +418,7 @@ export type GetPolicyRequest = Message<"weir.policy.v1.GetPolicyRequest"> & {
  * Use `create(GetPolicyRequestSchema)` to create a new message.
  */
 export const GetPolicyRequestSchema: GenMessage<GetPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy_service, 6);
+  messageDesc(file_weir_policy_v1_policy_service, 9);
 
 /**
  * A version with its content.
@@ -282,7 +446,7 @@ export type GetPolicyResponse = Message<"weir.policy.v1.GetPolicyResponse"> & {
  * Use `create(GetPolicyResponseSchema)` to create a new message.
  */
 export const GetPolicyResponseSchema: GenMessage<GetPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy_service, 7);
+  messageDesc(file_weir_policy_v1_policy_service, 10);
 
 /**
  * Asks for versions.
@@ -310,7 +474,7 @@ export type ListPolicyVersionsRequest = Message<"weir.policy.v1.ListPolicyVersio
  * Use `create(ListPolicyVersionsRequestSchema)` to create a new message.
  */
 export const ListPolicyVersionsRequestSchema: GenMessage<ListPolicyVersionsRequest> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy_service, 8);
+  messageDesc(file_weir_policy_v1_policy_service, 11);
 
 /**
  * Versions, newest first.
@@ -338,7 +502,7 @@ export type ListPolicyVersionsResponse = Message<"weir.policy.v1.ListPolicyVersi
  * Use `create(ListPolicyVersionsResponseSchema)` to create a new message.
  */
 export const ListPolicyVersionsResponseSchema: GenMessage<ListPolicyVersionsResponse> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy_service, 9);
+  messageDesc(file_weir_policy_v1_policy_service, 12);
 
 /**
  * Asks to go back to an old content.
@@ -380,7 +544,7 @@ export type RollBackPolicyRequest = Message<"weir.policy.v1.RollBackPolicyReques
  * Use `create(RollBackPolicyRequestSchema)` to create a new message.
  */
 export const RollBackPolicyRequestSchema: GenMessage<RollBackPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy_service, 10);
+  messageDesc(file_weir_policy_v1_policy_service, 13);
 
 /**
  * The old content is a new version.
@@ -401,7 +565,139 @@ export type RollBackPolicyResponse = Message<"weir.policy.v1.RollBackPolicyRespo
  * Use `create(RollBackPolicyResponseSchema)` to create a new message.
  */
 export const RollBackPolicyResponseSchema: GenMessage<RollBackPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy_service, 11);
+  messageDesc(file_weir_policy_v1_policy_service, 14);
+
+/**
+ * What kind of change it is. A reader that meets one it does not know shows the message.
+ *
+ * @generated from enum weir.policy.v1.ChangeKind
+ */
+export const ChangeKind = {
+  /**
+   * Never used.
+   *
+   * @generated from enum value: CHANGE_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * A thing is new.
+   *
+   * @generated from enum value: CHANGE_KIND_ADDED = 1;
+   */
+  ADDED: 1,
+
+  /**
+   * A thing goes.
+   *
+   * @generated from enum value: CHANGE_KIND_REMOVED = 2;
+   */
+  REMOVED: 2,
+
+  /**
+   * A field of a thing, or of the policy itself, has another value.
+   *
+   * @generated from enum value: CHANGE_KIND_CHANGED = 3;
+   */
+  CHANGED: 3,
+
+  /**
+   * Things stand in another order, in a list in which the order has a meaning.
+   *
+   * @generated from enum value: CHANGE_KIND_REORDERED = 4;
+   */
+  REORDERED: 4,
+
+  /**
+   * A target has another price.
+   *
+   * @generated from enum value: CHANGE_KIND_PRICE_CHANGED = 5;
+   */
+  PRICE_CHANGED: 5,
+
+  /**
+   * A provider may serve regions that it might not serve before.
+   *
+   * @generated from enum value: CHANGE_KIND_RESIDENCY_WIDENED = 6;
+   */
+  RESIDENCY_WIDENED: 6,
+
+  /**
+   * A provider may no longer serve regions.
+   *
+   * @generated from enum value: CHANGE_KIND_RESIDENCY_NARROWED = 7;
+   */
+  RESIDENCY_NARROWED: 7,
+
+  /**
+   * Callers of regions may ask for a model that was not to be had there.
+   *
+   * @generated from enum value: CHANGE_KIND_MODEL_OFFERED = 8;
+   */
+  MODEL_OFFERED: 8,
+
+  /**
+   * Callers of regions can't ask for a model any more.
+   *
+   * @generated from enum value: CHANGE_KIND_MODEL_WITHDRAWN = 9;
+   */
+  MODEL_WITHDRAWN: 9,
+
+  /**
+   * In regions a model may be served by a target that did not serve it there.
+   *
+   * @generated from enum value: CHANGE_KIND_ROUTE_OPENED = 10;
+   */
+  ROUTE_OPENED: 10,
+
+  /**
+   * In regions a model is no longer served by a target.
+   *
+   * @generated from enum value: CHANGE_KIND_ROUTE_CLOSED = 11;
+   */
+  ROUTE_CLOSED: 11,
+
+  /**
+   * In regions a target serves a model with another priority or weight.
+   *
+   * @generated from enum value: CHANGE_KIND_ROUTE_CHANGED = 12;
+   */
+  ROUTE_CHANGED: 12,
+
+  /**
+   * Living keys of a tenant may ask for models in regions where they could not.
+   *
+   * @generated from enum value: CHANGE_KIND_TENANT_GAINS = 13;
+   */
+  TENANT_GAINS: 13,
+
+  /**
+   * Living keys of a tenant can't ask for models in regions any more.
+   *
+   * @generated from enum value: CHANGE_KIND_TENANT_LOSES = 14;
+   */
+  TENANT_LOSES: 14,
+
+  /**
+   * A tenant goes that has living keys. They are honoured until they are revoked.
+   *
+   * @generated from enum value: CHANGE_KIND_KEYS_LEFT = 15;
+   */
+  KEYS_LEFT: 15,
+} as const;
+
+/**
+ * What kind of change it is. A reader that meets one it does not know shows the message.
+ *
+ * @generated from enum weir.policy.v1.ChangeKind
+ */
+export type ChangeKind = (typeof ChangeKind)[keyof typeof ChangeKind] | UnknownEnum;
+
+/**
+ * Describes the enum weir.policy.v1.ChangeKind.
+ */
+export const ChangeKindSchema: GenEnum<ChangeKind> = /*@__PURE__*/
+  enumDesc(file_weir_policy_v1_policy_service, 0);
 
 /**
  * Takes policies, checks them, and makes them versions that reach every region.
@@ -418,6 +714,17 @@ export const PolicyService: GenService<{
     methodKind: "unary";
     input: typeof CheckPolicyRequestSchema;
     output: typeof CheckPolicyResponseSchema;
+  },
+  /**
+   * Says in words what would change, and for whom, if a policy were published. Nothing is stored. A policy with an error is refused as
+   * PublishPolicy does.
+   *
+   * @generated from rpc weir.policy.v1.PolicyService.DiffPolicy
+   */
+  diffPolicy: {
+    methodKind: "unary";
+    input: typeof DiffPolicyRequestSchema;
+    output: typeof DiffPolicyResponseSchema;
   },
   /**
    * Makes a policy the next version: stored and announced in one transaction, then on its way to every region. A policy with an

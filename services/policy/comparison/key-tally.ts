@@ -1,0 +1,50 @@
+import type { TenantSelector } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import type { KeyGrant } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+
+/** Keys of one environment that may ask for the same of the models in question. */
+export interface KeyGroup {
+  /** Ids of organisation, team, app, environment. */
+  readonly tenant: readonly [string, string, string, string];
+  /** Which of the models in question they may ask for. */
+  readonly models: readonly string[];
+  readonly keys: bigint;
+}
+
+/** Living keys, counted by tenant and by which of some models they may ask for. Holds no key and no id of one. */
+export class KeyTally {
+  readonly #models: ReadonlySet<string>;
+  readonly #groups = new Map<string, { tenant: KeyGroup["tenant"]; models: readonly string[]; keys: bigint }>();
+
+  /** `models`: those in question; others make no difference. */
+  constructor(models: ReadonlySet<string>) {
+    this.#models = models;
+  }
+
+  /** Counts the key of a grant, if it is good at `nowMs`. */
+  take(grant: KeyGrant, nowMs: number): void {
+    const { organisation, team, app, environment, revokedAt, expiresAt } = grant;
+    const isExpired = expiresAt !== undefined && Number(expiresAt.seconds) * 1000 <= nowMs;
+    if (revokedAt !== undefined || isExpired) return;
+    const models = grant.models.includes("*")
+      ? [...this.#models]
+      : grant.models.filter((model) => this.#models.has(model));
+    const key = JSON.stringify([organisation, team, app, environment, ...models]);
+    const group = this.#groups.get(key);
+    if (group !== undefined) group.keys += 1n;
+    else this.#groups.set(key, { tenant: [organisation, team, app, environment], models, keys: 1n });
+  }
+
+  /** Every group, by tenant. */
+  list(): KeyGroup[] {
+    return [...this.#groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group);
+  }
+
+  /** How many keys a selector chooses; an absent one chooses all. */
+  count(selector: TenantSelector | undefined): bigint {
+    const { organisation = "", team = "", app = "", environment = "" } = selector ?? {};
+    const wanted = [organisation, team, app, environment];
+    return [...this.#groups.values()]
+      .filter(({ tenant }) => wanted.every((id, part) => id === "" || id === tenant[part]))
+      .reduce((sum, { keys }) => sum + keys, 0n);
+  }
+}
