@@ -1,53 +1,40 @@
-/** The life of a key: made → honoured in every region → revoked, for ever. Each change is the next version of the keyring. */
+/**
+ * The life of a key after it was made: updated, rotated, disabled and enabled, revoked for ever. Each change is the next version of
+ * the keyring in every region.
+ */
 import { createHash } from "node:crypto";
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { KeyChange } from "../../gen/weir/audit/v1/record_pb.ts";
-import { type CreateKeyRequest, CreateKeyRequestSchema } from "../../gen/weir/policy/v1/key_service_pb.ts";
-import { type Policy, PolicySchema } from "../../gen/weir/policy/v1/policy_pb.ts";
+import {
+  DisableKeyRequestSchema,
+  EnableKeyRequestSchema,
+  RevokeKeyRequestSchema,
+  type RotateKeyRequest,
+  RotateKeyRequestSchema,
+  type UpdateKeyRequest,
+  UpdateKeyRequestSchema,
+} from "../../gen/weir/policy/v1/key_service_pb.ts";
+import type { KeyGrant } from "../../gen/weir/policy/v1/snapshot_pb.ts";
 import { appendToOutbox } from "../shared/database/outbox.ts";
 import type { PoolClient } from "../shared/database/pool.ts";
-import { type FieldViolation, WeirError } from "../shared/errors/weir-error.ts";
-import { createEventId } from "../shared/ids.ts";
-import { createKey } from "../shared/key/key.ts";
-import { createRecordFact } from "./distribution/facts.ts";
-import { type MintedKeyring, mintKeyring } from "./distribution/mint-keyring.ts";
-import { createEtag, createGrant, decodeGrant, digestGrant, encodeGrant, revokeGrant } from "./keys/grant.ts";
+import { WeirError } from "../shared/errors/weir-error.ts";
+import { createSecret } from "../shared/key/key.ts";
+import { checkAgainstPolicy } from "./current-policy.ts";
+import { createKeyRecord } from "./distribution/key-record.ts";
+import { mintKeyring } from "./distribution/mint-keyring.ts";
+import { findSettingViolations } from "./keys/check-key.ts";
+import { disableGrant, enableGrant, revokeGrant, rotateGrant, updateGrant } from "./keys/edit-grant.ts";
+import { createEtag, decodeGrant, encodeGrant } from "./keys/grant.ts";
+import { indexGrant } from "./keys/index-grant.ts";
+import { pickSettings } from "./keys/pick-settings.ts";
 import { ACTOR, afterCommit, type ChangeParts } from "./publish.ts";
 import { change } from "./store/change.ts";
-import { findPolicy } from "./store/policy-versions.ts";
+import { findRequestDigest, rememberRequest } from "./store/key-requests.ts";
 import { listRegions } from "./store/snapshots.ts";
-import { findKey, findKeyByRequest, insertKey, markRevoked, type StoredKey } from "./store/virtual-keys.ts";
+import { findKey, type StoredKey, updateKeyRow } from "./store/virtual-keys.ts";
 
-/** A key that was made. */
-export interface MadeKey {
-  readonly key: StoredKey;
-  /** The whole key, once and never again; absent when the request was a repeat. */
-  readonly secret: string | undefined;
-}
-
-/**
- * Makes a key. Throws ARGUMENT_INVALID with every field that does not fit the published policy, ALREADY_EXISTS when the request id
- * made another key.
- */
-export async function makeKey(parts: ChangeParts, request: CreateKeyRequest, signal?: AbortSignal): Promise<MadeKey> {
-  const requestDigest = createHash("sha256").update(toBinary(CreateKeyRequestSchema, request)).digest();
-  const made = await change(
-    parts.pool,
-    async (client) => {
-      const repeated = await findKeyByRequest(client, request.requestId);
-      if (repeated !== undefined) return { key: checkRepeat(repeated, requestDigest, request), secret: undefined };
-      await checkRequest(client, request, parts.clock.nowMs());
-      return await storeKey(client, parts, request, requestDigest);
-    },
-    signal === undefined ? {} : { signal },
-  );
-  await afterCommit(parts);
-  return made;
-}
-
-/** What an operator wants revoked. */
-export interface RevokeRequest {
+/** What every change of a key is asked with. */
+export interface KeyChangeRequest {
   readonly requestId: string;
   readonly organisation: string;
   readonly keyId: string;
@@ -56,171 +43,205 @@ export interface RevokeRequest {
   readonly comment: string;
 }
 
-/** A key that is revoked, with the version of the keyring from which each region refuses it. */
-export interface RevokedKey {
+/** A key as a change left it, with the version of the keyring by which each region acts on it. */
+export interface ChangedKey {
   readonly key: StoredKey;
   readonly keyrings: readonly { readonly region: string; readonly version: bigint }[];
 }
 
-/** Revokes a key, for ever; a revoked one stays as it is. Throws NOT_FOUND, or VERSION_CONFLICT when the etag is another. */
-export async function revokeKey(parts: ChangeParts, request: RevokeRequest, signal?: AbortSignal): Promise<RevokedKey> {
-  const { organisation, keyId, etag } = request;
-  const revoked = await change(
+const DAY_MS = 86_400_000;
+
+/** Changes the settings that the mask names. Throws ARGUMENT_INVALID for what does not fit the published policy. */
+export async function updateKey(
+  parts: ChangeParts,
+  request: UpdateKeyRequest,
+  signal?: AbortSignal,
+): Promise<ChangedKey> {
+  const { displayName, ...settings } = pickSettings(request);
+  const labels = request.settings?.labels ?? {};
+  const ordered = Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const asked = { ...request, ...(request.settings && { settings: { ...request.settings, labels: ordered } }) };
+  return await changeKey(parts, request, signal, {
+    act: "update key",
+    change: KeyChange.UPDATED,
+    digest: digest(UpdateKeyRequestSchema, asked),
+    edit: async (grant, at, client) => {
+      await checkAgainstPolicy(client, "update key", (policy) =>
+        findSettingViolations(policy, settings, at.getTime()).map(({ field, description }) => ({
+          field: `settings.${field}`,
+          description,
+        })),
+      );
+      return { grant: updateGrant(grant, settings), ...(displayName !== undefined && { displayName }) };
+    },
+  });
+}
+
+/** Gives a key a new secret, which is returned once; absent when the request was a repeat. */
+export async function rotateKey(
+  parts: ChangeParts,
+  request: RotateKeyRequest,
+  signal?: AbortSignal,
+): Promise<ChangedKey & { readonly secret: string | undefined }> {
+  const { overlap } = request;
+  const overlapMs = overlap === undefined ? DAY_MS : Number(overlap.seconds) * 1_000 + Math.floor(overlap.nanos / 1e6);
+  let secret: string | undefined;
+  const changed = await changeKey(parts, request, signal, {
+    act: "rotate key",
+    change: KeyChange.ROTATED,
+    digest: digest(RotateKeyRequestSchema, request),
+    edit: async (grant, at) => {
+      const made = createSecret(grant.environment, grant.keyId);
+      secret = made.text;
+      return { grant: rotateGrant(grant, made.sha256, at, overlapMs), rotatedAt: at };
+    },
+  });
+  return { ...changed, secret };
+}
+
+/** Disables a key until it is enabled again; a disabled one stays as it is. */
+export async function disableKey(
+  parts: ChangeParts,
+  request: MessageShape<typeof DisableKeyRequestSchema>,
+  signal?: AbortSignal,
+): Promise<ChangedKey> {
+  return await changeKey(parts, request, signal, {
+    act: "disable key",
+    change: KeyChange.DISABLED,
+    digest: digest(DisableKeyRequestSchema, request),
+    edit: async (grant, at) => (grant.disabledAt === undefined ? { grant: disableGrant(grant, at) } : undefined),
+  });
+}
+
+/** Enables a disabled key; one that is not disabled stays as it is. */
+export async function enableKey(
+  parts: ChangeParts,
+  request: MessageShape<typeof EnableKeyRequestSchema>,
+  signal?: AbortSignal,
+): Promise<ChangedKey> {
+  return await changeKey(parts, request, signal, {
+    act: "enable key",
+    change: KeyChange.ENABLED,
+    digest: digest(EnableKeyRequestSchema, request),
+    edit: async (grant) => (grant.disabledAt === undefined ? undefined : { grant: enableGrant(grant) }),
+  });
+}
+
+/** Revokes a key, for ever; a revoked one stays as it is. */
+export async function revokeKey(
+  parts: ChangeParts,
+  request: MessageShape<typeof RevokeKeyRequestSchema>,
+  signal?: AbortSignal,
+): Promise<ChangedKey> {
+  return await changeKey(parts, request, signal, {
+    act: "revoke key",
+    change: KeyChange.REVOKED,
+    digest: digest(RevokeKeyRequestSchema, request),
+    edit: async (grant, at) => ({ grant: revokeGrant(grant, at) }),
+  });
+}
+
+/** What one change does to a key. */
+interface KeyEdit {
+  readonly act: string;
+  readonly change: KeyChange;
+  /** Of the request, to tell a repeat from another request under the same id. */
+  readonly digest: Uint8Array;
+  /** What the key is afterwards; nothing when it is that already. Never asked for a revoked key. */
+  readonly edit: (
+    grant: KeyGrant,
+    at: Date,
+    client: PoolClient,
+  ) => Promise<{ readonly grant: KeyGrant; readonly displayName?: string; readonly rotatedAt?: Date } | undefined>;
+}
+
+/**
+ * Changes a key. Throws NOT_FOUND, VERSION_CONFLICT when the etag is another, ALREADY_EXISTS when the request id changed something
+ * else, ARGUMENT_INVALID for a revoked key, unless it is to be revoked.
+ */
+async function changeKey(
+  parts: ChangeParts,
+  request: KeyChangeRequest,
+  signal: AbortSignal | undefined,
+  edit: KeyEdit,
+): Promise<ChangedKey> {
+  const { requestId, organisation, keyId } = request;
+  const changed = await change(
     parts.pool,
     async (client) => {
       const key = await findKey(client, organisation, keyId);
       if (key === undefined) {
-        throw new WeirError("NOT_FOUND", `Cannot revoke key: organisation "${organisation}" has no key "${keyId}"`, {
-          facts: { organisation, key_id: keyId },
-        });
+        const message = `Cannot ${edit.act}: organisation "${organisation}" has no key "${keyId}"`;
+        throw new WeirError("NOT_FOUND", message, { facts: { organisation, key_id: keyId } });
       }
       const regions = (await listRegions(client)).map(({ region }) => region);
-      const done = key.revokedVersion === undefined ? await storeRevocation(client, parts, request, key, regions) : key;
-      const version = done.revokedVersion as bigint;
-      return { key: done, keyrings: regions.map((region) => ({ region, version })) };
+      const isRepeat = checkRepeat(await findRequestDigest(client, requestId), edit, request);
+      const done = isRepeat ? key : await store(client, parts, { request, edit, key, regions });
+      return { key: done, keyrings: regions.map((region) => ({ region, version: done.grantVersion })) };
     },
     signal === undefined ? {} : { signal },
   );
   await afterCommit(parts);
-  return revoked;
-
-  async function storeRevocation(
-    client: PoolClient,
-    { signer, clock, catalogue }: ChangeParts,
-    { requestId, comment }: RevokeRequest,
-    key: StoredKey,
-    regions: readonly string[],
-  ): Promise<StoredKey> {
-    const current = createEtag(key.grant);
-    if (etag !== "" && etag !== current) {
-      throw new WeirError("VERSION_CONFLICT", `Cannot revoke key "${keyId}": its etag is "${current}", not "${etag}"`, {
-        facts: { key_id: keyId, etag: current },
-      });
-    }
-    const at = new Date(clock.nowMs());
-    const grant = encodeGrant(revokeGrant(decodeGrant(key.grant), at));
-    const changes = [{ id: keyId, grant }];
-    const minted = await mintKeyring(client, { known: catalogue.keyring, changes, regions, signer, at });
-    await markRevoked(client, keyId, minted.version);
-    await record(client, parts, {
-      at,
-      organisation,
-      regions,
-      minted,
-      change: KeyChange.REVOKED,
-      requestId,
-      keyId,
-      comment,
-      before: key.grant,
-      after: grant,
-    });
-    return { ...key, grant, revokedVersion: minted.version };
-  }
+  return changed;
 }
 
-async function storeKey(
+interface Change {
+  readonly request: KeyChangeRequest;
+  readonly edit: KeyEdit;
+  readonly key: StoredKey;
+  readonly regions: readonly string[];
+}
+
+async function store(
   client: PoolClient,
-  parts: ChangeParts,
-  request: CreateKeyRequest,
-  requestDigest: Uint8Array,
-): Promise<MadeKey> {
-  const { signer, clock, catalogue } = parts;
-  const { organisation, requestId, displayName } = request;
+  { signer, clock, catalogue }: ChangeParts,
+  { request, edit, key, regions }: Change,
+): Promise<StoredKey> {
+  const { requestId, organisation, keyId, comment } = request;
+  const before = decodeGrant(key.grant);
+  if (before.revokedAt !== undefined) {
+    if (edit.change === KeyChange.REVOKED) return key;
+    throw new WeirError("ARGUMENT_INVALID", `Cannot ${edit.act} "${keyId}": it was revoked, which is for ever`, {
+      violations: [{ field: "key_id", description: "is the id of a revoked key" }],
+      facts: { key_id: keyId },
+    });
+  }
   const at = new Date(clock.nowMs());
-  const { keyId, text, sha256 } = createKey(request.environment);
-  const grant = encodeGrant(createGrant(request, { keyId, sha256 }));
-  const regions = (await listRegions(client)).map(({ region }) => region);
+  const after = await edit.edit(before, at, client);
+  if (after === undefined) return key;
+  checkEtag(request, key, edit.act);
+  const { displayName = key.displayName, rotatedAt = key.rotatedAt } = after;
+  const grant = encodeGrant(after.grant);
   const changes = [{ id: keyId, grant }];
   const minted = await mintKeyring(client, { known: catalogue.keyring, changes, regions, signer, at });
-  await insertKey(client, { keyId, organisation, displayName, createdAt: at, requestDigest, requestId });
-  await record(client, parts, {
-    at,
-    organisation,
-    regions,
-    minted,
-    change: KeyChange.CREATED,
-    requestId,
-    keyId,
-    comment: "",
-    before: undefined,
-    after: grant,
+  const revokedVersion = after.grant.revokedAt === undefined ? undefined : minted.version;
+  await updateKeyRow(client, { ...indexGrant(after.grant), displayName, rotatedAt, revokedVersion });
+  await rememberRequest(client, { requestId, digest: edit.digest, at });
+  const act = { change: edit.change, actor: ACTOR, requestId, organisation, keyId, tenant: "", comment };
+  await appendToOutbox(client, createKeyRecord({ ...act, before: key.grant, after: grant }, minted, regions, at));
+  return { ...key, displayName, rotatedAt, grant, grantVersion: minted.version };
+}
+
+function checkEtag({ etag, keyId }: KeyChangeRequest, key: StoredKey, act: string): void {
+  const current = createEtag(key.grant, key.displayName);
+  if (etag === "" || etag === current) return;
+  throw new WeirError("VERSION_CONFLICT", `Cannot ${act} "${keyId}": its etag is "${current}", not "${etag}"`, {
+    facts: { key_id: keyId, etag: current },
   });
-  const key = (await findKey(client, organisation, keyId)) as StoredKey;
-  return { key, secret: text };
 }
 
-interface KeyRecord {
-  readonly at: Date;
-  readonly organisation: string;
-  readonly regions: readonly string[];
-  readonly minted: MintedKeyring;
-  readonly change: KeyChange;
-  readonly requestId: string;
-  readonly keyId: string;
-  readonly comment: string;
-  readonly before: Uint8Array | undefined;
-  readonly after: Uint8Array;
-}
-
-async function record(client: PoolClient, { clock }: ChangeParts, done: KeyRecord): Promise<void> {
-  const { at, organisation, regions, minted, before, after, requestId, keyId, comment } = done;
-  const fact = createRecordFact({
-    recordId: createEventId(clock.nowMs()),
-    at,
-    organisation,
-    act: {
-      case: "keyChange",
-      value: {
-        actor: ACTOR,
-        requestId,
-        keyId,
-        comment,
-        change: done.change,
-        beforeDigest: before === undefined ? new Uint8Array() : digestGrant(before),
-        afterDigest: digestGrant(after),
-        keyrings: regions.map((region) => ({ region, version: minted.version, digest: minted.digest })),
-      },
+function checkRepeat(known: Uint8Array | undefined, edit: KeyEdit, { requestId, keyId }: KeyChangeRequest): boolean {
+  if (known === undefined) return false;
+  if (Buffer.compare(known, edit.digest) === 0) return true;
+  throw new WeirError(
+    "ALREADY_EXISTS",
+    `Cannot ${edit.act} "${keyId}": request id "${requestId}" made another change`,
+    {
+      facts: { request_id: requestId, key_id: keyId },
     },
-  });
-  await appendToOutbox(client, fact);
+  );
 }
 
-function checkRepeat(repeated: StoredKey, digest: Uint8Array, { requestId }: CreateKeyRequest): StoredKey {
-  if (Buffer.compare(repeated.requestDigest, digest) === 0) return repeated;
-  throw new WeirError("ALREADY_EXISTS", `Cannot create key: request id "${requestId}" made key "${repeated.keyId}"`, {
-    facts: { request_id: requestId, key_id: repeated.keyId },
-  });
-}
-
-async function checkRequest(client: PoolClient, request: CreateKeyRequest, nowMs: number): Promise<void> {
-  const stored = await findPolicy(client, 0n);
-  const violations =
-    stored === undefined ? [] : findViolations(request, fromBinary(PolicySchema, stored.content), nowMs);
-  if (stored === undefined) violations.push({ field: "organisation", description: "no policy is published yet" });
-  if (violations.length === 0) return;
-  const list = violations.map(({ field, description }) => `${field} ${description}`).join("; ");
-  throw new WeirError("ARGUMENT_INVALID", `Cannot create key: ${list}`, { violations });
-}
-
-function findViolations(request: CreateKeyRequest, policy: Policy, nowMs: number): FieldViolation[] {
-  const { models, expiresAt } = request;
-  const violations: FieldViolation[] = [];
-  const report = (field: string, description: string): void => void violations.push({ field, description });
-  const organisation = policy.organisations.find(({ id }) => id === request.organisation);
-  const team = organisation?.teams.find(({ id }) => id === request.team);
-  const app = team?.apps.find(({ id }) => id === request.app);
-  // The first that is not there: below it nothing can be.
-  if (organisation === undefined) report("organisation", `"${request.organisation}" is not in the policy`);
-  else if (team === undefined) report("team", `"${request.team}" is not a team of "${request.organisation}"`);
-  else if (app === undefined) report("app", `"${request.app}" is not an app of "${request.team}"`);
-  else if (!app.environments.includes(request.environment)) {
-    report("environment", `"${request.environment}" is not an environment of "${request.app}"`);
-  }
-  const known = new Set(policy.models.map(({ id }) => id));
-  models.forEach((model, index) => {
-    if (model === "*" && models.length > 1) report(`models[${index}]`, '"*" means all and stands alone');
-    else if (model !== "*" && !known.has(model)) report(`models[${index}]`, `"${model}" is not in the policy`);
-  });
-  if (expiresAt !== undefined && timestampMs(expiresAt) <= nowMs) report("expires_at", "must lie in the future");
-  return violations.slice(0, 50);
+function digest<Desc extends DescMessage>(schema: Desc, request: MessageShape<Desc>): Uint8Array {
+  return createHash("sha256").update(schema.typeName).update(toBinary(schema, request)).digest();
 }

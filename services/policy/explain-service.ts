@@ -51,5 +51,5 @@ function explain(
   }
   const grant = decodeGrant(bytes);
   const isDisabled = (tenant: string): boolean => tree.find(`tenant:${tenant}`) !== undefined;
-  return findGrantDenial(grant, call.nowMs, isDisabled) ?? decide(tables, { grant, ...call });
+  return findGrantDenial(grant, tables.snapshot.region, call.nowMs, isDisabled) ?? decide(tables, { grant, ...call });
 }

@@ -10,6 +10,7 @@ import {
   type WatchSnapshotsRequest,
   type WatchSnapshotsResponse,
 } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import { TenantService } from "../../gen/weir/policy/v1/tenant_service_pb.ts";
 import { startNats, startPostgres, type TestNats, type TestPostgres } from "../../test/parts.ts";
 import { connectBus } from "../shared/bus/bus.ts";
 import { type Clock, systemClock } from "../shared/clock.ts";
@@ -113,6 +114,7 @@ async function startInstance(options: {
     pool,
     policies: createClient(PolicyService, transport),
     keys: createClient(KeyService, transport),
+    tenants: createClient(TenantService, transport),
     snapshots: createClient(SnapshotService, transport),
     releases: createClient(ReleaseService, transport),
     explain: createClient(ExplainService, transport),

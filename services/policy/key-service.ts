@@ -1,45 +1,90 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { timestampFromDate, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { type Key, KeySchema, type KeyService } from "../../gen/weir/policy/v1/key_service_pb.ts";
+import { type Key, KeySchema, type KeyService, KeyState } from "../../gen/weir/policy/v1/key_service_pb.ts";
+import type { KeyGrant } from "../../gen/weir/policy/v1/snapshot_pb.ts";
+import { WeirError } from "../shared/errors/weir-error.ts";
 import { createPageToken, readNumberToken, readPageSize } from "../shared/page.ts";
-import { makeKey, revokeKey } from "./change-key.ts";
+import { type ChangedKey, disableKey, enableKey, revokeKey, rotateKey, updateKey } from "./change-key.ts";
+import { findOldSecretExpiry } from "./keys/edit-grant.ts";
 import { createEtag, decodeGrant } from "./keys/grant.ts";
+import { type MadeKey, makeKeys } from "./make-keys.ts";
 import type { ChangeParts } from "./publish.ts";
-import { listKeys, type StoredKey } from "./store/virtual-keys.ts";
+import { type KeyFilter, listKeys } from "./store/list-keys.ts";
+import { findKey, type StoredKey } from "./store/virtual-keys.ts";
 
 const PAGE = { default: 50, max: 200 };
 
-/** Serves weir.policy.v1.KeyService. A secret leaves through `createKey` only, and only once. */
-export function createKeyService(parts: ChangeParts): Partial<ServiceImpl<typeof KeyService>> {
+/** Serves weir.policy.v1.KeyService. A secret leaves through the answers that make it, and only once. */
+export function createKeyService(parts: ChangeParts): ServiceImpl<typeof KeyService> {
+  const show = (key: StoredKey): Key => toKey(key, parts.clock.nowMs());
+  const showMade = ({ key, secret }: MadeKey) => ({ key: show(key), secret: secret ?? "" });
+  const showChanged = ({ key, keyrings }: ChangedKey) => ({ key: show(key), keyrings: [...keyrings] });
   return {
     async createKey(request, { signal }) {
-      const { key, secret } = await makeKey(parts, request, signal);
-      return { key: toKey(key), secret: secret ?? "" };
+      const [made] = await makeKeys(parts, [request], () => "", signal);
+      return showMade(made as MadeKey);
     },
-    async listKeys({ organisation, pageSize, pageToken }) {
+    async batchCreateKeys({ requests }, { signal }) {
+      const made = await makeKeys(parts, requests, (index) => `requests[${index}].`, signal);
+      return { keys: made.map(showMade) };
+    },
+    async getKey({ organisation, keyId }) {
+      const key = await findKey(parts.pool, organisation, keyId);
+      if (key === undefined) {
+        throw new WeirError("NOT_FOUND", `Cannot show key: organisation "${organisation}" has no key "${keyId}"`, {
+          facts: { organisation, key_id: keyId },
+        });
+      }
+      return { key: show(key) };
+    },
+    async listKeys({ organisation, team, app, environment, state, labels, pageSize, pageToken }) {
       const limit = readPageSize(pageSize, PAGE);
-      const list = ["keys", organisation];
+      const asked = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
+      const list = ["keys", organisation, team, app, environment, state, asked];
+      const filter = { organisation, team, app, environment, labels, state: toState(state) };
+      const now = new Date(parts.clock.nowMs());
       const before = readNumberToken(list, pageToken);
       // One more than the page has, to know whether there is another.
-      const found = await listKeys(parts.pool, organisation, { before, limit: limit + 1 });
+      const found = await listKeys(parts.pool, filter, { before, limit: limit + 1, now });
       const keys = found.slice(0, limit);
       const last = found.length > limit ? keys.at(-1) : undefined;
       return {
-        keys: keys.map(toKey),
+        keys: keys.map(show),
         nextPageToken: last === undefined ? "" : createPageToken(list, [String(last.position)]),
       };
     },
-    async revokeKey({ requestId, organisation, keyId, etag, comment }, { signal }) {
-      const { key, keyrings } = await revokeKey(parts, { requestId, organisation, keyId, etag, comment }, signal);
-      return { key: toKey(key), keyrings: [...keyrings] };
+    updateKey: async (request, { signal }) => showChanged(await updateKey(parts, request, signal)),
+    async rotateKey(request, { signal }) {
+      const rotated = await rotateKey(parts, request, signal);
+      return { ...showChanged(rotated), secret: rotated.secret ?? "" };
     },
+    disableKey: async (request, { signal }) => showChanged(await disableKey(parts, request, signal)),
+    enableKey: async (request, { signal }) => showChanged(await enableKey(parts, request, signal)),
+    revokeKey: async (request, { signal }) => showChanged(await revokeKey(parts, request, signal)),
   };
 }
 
-function toKey(stored: StoredKey): Key {
+function toState(state: KeyState): KeyFilter["state"] {
+  switch (state) {
+    case KeyState.ACTIVE:
+      return "active";
+    case KeyState.DISABLED:
+      return "disabled";
+    case KeyState.EXPIRED:
+      return "expired";
+    case KeyState.REVOKED:
+      return "revoked";
+    case KeyState.UNSPECIFIED:
+      return undefined;
+  }
+}
+
+function toKey(stored: StoredKey, nowMs: number): Key {
   const grant = decodeGrant(stored.grant);
-  const { keyId, organisation, team, app, environment, models, requestsPerMinute, expiresAt, revokedAt } = grant;
+  const { keyId, organisation, team, app, environment, models, requestsPerMinute, labels, regions } = grant;
+  const { expiresAt, revokedAt, disabledAt, tools, strictAfter } = grant;
+  const oldSecretExpiresAtMs = findOldSecretExpiry(grant, nowMs);
   return create(KeySchema, {
     keyId,
     displayName: stored.displayName,
@@ -49,9 +94,23 @@ function toKey(stored: StoredKey): Key {
     environment,
     models,
     requestsPerMinute,
+    labels,
+    regions,
     createdAt: timestampFromDate(stored.createdAt),
     ...(expiresAt && { expiresAt }),
     ...(revokedAt && { revokedAt }),
-    etag: createEtag(stored.grant),
+    ...(disabledAt && { disabledAt }),
+    ...(tools && { tools }),
+    ...(strictAfter && { strictAfter }),
+    ...(stored.rotatedAt && { rotatedAt: timestampFromDate(stored.rotatedAt) }),
+    ...(oldSecretExpiresAtMs !== undefined && { oldSecretExpiresAt: timestampFromMs(oldSecretExpiresAtMs) }),
+    etag: createEtag(stored.grant, stored.displayName),
+    state: findState(grant, nowMs),
   });
+}
+
+function findState({ revokedAt, expiresAt, disabledAt }: KeyGrant, nowMs: number): KeyState {
+  if (revokedAt !== undefined) return KeyState.REVOKED;
+  if (expiresAt !== undefined && timestampMs(expiresAt) <= nowMs) return KeyState.EXPIRED;
+  return disabledAt === undefined ? KeyState.ACTIVE : KeyState.DISABLED;
 }

@@ -6,6 +6,7 @@ import { KeyService } from "../../gen/weir/policy/v1/key_service_pb.ts";
 import { PolicyService } from "../../gen/weir/policy/v1/policy_service_pb.ts";
 import { ReleaseService } from "../../gen/weir/policy/v1/release_service_pb.ts";
 import { SnapshotService } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import { TenantService } from "../../gen/weir/policy/v1/tenant_service_pb.ts";
 import type { Bus } from "../shared/bus/bus.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { Pool } from "../shared/database/pool.ts";
@@ -18,11 +19,13 @@ import { createPublishedRelay, createRecordRelay } from "./distribution/announce
 import { Attendance } from "./distribution/attendance.ts";
 import { Catalogue } from "./distribution/catalogue.ts";
 import { createExplainService } from "./explain-service.ts";
+import { fillKeyIndex } from "./fill-key-index.ts";
 import { createKeyService } from "./key-service.ts";
 import { createPolicyService } from "./policy-service.ts";
 import { createReleaseService } from "./release-service.ts";
 import { createSnapshotService } from "./snapshot-service.ts";
 import { listenForChanges } from "./store/listen.ts";
+import { createTenantService } from "./tenant-service.ts";
 
 /** What an instance of policy is made of. */
 export interface PolicyOptions {
@@ -45,13 +48,16 @@ export interface PolicyInstance {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** Something may have changed without a word: a notification is not promised to survive everything. */
-const REREAD_MS = 30_000;
+/**
+ * Something may have changed without a word: a notification is not promised to survive everything. As often as a heartbeat, for each
+ * says how old this reading is, and routers honour strict keys no longer than it may be. It costs three small questions.
+ */
+const REREAD_MS = 5_000;
 
 /** Puts an instance of policy together. Several may work on one database. */
 export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
   const { pool, signer, clock, health, log, metrics } = options;
-  const catalogue = new Catalogue({ pool, log, ...(metrics && { metrics }) });
+  const catalogue = new Catalogue({ pool, clock, log, ...(metrics && { metrics }) });
   const attendance = new Attendance({ pool, clock, log, boot: createBootId(), ...(metrics && { metrics }) });
   const relays = [createPublishedRelay(options), createRecordRelay(options)];
   const announce = (): void => {
@@ -73,11 +79,18 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
     }
   }
 
+  async function fillIndex(signal: AbortSignal): Promise<void> {
+    await fillKeyIndex(pool, signal).catch((error: unknown) => {
+      if (!signal.aborted) log.warn({ error }, "Cannot complete what keys are looked for by; trying again");
+    });
+  }
+
   return {
-    services: [PolicyService, KeyService, SnapshotService, ReleaseService, ExplainService],
+    services: [PolicyService, KeyService, TenantService, SnapshotService, ReleaseService, ExplainService],
     routes(router) {
       router.service(PolicyService, createPolicyService(changes));
       router.service(KeyService, createKeyService(changes));
+      router.service(TenantService, createTenantService(changes));
       router.service(SnapshotService, createSnapshotService({ pool, clock, catalogue, attendance }));
       router.service(ReleaseService, createReleaseService({ pool, catalogue }));
       router.service(ExplainService, createExplainService({ catalogue, clock }));
@@ -85,9 +98,12 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
     async run(signal) {
       for (const relay of relays) relay.start();
       const rereading = (async () => {
+        await fillIndex(signal);
         while (!signal.aborted) {
           await clock.sleep(isFailing ? 1_000 : REREAD_MS, signal).catch(() => {});
-          if (!signal.aborted) await refresh();
+          if (signal.aborted) return;
+          await refresh();
+          if (!isFailing) await fillIndex(signal);
         }
       })();
       const onChange = (): void => {

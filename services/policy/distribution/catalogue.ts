@@ -1,6 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { SnapshotSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import type { WatchSnapshotsResponse } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import type { Clock } from "../../shared/clock.ts";
 import type { Pool, PoolClient } from "../../shared/database/pool.ts";
 import { type DecisionTables, indexSnapshot } from "../../shared/decision/tables.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
@@ -40,6 +41,7 @@ const NOTHING: RegionRelease = { snapshot: undefined, keyring: undefined };
 /** What a catalogue needs. */
 export interface CatalogueOptions {
   readonly pool: Pool;
+  readonly clock: Clock;
   readonly log: Log;
   readonly metrics?: Pick<Metrics, "weir_policy_published_version">;
 }
@@ -58,6 +60,7 @@ export class Catalogue {
   #refreshing: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #isLoaded = false;
+  #readAtMs = 0;
 
   constructor(options: CatalogueOptions) {
     this.#options = options;
@@ -66,6 +69,14 @@ export class Catalogue {
   /** Whether it has been read once. */
   get isLoaded(): boolean {
     return this.#isLoaded;
+  }
+
+  /**
+   * How long ago, in milliseconds, the last reading began that succeeded: what was committed before that is here. Infinity before
+   * the first.
+   */
+  get readAgeMs(): number {
+    return this.#isLoaded ? this.#options.clock.monotonicMs() - this.#readAtMs : Number.POSITIVE_INFINITY;
   }
 
   /** The keyring that all regions honour. */
@@ -128,7 +139,8 @@ export class Catalogue {
   }
 
   async #read(): Promise<void> {
-    const { pool, log } = this.#options;
+    const { pool, clock, log } = this.#options;
+    const startedAtMs = clock.monotonicMs();
     const keyring = await this.#readKeyring();
     let isChanged = keyring.version !== this.#keyring.version;
     if (isChanged) {
@@ -159,6 +171,7 @@ export class Catalogue {
       isChanged = true;
     }
     this.#isLoaded = true;
+    this.#readAtMs = startedAtMs;
     if (!isChanged) return;
     this.#changed.resolve();
     this.#changed = Promise.withResolvers<void>();

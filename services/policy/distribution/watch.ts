@@ -1,12 +1,12 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type WatchSnapshotsRequest,
   type WatchSnapshotsResponse,
   WatchSnapshotsResponseSchema,
 } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import type { Clock } from "../../shared/clock.ts";
-import type { Catalogue, Release } from "./catalogue.ts";
+import type { Catalogue, RegionRelease, Release } from "./catalogue.ts";
 
 /** A watcher is told that the watch stands at least this often. */
 export const HEARTBEAT_MS = 5_000;
@@ -48,7 +48,7 @@ export async function* watchPieces(
       yield* latest.snapshot.pieces();
       snapshot = latest.snapshot;
     } else if (clock.monotonicMs() >= nextHeartbeatMs) {
-      yield toHeartbeat(latest.snapshot, latest.keyring, clock);
+      yield toHeartbeat(latest, catalogue.readAgeMs, clock);
       nextHeartbeatMs = clock.monotonicMs() + HEARTBEAT_MS;
     } else {
       await waitFor(changed, nextHeartbeatMs - clock.monotonicMs(), clock, signal);
@@ -68,11 +68,7 @@ function findChange(catalogue: Catalogue, base: bigint, latest: Release): WatchS
   return catalogue.findChange(base);
 }
 
-function toHeartbeat(
-  snapshot: Release | undefined,
-  keyring: Release | undefined,
-  clock: Clock,
-): WatchSnapshotsResponse {
+function toHeartbeat({ snapshot, keyring }: RegionRelease, readAgeMs: number, clock: Clock): WatchSnapshotsResponse {
   return create(WatchSnapshotsResponseSchema, {
     piece: {
       case: "heartbeat",
@@ -80,6 +76,8 @@ function toHeartbeat(
         snapshotVersion: snapshot?.version ?? 0n,
         keyringVersion: keyring?.version ?? 0n,
         sentAt: timestampFromMs(clock.nowMs()),
+        // Without a reading the versions are 0, and confirm nothing.
+        ...(Number.isFinite(readAgeMs) && { readAge: durationFromMs(Math.ceil(readAgeMs)) }),
       },
     },
   });

@@ -61,6 +61,32 @@ export async function listGrants(
   return rows.map(({ id, grant_bytes }) => ({ id, grant: grant_bytes }));
 }
 
+/** One entry; nothing for an id that is not there, or no longer. */
+export async function findEntry(client: Pool | PoolClient, id: string): Promise<StoredEntry | undefined> {
+  const rows = await query<{ grant_bytes: Buffer; version: bigint }>(
+    client,
+    "select grant_bytes, version from keyring_entry where id = $1 and grant_bytes is not null",
+    [id],
+  );
+  return rows.map(({ grant_bytes, version }) => ({ id, grant: grant_bytes, version }))[0];
+}
+
+/** At most `limit` entries of disabled tenants of an organisation after an id, by id. */
+export async function listTenantEntries(
+  pool: Pool,
+  organisation: string,
+  { after, limit }: { readonly after: string; readonly limit: number },
+): Promise<StoredEntry[]> {
+  const rows = await query<{ id: string; grant_bytes: Buffer; version: bigint }>(
+    pool,
+    `select id, grant_bytes, version from keyring_entry
+      where left(id, 7) = 'tenant:' and grant_bytes is not null and (id = $1 or starts_with(id, $1 || '/'))
+        and id collate "C" > $2 order by id collate "C" limit $3`,
+    [`tenant:${organisation}`, after, limit],
+  );
+  return rows.map(({ id, grant_bytes, version }) => ({ id, grant: grant_bytes, version }));
+}
+
 /** The signed heads of a version, by region. */
 export async function listKeyringHeads(client: Pool | PoolClient, version: bigint): Promise<StoredKeyringHead[]> {
   const rows = await query<{ region: string; version: bigint; head: Buffer }>(

@@ -54,6 +54,7 @@ export function identify(
   const { keyring } = pinned;
   const denial = findGrantDenial(
     proven.grant,
+    pinned.snapshot.region,
     nowMs,
     keyring.hasDisabledTenants ? (tenant) => keyring.isTenantDisabled(tenant) : undefined,
   );

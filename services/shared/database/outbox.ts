@@ -36,14 +36,21 @@ create table outbox_lane (
 `;
 
 /**
- * Writes a fact into the outbox. Call it inside the transaction that makes the fact true: both are committed, or neither.
- * An {@link OutboxRelay} tells it later. Ids repeat-safe only while the fact waits: a writer decides itself, by its own
+ * Writes facts into the outbox, in their order. Call it inside the transaction that makes them true: both are committed, or neither.
+ * An {@link OutboxRelay} tells them later. Ids repeat-safe only while the fact waits: a writer decides itself, by its own
  * unique keys, whether the act happened before.
  */
-export async function appendToOutbox(client: PoolClient, fact: OutboxFact): Promise<void> {
+export async function appendToOutbox(client: PoolClient, ...facts: readonly OutboxFact[]): Promise<void> {
   await query(
     client,
-    "insert into outbox (subject, event_id, payload) values ($1, $2, $3) on conflict (event_id) do nothing",
-    [fact.subject, fact.eventId, Buffer.from(fact.payload)],
+    `insert into outbox (subject, event_id, payload)
+     select subject, event_id, payload from unnest($1::text[], $2::uuid[], $3::bytea[]) with ordinality
+       as fact (subject, event_id, payload, place) order by place
+     on conflict (event_id) do nothing`,
+    [
+      facts.map(({ subject }) => subject),
+      facts.map(({ eventId }) => eventId),
+      facts.map(({ payload }) => Buffer.from(payload)),
+    ],
   );
 }

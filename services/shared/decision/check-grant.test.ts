@@ -7,14 +7,31 @@ const grant = create(KeyGrantSchema, { keyId: "abcdefghij27", organisation: "acm
 
 describe("findGrantDenial()", () => {
   it("finds nothing against a living key", () => {
-    expect(findGrantDenial(grant, 0, () => false)).toBeUndefined();
+    expect(findGrantDenial(grant, "eu", 0, () => false)).toBeUndefined();
   });
 
   it.each(["acme", "acme/web", "acme/web/search"])("denies a key below the disabled tenant %s", (tenant) => {
-    expect(findGrantDenial(grant, 0, (path) => path === tenant)).toMatchObject({
+    expect(findGrantDenial(grant, "eu", 0, (path) => path === tenant)).toMatchObject({
       reason: "TENANT_DISABLED",
       facts: { tenant },
     });
+  });
+});
+
+describe("findGrantDenial(), of a key with a condition", () => {
+  const second = { seconds: 1n };
+  it.each([
+    ["KEY_REVOKED", { revokedAt: second, disabledAt: second }],
+    ["KEY_EXPIRED", { expiresAt: second, disabledAt: second }],
+    ["KEY_DISABLED", { disabledAt: second }],
+    ["KEY_REGION_NOT_ALLOWED", { regions: ["us"] }],
+    [undefined, { regions: ["us", "eu"] }],
+    [undefined, { expiresAt: { seconds: 1n, nanos: 1 } }],
+  ])("says %s", (reason, changes) => {
+    const { keyId, organisation, team, app } = grant;
+    const changed = create(KeyGrantSchema, { keyId, organisation, team, app, ...changes });
+
+    expect(findGrantDenial(changed, "eu", 1_000)?.reason).toBe(reason);
   });
 });
 

@@ -35,7 +35,7 @@ const scores = new Float64Array(ROUTE_LIMIT);
  * part of it.
  */
 export function decide(tables: DecisionTables, call: DescribedCall): Denial | Plan {
-  const denial = findGrantDenial(call.grant, call.nowMs);
+  const denial = findGrantDenial(call.grant, tables.snapshot.region, call.nowMs);
   if (denial !== undefined) return denial;
   const found = tables.models.get(call.model);
   if (found === undefined) return denyModel("MODEL_UNKNOWN", call, "the policy does not have it in this region");

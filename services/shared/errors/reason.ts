@@ -68,6 +68,13 @@ export const REASONS = {
   DEADLINE_EXCEEDED: { code: Code.DeadlineExceeded, status: 504, retry: true, actor: "caller", type: "server_error" },
   DRAINING: { code: Code.Unavailable, status: 503, retry: true, actor: "nobody", type: "server_error" },
   INTERNAL: { code: Code.Internal, status: 500, retry: false, actor: "operator", type: "server_error" },
+  KEY_DISABLED: {
+    code: Code.PermissionDenied,
+    status: 403,
+    retry: false,
+    actor: "operator",
+    type: "permission_error",
+  },
   KEY_EXPIRED: { code: Code.Unauthenticated, status: 401, retry: false, actor: "caller", type: "authentication_error" },
   KEY_MALFORMED: {
     code: Code.Unauthenticated,
@@ -77,8 +84,16 @@ export const REASONS = {
     type: "authentication_error",
   },
   KEY_MISSING: { code: Code.Unauthenticated, status: 401, retry: false, actor: "caller", type: "authentication_error" },
+  KEY_REGION_NOT_ALLOWED: {
+    code: Code.PermissionDenied,
+    status: 403,
+    retry: false,
+    actor: "caller",
+    type: "permission_error",
+  },
   KEY_REVOKED: { code: Code.Unauthenticated, status: 401, retry: false, actor: "caller", type: "authentication_error" },
   KEY_UNKNOWN: { code: Code.Unauthenticated, status: 401, retry: false, actor: "caller", type: "authentication_error" },
+  KEYRING_STALE: { code: Code.Unavailable, status: 503, retry: true, actor: "operator", type: "server_error" },
   METHOD_NOT_ALLOWED: {
     code: Code.Unimplemented,
     status: 405,
@@ -156,6 +171,13 @@ export const REASONS = {
     type: "permission_error",
   },
   TIMEOUT: { code: Code.DeadlineExceeded, status: 504, retry: true, actor: "caller", type: "server_error" },
+  TOOL_NOT_ALLOWED: {
+    code: Code.PermissionDenied,
+    status: 403,
+    retry: false,
+    actor: "caller",
+    type: "permission_error",
+  },
   UNAVAILABLE: { code: Code.Unavailable, status: 503, retry: true, actor: "operator", type: "server_error" },
   VERSION_CONFLICT: { code: Code.Aborted, status: 409, retry: false, actor: "caller", type: "invalid_request_error" },
 } as const satisfies Readonly<Record<string, ReasonFacts>>;

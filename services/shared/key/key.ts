@@ -37,12 +37,18 @@ const ID_FROM_END = ID_LENGTH + 1 + SECRET_FROM_END;
 const CHECK_RANGE = 36 ** CHECK_LENGTH;
 // base64url may hold "_", so the fields at the end are told apart by their length and not by counting underscores.
 const FORM = /^weir_[a-z0-9][a-z0-9-]{0,31}_[a-z2-7]{12}_[A-Za-z0-9_-]{43}_[0-9a-z]{6}$/;
+const KEY_ID = /^[a-z2-7]{12}$/;
 const ENVIRONMENT = /^[a-z0-9][a-z0-9-]{0,31}$/;
 
 /** Makes a key for an environment from 256 random bits. Throws when the environment's id is malformed. */
 export function createKey(environment: string): CreatedKey {
+  return createSecret(environment, createKeyId());
+}
+
+/** Makes another text for a key that has an id already, when it gets a new secret. Throws when an id is malformed. */
+export function createSecret(environment: string, keyId: string): CreatedKey {
   if (!ENVIRONMENT.test(environment)) throw new RangeError("Cannot create key: the environment's id is malformed");
-  const keyId = createKeyId();
+  if (!KEY_ID.test(keyId)) throw new RangeError("Cannot create key: its id is malformed");
   const body = `weir_${environment}_${keyId}_${randomBytes(SECRET_BYTES).toString("base64url")}`;
   const text = `${body}_${computeCheck(body)}`;
   return { keyId, text, sha256: hashKey(text) };

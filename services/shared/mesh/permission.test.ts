@@ -9,6 +9,7 @@ import { KeyService } from "../../../gen/weir/policy/v1/key_service_pb.ts";
 import { PolicyService } from "../../../gen/weir/policy/v1/policy_service_pb.ts";
 import { ReleaseService } from "../../../gen/weir/policy/v1/release_service_pb.ts";
 import { SnapshotService } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import { TenantService } from "../../../gen/weir/policy/v1/tenant_service_pb.ts";
 import { ChatService } from "../../../gen/weir/router/v1/chat_service_pb.ts";
 import { EmbeddingService } from "../../../gen/weir/router/v1/embedding_service_pb.ts";
 import { Permission } from "../../../gen/weir/type/v1/permission_pb.ts";
@@ -27,9 +28,15 @@ const TABLE: Readonly<Record<string, keyof typeof Permission>> = {
   "weir.metering.v1.SpendService/ListLedgerEntries": "SPEND_READ",
   "weir.metering.v1.SpendService/QuerySpend": "SPEND_READ",
   "weir.policy.v1.ExplainService/Explain": "POLICY_READ",
+  "weir.policy.v1.KeyService/BatchCreateKeys": "KEY_WRITE",
   "weir.policy.v1.KeyService/CreateKey": "KEY_WRITE",
+  "weir.policy.v1.KeyService/DisableKey": "KEY_WRITE",
+  "weir.policy.v1.KeyService/EnableKey": "KEY_WRITE",
+  "weir.policy.v1.KeyService/GetKey": "KEY_READ",
   "weir.policy.v1.KeyService/ListKeys": "KEY_READ",
   "weir.policy.v1.KeyService/RevokeKey": "KEY_WRITE",
+  "weir.policy.v1.KeyService/RotateKey": "KEY_WRITE",
+  "weir.policy.v1.KeyService/UpdateKey": "KEY_WRITE",
   "weir.policy.v1.PolicyService/CheckPolicy": "POLICY_READ",
   "weir.policy.v1.PolicyService/GetPolicy": "POLICY_READ",
   "weir.policy.v1.PolicyService/ListPolicyVersions": "POLICY_READ",
@@ -38,6 +45,9 @@ const TABLE: Readonly<Record<string, keyof typeof Permission>> = {
   "weir.policy.v1.ReleaseService/ListInstances": "POLICY_READ",
   "weir.policy.v1.SnapshotService/ReportSnapshot": "SNAPSHOT_REPORT",
   "weir.policy.v1.SnapshotService/WatchSnapshots": "SNAPSHOT_WATCH",
+  "weir.policy.v1.TenantService/DisableTenant": "KEY_WRITE",
+  "weir.policy.v1.TenantService/EnableTenant": "KEY_WRITE",
+  "weir.policy.v1.TenantService/ListDisabledTenants": "KEY_READ",
   "weir.router.v1.ChatService/Complete": "CHAT",
   "weir.router.v1.ChatService/Stream": "CHAT",
   "weir.router.v1.EmbeddingService/Embed": "EMBED",
@@ -55,6 +65,7 @@ const SERVICES = [
   ReleaseService,
   SnapshotService,
   SpendService,
+  TenantService,
 ];
 
 describe("permissions", () => {

@@ -1113,7 +1113,7 @@ export const KeyService: GenService<{
     output: typeof ListKeysResponseSchema;
   },
   /**
-   * Changes what a key is good for and how it is called. A revoked key is refused with KEY_REVOKED.
+   * Changes what a key is good for and how it is called. A revoked key is refused with ARGUMENT_INVALID.
    *
    * @generated from rpc weir.policy.v1.KeyService.UpdateKey
    */
@@ -1124,7 +1124,7 @@ export const KeyService: GenService<{
   },
   /**
    * Gives a key a new secret, which this answer alone shows. The secret before stays good for the overlap; one that is older ends
-   * at once. A revoked key is refused with KEY_REVOKED. If the answer was lost, rotate again.
+   * at once. A revoked key is refused with ARGUMENT_INVALID. If the answer was lost, rotate again.
    *
    * @generated from rpc weir.policy.v1.KeyService.RotateKey
    */
@@ -1135,7 +1135,7 @@ export const KeyService: GenService<{
   },
   /**
    * Makes routers refuse a key until it is enabled again. Disabling a disabled key changes nothing and succeeds. A revoked key is
-   * refused with KEY_REVOKED.
+   * refused with ARGUMENT_INVALID.
    *
    * @generated from rpc weir.policy.v1.KeyService.DisableKey
    */
@@ -1146,7 +1146,7 @@ export const KeyService: GenService<{
   },
   /**
    * Makes a disabled key good again. Enabling a key that is not disabled changes nothing and succeeds. A revoked key is refused
-   * with KEY_REVOKED.
+   * with ARGUMENT_INVALID.
    *
    * @generated from rpc weir.policy.v1.KeyService.EnableKey
    */
