@@ -46,5 +46,6 @@ function checkText(message: ReflectMessage, path: string, error: Report): void {
 
 function checkControl(value: unknown, path: string, error: Report): void {
   if (typeof value !== "string") return;
-  if (/\p{Cc}/u.test(value)) error(path, "TEXT_CONTROL", "Must not hold control characters");
+  // Those that turn the direction of text make it look like another text.
+  if (/[\p{Cc}\p{Bidi_Control}]/u.test(value)) error(path, "TEXT_CONTROL", "Must not hold control characters");
 }

@@ -139,6 +139,16 @@ describe("checkPolicy()", () => {
     ],
     ["a NUL in a name", "regions[0].display_name TEXT_CONTROL", (p) => (p.regions[0].displayName = "a\0b")],
     [
+      "a name that turns the direction of text",
+      "models[0].display_name TEXT_CONTROL",
+      (p) => (p.models[0].displayName = "safe\u202Eedoc"),
+    ],
+    [
+      "a fallback that may serve none of the regions that it is a fallback for",
+      "models[1].routes[1].target FALLBACK_LEAVES_REGION",
+      (p) => (p.providers[0].regions = ["us"]),
+    ],
+    [
       "a model that no region can serve",
       "models[0].routes MODEL_UNREACHABLE",
       (p) => (p.providers[0].regions = ["asia"]),
@@ -150,6 +160,21 @@ describe("checkPolicy()", () => {
 
   it.each<[string, string, (json: Broken) => void]>([
     ["a model that a region lacks", "models[0].routes MODEL_ABSENT", (p) => (p.providers[0].regions = ["eu"])],
+    [
+      "a region in which a model lacks the fallback that it has elsewhere",
+      "models[1].routes FALLBACK_ABSENT",
+      (p) => (p.models[1].routes = [{ target: "global/large" }, { target: "local/small", priority: 1 }]),
+    ],
+    [
+      "a price of nothing at a provider elsewhere",
+      "targets[0].prices PRICE_ZERO",
+      (p) => (p.targets[0].prices = { input: "0", output: "0.00" }),
+    ],
+    [
+      "a limit that a tighter one for the same tenants makes idle",
+      "limits[2] LIMIT_SHADOWED",
+      (p) => p.limits.push({ ...p.limits[1], id: "search", per: "LIMIT_PER_APP", requestsPerMinute: 60 }),
+    ],
     ["a region without models", "regions[1] REGION_EMPTY", (p) => (p.providers[0].regions = ["eu"])],
     [
       "a provider without targets",
@@ -225,9 +250,20 @@ describe("checkPolicy()", () => {
       p.providers.push({ ...p.providers[0], id: "global-eu", baseUrl: "https://api.example.com/v2", regions: ["eu"] });
       p.targets.push({ ...p.targets[0], id: "eu/large", provider: "global-eu" });
       p.models[0].routes.push({ target: "eu/large" });
+      p.models[1].routes[1].priority = 0;
     });
 
     expect(findings).toEqual([]);
+  });
+
+  it.each<[string, (json: Broken) => void]>([
+    ["a tighter limit for fewer tenants", (p) => (p.limits[1].requestsPerMinute = 1)],
+    ["a tighter limit for each key beside one for the team", (p) => (p.limits[0].requestsPerMinute = 1)],
+    ["a fallback of the same region", (p) => (p.models[1].routes[0].weight = 1)],
+    ["a chain in which one region is served by the fallback alone", (p) => (p.models[1].routes[1].priority = 7)],
+    ["a model of this machine that is free", (p) => (p.targets[1].prices = { input: "0", output: "0" })],
+  ])("says nothing of %s", (_, change) => {
+    expect(find(change)).toEqual([]);
   });
 
   it("refuses a field that this version does not know", () => {

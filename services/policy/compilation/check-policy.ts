@@ -6,6 +6,7 @@ import { indexSnapshot } from "../../shared/decision/tables.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import { checkFields } from "./check-fields.ts";
 import { checkIds } from "./check-ids.ts";
+import { checkLimits } from "./check-limits.ts";
 import { checkReach } from "./check-reach.ts";
 import { checkReferences } from "./check-references.ts";
 import { checkValues } from "./check-values.ts";
@@ -23,6 +24,7 @@ export function checkPolicy(policy: Policy): Finding[] {
   checkReferences(policy, findings.error);
   checkValues(policy, findings);
   checkReach(policy, findings);
+  checkLimits(policy, findings);
   if (!findings.hasError()) {
     for (const index of policy.regions.keys()) checkSnapshot(policy, index, findings);
   }

@@ -1,9 +1,10 @@
 import type { Policy } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import { checkFallbacks } from "./check-fallbacks.ts";
 import type { Findings } from "./finding.ts";
 
 /**
- * Reports what leads nowhere once residency has been applied: a model that no region can serve is an error; one that some
- * region lacks, a region without any model, and targets and providers that nothing leads to are worth a second look.
+ * Reports what leads nowhere once residency has been applied: a model that no region can serve, and a fallback that is none, are errors; a
+ * model that some region lacks, a region without any model, and targets and providers that nothing leads to are worth a second look.
  */
 export function checkReach(policy: Policy, findings: Findings): void {
   const regions = policy.regions.map(({ id }) => id);
@@ -27,6 +28,9 @@ export function checkReach(policy: Policy, findings: Findings): void {
       const message = `Has no target in ${missing.join(", ")}, where callers will not find it`;
       findings.warn(`models[${m}].routes`, "MODEL_ABSENT", message);
     }
+    const regionsOf = (target: string): string[] =>
+      (residency.get(targets.get(target)?.provider ?? "") ?? []).filter((region) => known.has(region));
+    checkFallbacks(model.routes, regionsOf, `models[${m}].routes`, findings);
   });
   policy.regions.forEach(({ id }, r) => {
     if (!offering.has(id)) findings.warn(`regions[${r}]`, "REGION_EMPTY", `Region "${id}" has no model to offer`);

@@ -35,9 +35,16 @@ export function checkValues(policy: Policy, findings: Findings): void {
     checkDialect(provider, `providers[${p}]`, findings.error);
   });
   checkTimeouts(policy.timeouts, "timeouts", findings.warn);
-  policy.targets.forEach(({ prices, timeouts }, t) => {
+  const elsewhere = new Set(policy.providers.filter(({ baseUrl }) => /^https:/i.test(baseUrl)).map(({ id }) => id));
+  policy.targets.forEach(({ provider, prices, timeouts }, t) => {
     checkTimeouts(timeouts, `targets[${t}].timeouts`, findings.warn);
-    if (prices !== undefined) checkPrices(prices, `targets[${t}].prices`, findings.error);
+    if (prices === undefined) return;
+    checkPrices(prices, `targets[${t}].prices`, findings.error);
+    if (elsewhere.has(provider) && isFree(prices)) {
+      // A model on this machine may well be free. One elsewhere seldom is, and what costs nothing is never held back by its cost.
+      const message = "Its calls cost nothing: no spend will show them, no budget hold them back; give it its price";
+      findings.warn(`targets[${t}].prices`, "PRICE_ZERO", message);
+    }
   });
 }
 
@@ -80,6 +87,11 @@ function checkPrices(prices: Prices, path: string, error: Report): void {
       );
     }
   }
+}
+
+/** Whether every price that is set is zero. */
+function isFree(prices: Prices): boolean {
+  return prices.input !== "" && PRICE_FIELDS.every(([property]) => /^[0.]*$/.test(prices[property]));
 }
 
 function checkTimeouts(timeouts: Timeouts | undefined, path: string, warn: Report): void {

@@ -89,6 +89,8 @@ describe("compileSnapshot()", () => {
         const policy = samplePolicy((json) => {
           json.providers[0]!.regions = first;
           json.providers[1]!.regions = second;
+          // A fallback for callers of another region would be an error.
+          json.models[1]!.routes = [{ target: "local/small" }, { target: "global/large" }];
         });
         expect(hasError(checkPolicy(policy))).toBe(false);
         const snapshot = compile(region, policy);

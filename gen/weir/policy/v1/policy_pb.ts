@@ -414,7 +414,8 @@ export type Route = Message<"weir.policy.v1.Route"> & {
   target: string;
 
   /**
-   * Routes of a lower number are tried first; those of a higher one are fallbacks. Default 0.
+   * Routes of a lower number are tried first; those of a higher one are fallbacks. Default 0. Since no chat leaves its region, a fallback that
+   * may serve none of the regions of the routes before it is refused.
    *
    * @generated from field: int32 priority = 2;
    */
