@@ -129,6 +129,7 @@ describe.each(PAIRS)("numbers of a caller of %s and a target of the dialect %s",
             maxOutputTokens: 99n,
             from: caller.format.format,
             lose: (field) => lost.push(field),
+            leaveOut: (field) => lost.push(field),
           }),
         );
 
@@ -168,6 +169,7 @@ describe("a number of a request that has a field of its own", () => {
       streamed: false,
       maxOutputTokens: 9n,
       lose: () => undefined,
+      leaveOut: () => undefined,
     });
 
     expect(body.toString()).toContain('"seed":-9223372036854775808');

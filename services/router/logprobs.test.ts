@@ -19,6 +19,7 @@ function compose(dialect: Dialect, input: ChatInput, from: Format | undefined) {
     maxOutputTokens: 9n,
     ...(from !== undefined && { from }),
     lose: (field) => lost.push(field),
+    leaveOut: (field) => lost.push(field),
   });
   return { lost, body: body.toString() };
 }

@@ -448,3 +448,44 @@ describe("the surface of Anthropic", () => {
     expect(await other.json()).toMatchObject({ object: "list" });
   });
 });
+
+describe("a conversation whose thinking another maker signed", () => {
+  const FROM_GOOGLE = { type: "thinking", thinking: "a", signature: "~weir-google:Ab==" };
+  const FROM_CLAUDE = { type: "thinking", thinking: "b", signature: "EqAB" };
+  const said = (thinking: object) => ({ role: "assistant", content: [thinking, { type: "text", text: "So" }] });
+  const turns = [ASKED.messages[0], said(FROM_GOOGLE), ASKED.messages[0], said(FROM_CLAUDE), ASKED.messages[0]];
+  const ofGoogle = (answer: ProviderHandler): Side => ({ dialect: Dialect.GEMINI, answer });
+  const answerAsGoogle: ProviderHandler = (response) => {
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end('{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP"}]}');
+  };
+
+  it("falls back from Google to Anthropic, to whom it goes without, and the caller is told", async () => {
+    const { router, providers } = await start([ofGoogle(answerError(500)), ofAnthropic(answerAsAnthropic())]);
+
+    const response = await ask(router, { ...ASKED, messages: turns });
+
+    expect(response.status).toBe(200);
+    expect(response.headers.get("x-weir-dropped")).toBe("messages[1].content[0]");
+    expect(sentTo(providers[1]!)[0].messages).toEqual([
+      turns[0],
+      { role: "assistant", content: [{ type: "text", text: "So" }] },
+      ...turns.slice(2),
+    ]);
+  });
+
+  it("falls back from Anthropic to Google, who gets its own back and no other", async () => {
+    const { router, providers } = await start([ofAnthropic(answerError(500)), ofGoogle(answerAsGoogle)]);
+
+    const response = await ask(router, { ...ASKED, messages: turns });
+
+    expect(response.status).toBe(200);
+    expect(sentTo(providers[1]!)[0].contents.map(({ parts }: { parts: object[] }) => parts[0])).toEqual([
+      { text: "hi" },
+      { text: "a", thought: true, thoughtSignature: "Ab==" },
+      { text: "hi" },
+      { text: "b", thought: true },
+      { text: "hi" },
+    ]);
+  });
+});

@@ -1,7 +1,7 @@
 import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { ChatCall } from "../arrival/call.ts";
-import type { BodyAllocator, TypedAsk, TypedInput } from "../providers/dialect.ts";
+import type { BodyAllocator, RelayedRequest, TypedAsk, TypedInput } from "../providers/dialect.ts";
 import type { Upstream } from "../routing/upstreams.ts";
 import type { RelayWay, TypedWay } from "../routing/way.ts";
 
@@ -9,7 +9,7 @@ import type { RelayWay, TypedWay } from "../routing/way.ts";
 export interface ComposedRequest {
   readonly way: RelayWay | TypedWay;
   readonly body: Buffer;
-  /** What the target's dialect can't say and the policy lets be left out; absent when that is nothing. */
+  /** What is left out for the target: what its dialect can't say, where the policy lets that be, and other makers' reasoning. Absent for nothing. */
   readonly dropped?: readonly string[];
 }
 
@@ -32,6 +32,9 @@ export class RequestComposer {
   readonly #call: ChatCall;
   readonly #allocator: BodyAllocator;
   #input: TypedInput | undefined;
+  /** The request as it is relayed, once it was, and what was left out of it. */
+  #relayed: RelayedRequest | undefined;
+  #leftOut: readonly string[] | undefined;
   #isUsed = false;
 
   constructor(call: ChatCall, allocator: BodyAllocator) {
@@ -48,18 +51,33 @@ export class RequestComposer {
         if (request.format === undefined || request.estimate === undefined) return this.#composeTyped(target, upstream);
         return { answer: (inputTokens) => request.estimate!(inputTokens), body: request.bytes };
       }
-      // What is composed may stand in the bytes themselves, from which the earlier target's connection may still be sending.
-      if (this.#isUsed) request.bytes = Buffer.from(request.bytes);
-      this.#isUsed = true;
-      return { way, body: way.format.composeRelayed(request, target.model, this.#allocator) };
+      return this.#composeRelayed(request, target.model, way);
     } catch (cause) {
       if (cause instanceof WeirError) throw cause;
       throw new WeirError("INTERNAL", "Cannot answer: the request can't be written for the provider", { cause });
     }
   }
 
+  #composeRelayed(request: RelayedRequest, model: string, way: RelayWay): ComposedRequest {
+    const sent = this.#relayed ?? this.#leaveOutForeign(request);
+    const leftOut = this.#leftOut;
+    // What is composed may stand in the bytes themselves, from which the earlier target's connection may still be sending.
+    if (this.#isUsed) sent.bytes = Buffer.from(sent.bytes);
+    this.#isUsed = true;
+    const body = way.format.composeRelayed(sent, model, this.#allocator);
+    return leftOut === undefined ? { way, body } : { way, body, dropped: leftOut };
+  }
+
+  #leaveOutForeign(request: RelayedRequest): RelayedRequest {
+    const found = request.withoutForeign?.();
+    this.#leftOut = found?.leftOut.slice(0, MOST_DROPPED);
+    this.#relayed = found?.request ?? request;
+    return this.#relayed;
+  }
+
   /** Lets go of the request: nobody will be asked any more. */
   release(): void {
+    this.#relayed = undefined;
     const { request } = this.#call;
     if (request.format !== undefined) request.bytes = NO_BYTES;
     this.#input = undefined;
@@ -70,13 +88,16 @@ export class RequestComposer {
     const input = request.format === undefined ? request.input : (this.#input ?? request.toInput());
     this.#input = input;
     let dropped: string[] | undefined;
-    const lose = (field: string, state: string): void => {
-      if (!upstream.dropsInexpressible) throw refuse(request.format === undefined ? `input.${field}` : field, state);
+    const leaveOut = (field: string): void => {
       dropped ??= [];
       if (dropped.length < MOST_DROPPED) dropped.push(field);
     };
+    const lose = (field: string, state: string): void => {
+      if (!upstream.dropsInexpressible) throw refuse(request.format === undefined ? `input.${field}` : field, state);
+      leaveOut(field);
+    };
     const from = request.format;
-    const asked = { model, streamed, maxOutputTokens, lose, ...(from !== undefined && { from }) };
+    const asked = { model, streamed, maxOutputTokens, lose, leaveOut, ...(from !== undefined && { from }) };
     const composed = composeInput(input, asked, upstream);
     return dropped === undefined ? composed : { ...composed, dropped };
   }

@@ -143,6 +143,11 @@ export interface TypedAsk {
    * said in the Gemini dialect". Throws ARGUMENT_INVALID unless the policy lets it be dropped; when it returns, it is left out.
    */
   readonly lose: (field: string, state: string) => void;
+  /**
+   * Called with the path of reasoning of an earlier turn that nobody signed for this target: it is left out whatever the policy says, so that a
+   * conversation can go on at a target of another maker, and the caller is told.
+   */
+  readonly leaveOut: (field: string) => void;
 }
 
 /** A request that a caller wrote: the bytes as they came, and where that stands which must change for a target. */
@@ -169,6 +174,11 @@ export interface RelayedRequest {
    * only the format knows stands in extras. Called while `bytes` are there.
    */
   readonly toInput: () => TypedInput;
+  /**
+   * The same request without reasoning of earlier turns that Weir wrote for another maker's model, and which a provider of its own format
+   * would refuse; undefined when there is none. Absent where the format has no reasoning.
+   */
+  readonly withoutForeign?: () => { readonly request: RelayedRequest; readonly leftOut: readonly string[] } | undefined;
   /**
    * The answer of the router itself, for a target that can't be asked this in its format: an estimate that uses nothing, from the request's tokens
    * as Weir counts them. Absent for what can be asked in typed messages.

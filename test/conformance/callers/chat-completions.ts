@@ -40,8 +40,10 @@ function compose({ model, streamed, turns, hasTools }: Ask): Json {
 }
 
 /** The messages that a turn adds; what belongs to the message before it is put there. */
-function composeTurn(turn: Turn, before: Json[]): Json[] {
-  const last = before.at(-1) as { role?: string; content?: unknown; tool_calls?: Json[] } | undefined;
+function composeTurn(turn: Turn, earlier: Json[]): Json[] {
+  const last = earlier.at(-1) as
+    | { role?: string; content?: unknown; tool_calls?: Json[]; reasoning_details?: Json[] }
+    | undefined;
   switch (turn.kind) {
     case "system":
     case "user":
@@ -51,6 +53,10 @@ function composeTurn(turn: Turn, before: Json[]): Json[] {
       }
       return [{ role: turn.kind, content: turn.text }];
     case "assistant":
+      if (last?.role === "assistant" && last.content === null && last.tool_calls === undefined) {
+        last.content = turn.text;
+        return [];
+      }
       return [{ role: "assistant", content: turn.text }];
     case "image": {
       const image = { type: "image_url", image_url: { url: `data:image/png;base64,${turn.base64}` } };
@@ -65,9 +71,18 @@ function composeTurn(turn: Turn, before: Json[]): Json[] {
     }
     case "tool result":
       return [{ role: "tool", tool_call_id: turn.id, content: turn.text }];
-    case "reasoning":
-      // The format has no place for it.
+    case "reasoning": {
+      // As clients do that put the whole message of an answer back.
+      const { text, signature } = turn;
+      if (signature === "") return [{ role: "assistant", content: null, reasoning_content: text }];
+      const before = last?.role === "assistant" && last.content === null ? (last.reasoning_details ?? []) : [];
+      const detail = { index: before.length, type: "reasoning.text", text, signature };
+      if (before.length === 0) {
+        return [{ role: "assistant", content: null, reasoning_content: text, reasoning_details: [detail] }];
+      }
+      before.push(detail);
       return [];
+    }
   }
 }
 
@@ -80,6 +95,7 @@ export function findOpenAiError(json: Json): SeenError | undefined {
 
 function readMessage(message: Json): Pick<Seen, "text" | "refusal" | "tools" | "reasoning"> {
   const thought = textOf(message.reasoning_content);
+  const details = objectsOf(message.reasoning_details);
   return {
     text: textOf(message.content),
     refusal: textOf(message.refusal),
@@ -87,7 +103,12 @@ function readMessage(message: Json): Pick<Seen, "text" | "refusal" | "tools" | "
       const called = objectOf(call.function);
       return { id: textOf(call.id), name: textOf(called.name), input: textOf(called.arguments) };
     }),
-    reasoning: thought === "" ? [] : [{ text: thought, signature: "" }],
+    reasoning:
+      details.length > 0
+        ? details.map(({ text, signature }) => ({ text: textOf(text), signature: textOf(signature) }))
+        : thought === ""
+          ? []
+          : [{ text: thought, signature: "" }],
   };
 }
 
@@ -130,8 +151,12 @@ class ChunkReader {
     const { text, refusal, reasoning } = readMessage(delta);
     seen.text += text;
     seen.refusal += refusal;
-    for (const { text: thought } of reasoning) {
-      seen.reasoning = [{ text: (seen.reasoning[0]?.text ?? "") + thought, signature: "" }];
+    const details = objectsOf(delta.reasoning_details);
+    for (const [at, thought] of reasoning.entries()) {
+      const index = typeof details[at]?.index === "number" ? details[at].index : 0;
+      seen.reasoning[index] ??= { text: "", signature: "" };
+      seen.reasoning[index].text += thought.text;
+      seen.reasoning[index].signature += thought.signature;
     }
     for (const call of objectsOf(delta.tool_calls)) {
       const called = objectOf(call.function);

@@ -42,8 +42,20 @@ export const REASONED_TOKENS: AnswerTokens = { ...HONEST_TOKENS, reasoning: 4 };
 /** Pieces of the text of each answer: with letters of two to four bytes, to be split within. */
 export const TEXT_PIECES = ["The weir ", "holds — höher ", "im Mai 🌊 ", "and stays."] as const;
 
-/** The signature of reasoning: with each letter that base64 has, and those that JSON or URLs would touch. */
+/**
+ * The signature of reasoning: with each letter that base64 has, and those that JSON or URLs would touch. As it stands Anthropic's and that of Claude
+ * at Bedrock; others have a beginning of their own.
+ */
 export const SIGNATURE = "EqQBCgIYAhIM+weir/signature+abcDEF0123456789/AAAA++==";
+
+/** How signatures of those begin whose providers refuse each other's. */
+export const GOOGLE_BEGINNING = "AVSo";
+export const OPENAI_BEGINNING = "gAAAAABo";
+
+/** The signature without the beginning of whom it must be of; one of somebody else's stays as it is. */
+export function readSignature(signature: string, beginning: string): string {
+  return signature.startsWith(beginning) ? signature.slice(beginning.length) : signature;
+}
 
 const TEXT: AnswerBlock = { kind: "text", pieces: TEXT_PIECES };
 const LOOKUP: AnswerBlock = {

@@ -188,5 +188,9 @@ function findComplaint({ path, query, body }: AskedRequest, turns: readonly Turn
   if (body.stream_options !== undefined && body.stream_options !== null && body.stream !== true) {
     return "stream_options is only allowed when stream is enabled";
   }
+  // The format has no such member; strict servers, such as Mistral's, refuse what they do not know.
+  if (objectsOf(body.messages).some((message) => message.reasoning_details !== undefined)) {
+    return "Unknown parameter: 'messages[1].reasoning_details'";
+  }
   return findUnansweredTool(turns);
 }

@@ -3,6 +3,7 @@ import { toEventFrame } from "./event-frame.ts";
 import {
   type AskedRequest,
   findUnansweredTool,
+  hasForeignSignature,
   type Json,
   type Language,
   objectOf,
@@ -204,5 +205,6 @@ function findComplaint({ body }: AskedRequest, turns: readonly Turn[]): string |
   if (spoken.some(({ content }) => !Array.isArray(content) || content.length === 0)) {
     return "The content field in the Message object is empty";
   }
+  if (hasForeignSignature(turns, () => false)) return "messages.1.content.0: Invalid `signature` in `thinking` block";
   return findUnansweredTool(turns);
 }

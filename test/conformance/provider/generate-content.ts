@@ -1,7 +1,8 @@
-import type { Answer, AnswerBlock, AnswerTokens } from "./answer.ts";
+import { type Answer, type AnswerBlock, type AnswerTokens, GOOGLE_BEGINNING, readSignature } from "./answer.ts";
 import {
   type AskedRequest,
   type ErrorAnswer,
+  hasForeignSignature,
   type Json,
   type Language,
   objectOf,
@@ -52,7 +53,7 @@ export const generateContent: Language = {
       streamed: method === "streamGenerateContent",
       candidates: typeof wanted === "number" ? wanted : 1,
       wantsUsage: true,
-      complaint: findComplaint(request),
+      complaint: findComplaint(request, turns),
       turns,
     };
   },
@@ -128,8 +129,9 @@ function streamParts(block: AnswerBlock): Json[] {
 
 /** Puts the signature where Gemini does: on the first call of a function, else on the last part (https://ai.google.dev/gemini-api/docs/thought-signatures). */
 function sign({ blocks }: Answer, parts: Json[]): Json[] {
-  const signature = blocks.find((block) => block.kind === "reasoning")?.signature;
-  if (signature === undefined) return parts;
+  const signed = blocks.find((block) => block.kind === "reasoning");
+  if (signed === undefined) return parts;
+  const signature = GOOGLE_BEGINNING + signed.signature;
   const call = parts.findIndex(({ functionCall }) => functionCall !== undefined);
   const at = call < 0 ? parts.length - 1 : call;
   return parts.map((part, index) => (index === at ? { ...part, thoughtSignature: signature } : part));
@@ -169,7 +171,7 @@ function readTurns(body: Json): Turn[] {
       }
       if (part.thoughtSignature !== undefined) {
         const last = turns.at(-1);
-        const signature = textOf(part.thoughtSignature);
+        const signature = readSignature(textOf(part.thoughtSignature), GOOGLE_BEGINNING);
         if (last?.kind === "reasoning" && last.signature === "") turns.splice(-1, 1, { ...last, signature });
         else turns.push({ kind: "reasoning", text: "", signature });
       }
@@ -192,7 +194,13 @@ function readTurns(body: Json): Turn[] {
   return turns;
 }
 
-function findComplaint({ query, path, body }: AskedRequest): string | undefined {
+/** What Google takes for the signature of a use that another provider made (https://ai.google.dev/gemini-api/docs/thought-signatures#faqs). */
+const UNCHECKED = "skip_thought_signature_validator";
+
+function findComplaint({ query, path, body }: AskedRequest, turns: readonly Turn[]): string | undefined {
+  if (hasForeignSignature(turns, (signature) => signature === "" || signature === UNCHECKED)) {
+    return "Unable to submit request because Thought signature is not valid.";
+  }
   const unknown = Object.keys(body).find((name) => !MEMBERS.includes(name));
   if (unknown !== undefined) return `Invalid JSON payload received. Unknown name "${unknown}": Cannot find field.`;
   if (query.get("key") !== null) return "A key in the query ends up in logs";

@@ -1,4 +1,4 @@
-import type { Answer } from "./answer.ts";
+import { type Answer, SIGNATURE } from "./answer.ts";
 
 /** An object of JSON. */
 export type Json = Readonly<Record<string, unknown>>;
@@ -94,6 +94,11 @@ export function parseInput(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** Whether reasoning stands in the turns that this provider did not sign. */
+export function hasForeignSignature(turns: readonly Turn[], isTaken: (signature: string) => boolean): boolean {
+  return turns.some((turn) => turn.kind === "reasoning" && turn.signature !== SIGNATURE && !isTaken(turn.signature));
 }
 
 /** The first use or result in the turns that has no counterpart, as the real providers complain of it. */

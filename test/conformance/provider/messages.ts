@@ -3,6 +3,7 @@ import {
   type AskedRequest,
   type ErrorAnswer,
   findUnansweredTool,
+  hasForeignSignature,
   type Json,
   type Language,
   objectsOf,
@@ -214,5 +215,6 @@ function findComplaint({ headers, body, path }: AskedRequest, turns: readonly Tu
   if (spoken.length === 0) return "messages: at least one message is required";
   if (spoken.some(({ role }) => role !== "user" && role !== "assistant")) return "messages: Unexpected role";
   if (body.stream_options !== undefined) return "stream_options: Extra inputs are not permitted";
+  if (hasForeignSignature(turns, () => false)) return "messages.1.content.0: Invalid `signature` in `thinking` block";
   return findUnansweredTool(turns);
 }

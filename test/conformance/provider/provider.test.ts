@@ -2,7 +2,7 @@
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { composeAnswer, SIGNATURE, TEXT_PIECES } from "./answer.ts";
+import { composeAnswer, OPENAI_BEGINNING, SIGNATURE, TEXT_PIECES } from "./answer.ts";
 import { chatCompletions } from "./chat-completions.ts";
 import { findCommand, NO_FAULT, writeCommand } from "./command.ts";
 import { converse } from "./converse.ts";
@@ -80,7 +80,7 @@ describe("the official OpenAI client", () => {
     const response = await client.responses.stream({ model: "scripted", input }).finalResponse();
 
     expect(response.output_text).toBe(TEXT_PIECES.join(""));
-    expect(response.output[0]).toMatchObject({ type: "reasoning", encrypted_content: SIGNATURE });
+    expect(response.output[0]).toMatchObject({ type: "reasoning", encrypted_content: OPENAI_BEGINNING + SIGNATURE });
     expect(response.usage).toMatchObject({ input_tokens: 16, output_tokens: 11 });
   });
 

@@ -1,7 +1,8 @@
-import type { Answer, AnswerBlock, AnswerTokens } from "./answer.ts";
+import { type Answer, type AnswerBlock, type AnswerTokens, OPENAI_BEGINNING, readSignature } from "./answer.ts";
 import { composeOpenAiError } from "./chat-completions.ts";
 import {
   findUnansweredTool,
+  hasForeignSignature,
   type Json,
   type Language,
   objectsOf,
@@ -25,7 +26,9 @@ export const responses: Language = {
         ? "Missing required parameter: 'model'."
         : body.stream_options !== undefined && objectsOf([body.stream_options])[0]?.include_usage !== undefined
           ? "Unknown parameter: 'stream_options.include_usage'."
-          : findUnansweredTool(turns);
+          : hasForeignSignature(turns, () => false)
+            ? "The encrypted content for item rs_earlier could not be verified."
+            : findUnansweredTool(turns);
     return {
       model: textOf(body.model),
       streamed: body.stream === true,
@@ -124,7 +127,12 @@ function toItem(answer: Answer) {
       }
       case "reasoning": {
         const summary = [{ type: "summary_text", text }];
-        return { id: `rs_${answer.id}${index}`, type: "reasoning", summary, encrypted_content: block.signature };
+        return {
+          id: `rs_${answer.id}${index}`,
+          type: "reasoning",
+          summary,
+          encrypted_content: OPENAI_BEGINNING + block.signature,
+        };
       }
     }
   };
@@ -197,7 +205,11 @@ function readTurns(body: Json): Turn[] {
       const text = objectsOf(item.summary)
         .map((part) => textOf(part.text))
         .join("");
-      turns.push({ kind: "reasoning", text, signature: textOf(item.encrypted_content) });
+      turns.push({
+        kind: "reasoning",
+        text,
+        signature: readSignature(textOf(item.encrypted_content), OPENAI_BEGINNING),
+      });
     } else {
       turns.push(...readMessage(item));
     }

@@ -448,14 +448,16 @@ export type ReasoningBlock = Message$1<"weir.router.v1.ReasoningBlock"> & {
   text: string;
 
   /**
-   * The provider's signature, byte for byte; must be sent back unchanged in later turns. Empty when there is none.
+   * The provider's signature, to be sent back unchanged in later turns. It begins with `~weir-google:` when Google made it, whose
+   * own follows byte for byte; other signatures are the provider's own. A target of another maker is not sent it. Empty when there is none.
    *
    * @generated from field: string signature = 2;
    */
   signature: string;
 
   /**
-   * The provider's encrypted reasoning, byte for byte. Empty when it is not hidden.
+   * The provider's encrypted reasoning, to be sent back unchanged in later turns. A target of another maker is not sent it. Empty when
+   * it is not hidden.
    *
    * @generated from field: string redacted = 3;
    */

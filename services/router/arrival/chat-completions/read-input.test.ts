@@ -72,7 +72,7 @@ describe("readInput()", () => {
         content: "Hello",
         reasoning_content: "hm",
         reasoning_details: [
-          { index: 0, type: "reasoning.text", text: "hm", signature: "c2ln" },
+          { index: 0, type: "reasoning.text", text: "hm", signature: "~weir-signature:c2ln" },
           { index: 1, type: "reasoning.encrypted", data: "eHh4" },
         ],
         refusal: "no",

@@ -1,5 +1,6 @@
 import type { JsonValue, MessageInitShape } from "@bufbuild/protobuf";
 import { type BlockSchema, type MessageSchema, Role } from "../../../../gen/weir/router/v1/chat_pb.ts";
+import { readMarked } from "../../providers/reasoning-mark.ts";
 import { readBase64, readMediaUrl } from "../data-url.ts";
 import { invalid } from "../invalid.ts";
 import { ReadObject } from "../read-json.ts";
@@ -145,10 +146,11 @@ function readReasoning(message: ReadObject): BlockInit[] {
   const field = message.pathOf("reasoning_details");
   return details.map((given, at) => {
     const detail = new ReadObject(given, `${field}[${at}]`);
+    const signature = detail.takeText("signature") ?? "";
+    const redacted = detail.takeText("data") ?? "";
     const value = {
       text: detail.takeText("text") ?? detail.takeText("summary") ?? "",
-      signature: detail.takeText("signature") ?? "",
-      redacted: detail.takeText("data") ?? "",
+      ...(readMarked(signature) ?? readMarked(redacted) ?? { signature, redacted }),
     };
     return { content: { case: "reasoning", value } };
   });

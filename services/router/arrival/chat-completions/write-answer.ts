@@ -2,12 +2,13 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { type Block, type Candidate, StopReason, type Usage } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import { Meter } from "../../../../gen/weir/type/v1/usage_pb.ts";
 import type { TypedAnswer } from "../../providers/dialect.ts";
+import { writeMarked } from "../../providers/reasoning-mark.ts";
 import type { AnswerFacts } from "../caller-format.ts";
 
 /**
  * Writes an answer in one piece (https://platform.openai.com/docs/api-reference/chat/object). Reasoning stands in `reasoning_content`, as
  * many servers have it, and with its signatures in `reasoning_details`, as OpenRouter has it
- * (https://openrouter.ai/docs/use-cases/reasoning-tokens): a caller who sends the message back sends them back unchanged.
+ * (https://openrouter.ai/docs/use-cases/reasoning-tokens), marked: a caller who sends the message back sends them back unchanged.
  */
 export function composeAnswer({ candidates }: TypedAnswer, usage: Usage, facts: AnswerFacts): Buffer {
   const answer = {
@@ -56,8 +57,9 @@ function toToolCall({ id, name, inputJson }: BlockOf<"toolUse">): JsonObject {
 }
 
 function toReasoningDetail({ text, signature, redacted }: BlockOf<"reasoning">, index: number): JsonObject {
-  if (redacted !== "") return { index, type: "reasoning.encrypted", data: redacted };
-  return { index, type: "reasoning.text", text, ...(signature !== "" && { signature }) };
+  const marked = writeMarked({ signature, redacted });
+  if (redacted !== "") return { index, type: "reasoning.encrypted", data: marked };
+  return { index, type: "reasoning.text", text, signature: marked };
 }
 
 const FINISH_REASONS: Readonly<Partial<Record<StopReason, string>>> = {

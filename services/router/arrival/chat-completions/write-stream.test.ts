@@ -65,7 +65,7 @@ describe("ChatCompletionsWriter", () => {
     expect(chunks.map(({ choices }) => choices[0]?.delta)).toEqual([
       { role: "assistant", content: "" },
       { reasoning_content: "hm", reasoning_details: [{ index: 0, type: "reasoning.text", text: "hm" }] },
-      { reasoning_details: [{ index: 0, type: "reasoning.text", signature: "c2ln" }] },
+      { reasoning_details: [{ index: 0, type: "reasoning.text", signature: "~weir-signature:c2ln" }] },
       { content: "Hel" },
       call(0, "t1", "f"),
       more(0, '{"a'),
@@ -129,8 +129,8 @@ describe("composeAnswer()", () => {
           refusal: null,
           reasoning_content: "hm",
           reasoning_details: [
-            { index: 0, type: "reasoning.text", text: "hm", signature: "c2ln" },
-            { index: 1, type: "reasoning.encrypted", data: "eHh4" },
+            { index: 0, type: "reasoning.text", text: "hm", signature: "~weir-signature:c2ln" },
+            { index: 1, type: "reasoning.encrypted", data: "~weir-redacted:eHh4" },
           ],
           tool_calls: [{ id: "t1", type: "function", function: { name: "f", arguments: "{}" } }],
         },

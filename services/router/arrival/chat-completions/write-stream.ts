@@ -1,16 +1,24 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Block, Usage } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { StreamResponse } from "../../../../gen/weir/router/v1/chat_service_pb.ts";
+import { writeMarked } from "../../providers/reasoning-mark.ts";
 import type { AnswerFacts, StreamWriter } from "../caller-format.ts";
 import { toFinishReason, toId, toUsage } from "./write-answer.ts";
 
 type Piece = StreamResponse["piece"];
 type PieceOf<Kind> = Extract<Piece, { case: Kind }>["value"];
 
+interface OpenBlock {
+  readonly kind: Block["content"]["case"];
+  readonly place: number;
+  /** Of reasoning: whether its mark was written. */
+  isMarked: boolean;
+}
+
 /** A candidate while it is written. */
 interface OpenCandidate {
   /** What each open block is, and its place among those of its kind: of tool calls, of details of reasoning. */
-  readonly blocks: Map<number, { readonly kind: Block["content"]["case"]; readonly place: number }>;
+  readonly blocks: Map<number, OpenBlock>;
   toolCalls: number;
   details: number;
   isFinished: boolean;
@@ -52,6 +60,12 @@ export class ChatCompletionsWriter implements StreamWriter {
         return this.#writeStart(piece.value);
       case "blockDelta":
         return this.#writeDelta(piece.value);
+      case "blockStopped": {
+        const { candidate, index } = piece.value;
+        const block = this.#candidates.get(candidate)?.blocks.get(index);
+        // Reasoning that nobody signed bears a mark, too.
+        return block?.kind === "reasoning" && !block.isMarked ? this.#writeSignature(candidate, block, "") : "";
+      }
       case "candidateStopped": {
         const { candidate, stopReason } = piece.value;
         const [open, role] = this.#open(candidate);
@@ -79,7 +93,8 @@ export class ChatCompletionsWriter implements StreamWriter {
     if (content === undefined) return role;
     const isUse = content.case === "toolUse";
     const place = isUse ? open.toolCalls++ : content.case === "reasoning" ? open.details++ : 0;
-    open.blocks.set(index, { kind: content.case, place });
+    const opened = { kind: content.case, place, isMarked: false };
+    open.blocks.set(index, opened);
     if (isUse) {
       const { id, name, inputJson } = content.value;
       const call = { index: place, id, type: "function", function: { name, arguments: inputJson } };
@@ -88,10 +103,12 @@ export class ChatCompletionsWriter implements StreamWriter {
     if (content.case === "reasoning") {
       const { text, signature, redacted } = content.value;
       if (redacted !== "") {
-        const detail = { index: place, type: "reasoning.encrypted", data: redacted };
+        opened.isMarked = true;
+        const detail = { index: place, type: "reasoning.encrypted", data: writeMarked({ signature, redacted }) };
         return role + this.#chunk(candidate, { reasoning_details: [detail] });
       }
-      return role + this.#writeReasoning(candidate, place, text) + this.#writeSignature(candidate, place, signature);
+      const signed = signature === "" ? "" : this.#writeSignature(candidate, opened, signature);
+      return role + this.#writeReasoning(candidate, place, text) + signed;
     }
     if (content.case === "text" || content.case === "refusal") {
       return role + this.#writeText(candidate, content.case, content.value.text);
@@ -104,7 +121,7 @@ export class ChatCompletionsWriter implements StreamWriter {
     const block = open.blocks.get(index);
     if (block === undefined) return role;
     const { kind, place } = block;
-    if (delta.case === "signature") return role + this.#writeSignature(candidate, place, delta.value);
+    if (delta.case === "signature") return role + this.#writeSignature(candidate, block, delta.value);
     if (delta.case === "inputJson") {
       return role + this.#chunk(candidate, { tool_calls: [{ index: place, function: { arguments: delta.value } }] });
     }
@@ -125,9 +142,11 @@ export class ChatCompletionsWriter implements StreamWriter {
     return this.#chunk(candidate, { reasoning_content: text, reasoning_details: [detail] });
   }
 
-  #writeSignature(candidate: number, index: number, signature: string): string {
-    if (signature === "") return "";
-    return this.#chunk(candidate, { reasoning_details: [{ index, type: "reasoning.text", signature }] });
+  /** Clients join a signature that comes in parts, so that the mark stands before the first only. */
+  #writeSignature(candidate: number, block: OpenBlock, part: string): string {
+    const signature = block.isMarked ? part : writeMarked({ signature: part, redacted: "" });
+    block.isMarked = true;
+    return this.#chunk(candidate, { reasoning_details: [{ index: block.place, type: "reasoning.text", signature }] });
   }
 
   #chunk(index: number, delta: JsonObject, finishReason: string | null = null): string {

@@ -1,6 +1,7 @@
 import type { JsonValue, MessageInitShape } from "@bufbuild/protobuf";
 import type { BlockSchema } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import { toAnswerBlock } from "../../providers/anthropic/typed-answer.ts";
+import { readMarked } from "../../providers/reasoning-mark.ts";
 import { toObject } from "../../providers/shape.ts";
 import { readBase64, readMediaUrl } from "../data-url.ts";
 import { invalid } from "../invalid.ts";
@@ -35,7 +36,8 @@ export function readBlock(given: JsonValue, field: string): BlockInit {
     case "tool_result":
       return readResult(block, field);
     case "thinking": {
-      const value = { text: block.getText("thinking"), signature: block.takeText("signature") ?? "" };
+      const signature = block.takeText("signature") ?? "";
+      const value = { text: block.getText("thinking"), signature: readMarked(signature)?.signature ?? signature };
       return { content: { case: "reasoning", value }, ...block.takeRest() };
     }
     case "redacted_thinking":

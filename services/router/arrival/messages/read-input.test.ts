@@ -18,6 +18,9 @@ const ASK: TypedAsk = {
   lose: (field, state) => {
     throw new Error(`lost ${field}: ${state}`);
   },
+  leaveOut: (field) => {
+    throw new Error(`left out ${field}`);
+  },
 };
 const rewrite = (body: object | string) => JSON.parse(composeTyped(read(body), ASK).toString());
 

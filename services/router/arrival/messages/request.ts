@@ -1,6 +1,8 @@
 import type { ChatInput } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { Format, RelayedRequest } from "../../providers/dialect.ts";
+import { leaveOutForeign } from "../leave-out-foreign.ts";
 import { readInput } from "./read-input.ts";
+import { takeOutForeign } from "./take-out-foreign.ts";
 
 /** What was found of a request. */
 export interface FoundRequest {
@@ -32,6 +34,16 @@ export class MessagesRequest implements RelayedRequest {
   toInput(): ChatInput {
     return readInput(this.bytes);
   }
+
+  withoutForeign(): { readonly request: RelayedRequest; readonly leftOut: readonly string[] } | undefined {
+    const found = leaveOutForeign(this.bytes, takeOutForeign);
+    return found && { request: this.renew({ ...this, ...found }), leftOut: found.leftOut };
+  }
+
+  /** A request of the same kind. */
+  protected renew(found: FoundRequest): MessagesRequest {
+    return new MessagesRequest(found);
+  }
 }
 
 /**
@@ -40,6 +52,10 @@ export class MessagesRequest implements RelayedRequest {
  */
 export class CountTokensRequest extends MessagesRequest {
   override readonly format: Format = "count-tokens";
+
+  protected override renew(found: FoundRequest): CountTokensRequest {
+    return new CountTokensRequest(found);
+  }
 
   estimate(inputTokens: number): Buffer {
     return Buffer.from(JSON.stringify({ input_tokens: inputTokens }));

@@ -2,6 +2,10 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { type Block, StopReason, type Usage } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import { Meter } from "../../../../gen/weir/type/v1/usage_pb.ts";
 import { parseObject } from "../../providers/parse-object.ts";
+import { writeMarked } from "../../providers/reasoning-mark.ts";
+
+/** In place of a signature where nobody signed. */
+export const UNSIGNED = writeMarked({ signature: "", redacted: "" });
 
 /**
  * Writes a block of an answer; undefined for one that says nothing, for an empty text could not be sent back. A refusal is text, for the
@@ -15,7 +19,8 @@ export function toContentBlock({ content }: Block, fallbackId: string): JsonObje
     case "reasoning": {
       const { text, signature, redacted } = content.value;
       if (redacted !== "") return { type: "redacted_thinking", data: redacted };
-      return text === "" && signature === "" ? undefined : { type: "thinking", thinking: text, signature };
+      if (text === "" && signature === "") return undefined;
+      return { type: "thinking", thinking: text, signature: signature === "" ? UNSIGNED : signature };
     }
     case "toolUse": {
       const { id, name, inputJson } = content.value;

@@ -3,7 +3,7 @@ import { type Block, StopReason, type Usage } from "../../../../gen/weir/router/
 import type { StreamResponse } from "../../../../gen/weir/router/v1/chat_service_pb.ts";
 import type { AnswerFacts, StreamWriter } from "../caller-format.ts";
 import { toMessage, toToolUseId } from "./write-answer.ts";
-import { toContentBlock, toStopReason, toUsage } from "./write-block.ts";
+import { toContentBlock, toStopReason, toUsage, UNSIGNED } from "./write-block.ts";
 
 type Piece = StreamResponse["piece"];
 
@@ -13,6 +13,8 @@ interface OpenBlock {
   /** What it grew by and is not written yet. */
   waiting: JsonObject[];
   isStopped: boolean;
+  /** Of reasoning: whether a signature came. */
+  isSigned: boolean;
   /** Whether its start was written. A text starts with its first character, for an empty one could not be sent back. */
   isStarted: boolean;
 }
@@ -71,13 +73,14 @@ export class MessagesWriter implements StreamWriter {
       case "blockStarted": {
         const { index, block } = piece.value;
         if (block === undefined) return "";
-        this.#open.set(index, { block, waiting: [], isStopped: false, isStarted: false });
+        this.#open.set(index, { block, waiting: [], isStopped: false, isSigned: false, isStarted: false });
         return this.#goOn();
       }
       case "blockDelta": {
         const { index, delta } = piece.value;
         const open = this.#open.get(index);
         if (open === undefined || open.isStopped || delta.value === undefined || delta.value === "") return "";
+        open.isSigned ||= delta.case === "signature";
         open.waiting.push(toDelta(open.block, delta.case, delta.value));
         return this.#goOn();
       }
@@ -102,6 +105,7 @@ export class MessagesWriter implements StreamWriter {
       text += this.#writeBlock(open);
       if (!open.isStopped) return text;
       if (open.isStarted) {
+        if (isUnsigned(open)) text += this.#writeDelta({ type: "signature_delta", signature: UNSIGNED });
         text += toEvent({ type: "content_block_stop", index: this.#written });
         this.#written += 1;
       }
@@ -118,9 +122,13 @@ export class MessagesWriter implements StreamWriter {
       open.isStarted = true;
       text = toEvent({ type: "content_block_start", index: this.#written, content_block });
     }
-    for (const delta of open.waiting) text += toEvent({ type: "content_block_delta", index: this.#written, delta });
+    for (const delta of open.waiting) text += this.#writeDelta(delta);
     open.waiting = [];
     return text;
+  }
+
+  #writeDelta(delta: JsonObject): string {
+    return toEvent({ type: "content_block_delta", index: this.#written, delta });
   }
 
   /** How a block starts; undefined as long as it has nothing that would be missed. */
@@ -144,6 +152,17 @@ function toDelta({ content }: Block, kind: "text" | "inputJson" | "signature" | 
   if (kind === "signature") return { type: "signature_delta", signature: value };
   if (content.case === "reasoning") return { type: "thinking_delta", thinking: value };
   return { type: "text_delta", text: value };
+}
+
+/** Whether a block is reasoning that nobody signed. One that was there when it began says so itself. */
+function isUnsigned({ block: { content }, isSigned }: OpenBlock): boolean {
+  return (
+    content.case === "reasoning" &&
+    !isSigned &&
+    content.value.text === "" &&
+    content.value.redacted === "" &&
+    content.value.signature === ""
+  );
 }
 
 function toEvent(event: JsonObject & { readonly type: string }): string {

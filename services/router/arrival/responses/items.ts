@@ -1,5 +1,6 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { type ReasoningBlock, StopReason } from "../../../../gen/weir/router/v1/chat_pb.ts";
+import { writeMarked } from "../../providers/reasoning-mark.ts";
 
 /**
  * Items of a response (https://platform.openai.com/docs/api-reference/responses/object#responses/object-output), made of typed
@@ -12,13 +13,6 @@ export type ItemStatus = "in_progress" | "completed" | "incomplete";
 
 /** A part of an assistant's message. */
 export type PartKind = "text" | "refusal";
-
-/**
- * Marks what another provider signed or hid, within `encrypted_content`: callers send that back as it came, and nobody else has a
- * place for it. What has neither mark is OpenAI's own.
- */
-export const SIGNATURE_MARK = "weir-signature:";
-export const REDACTED_MARK = "weir-redacted:";
 
 /** Writes a part of a message. */
 export function toPart(kind: PartKind, text: string, extras: JsonObject | undefined): JsonObject {
@@ -50,16 +44,17 @@ export type ReasoningParts = Pick<ReasoningBlock, "text" | "signature" | "redact
   readonly extras: JsonObject | undefined;
 };
 
-/** Writes a reasoning item: its text as a summary, what another provider signed or hid as encrypted content. */
+/**
+ * Writes a reasoning item: its text as a summary, what its provider signed or hid, marked, as `encrypted_content`: callers send that back
+ * as it came. What has no mark is OpenAI's own.
+ */
 export function toReasoningItem(id: string, { text, signature, redacted, extras }: ReasoningParts): JsonObject {
-  const hidden =
-    signature !== "" ? `${SIGNATURE_MARK}${signature}` : redacted !== "" ? `${REDACTED_MARK}${redacted}` : undefined;
   return {
     ...extras,
     id,
     type: "reasoning",
     summary: text === "" ? [] : [toSummaryPart(text)],
-    ...(hidden !== undefined && { encrypted_content: hidden }),
+    encrypted_content: writeMarked({ signature, redacted }),
   };
 }
 

@@ -101,7 +101,7 @@ describe("readInput()", () => {
           type: "reasoning",
           id: "rs_1",
           summary: [{ type: "summary_text", text: "Hm" }],
-          encrypted_content: "weir-signature:s",
+          encrypted_content: "~weir-signature:s",
         },
         {
           type: "message",
@@ -147,11 +147,11 @@ describe("readInput()", () => {
     expect(read({ input })).toMatchObject({ messages: [USER, USER] });
   });
 
-  it("keeps what OpenAI encrypted as an extra, since nobody else can read it", () => {
+  it("marks what OpenAI encrypted as its, since nobody else can read it", () => {
     const input = [{ type: "reasoning", id: "rs_1", summary: [], encrypted_content: "gAAA==" }];
 
     expect(read({ input })).toMatchObject({
-      messages: [{ blocks: [{ reasoning: {}, extras: { encrypted_content: "gAAA==" } }] }],
+      messages: [{ blocks: [{ reasoning: { redacted: "~weir-openai:gAAA==" } }] }],
     });
   });
 
@@ -164,11 +164,11 @@ describe("readInput()", () => {
     expect(read({ input })).toMatchObject({ messages: [USER] });
   });
 
-  it("keeps a reference to reasoning for the target to lose", () => {
+  it("marks a reference to reasoning as OpenAI's", () => {
     const input = [{ type: "item_reference", id: "rs_1" }];
 
     expect(read({ input })).toMatchObject({
-      messages: [{ role: "ROLE_ASSISTANT", blocks: [{ reasoning: {}, extras: { item_reference: "rs_1" } }] }],
+      messages: [{ role: "ROLE_ASSISTANT", blocks: [{ reasoning: { redacted: "~weir-openai:rs_1" } }] }],
     });
   });
 

@@ -1,8 +1,8 @@
 import { create, type JsonValue } from "@bufbuild/protobuf";
 import { type Block, BlockSchema, type Message, MessageSchema, Role } from "../../../../gen/weir/router/v1/chat_pb.ts";
+import { markSigner, readMarked } from "../../providers/reasoning-mark.ts";
 import { invalid } from "../invalid.ts";
 import { ReadObject } from "../read-json.ts";
-import { REDACTED_MARK, SIGNATURE_MARK } from "./items.ts";
 import { readContent, toTextBlock } from "./read-parts.ts";
 
 /**
@@ -76,7 +76,7 @@ function readMessage(item: ReadObject, field: string): ReadItem {
 
 /**
  * What an account has stored is nothing to another format. Reasoning that is but referred to, as some clients do unless they are
- * told `"store": false`, becomes a block that no target can say: whether the turn goes on without it is for the policy.
+ * told `"store": false`, is OpenAI's: the turn goes on without it.
  */
 function readReference(item: ReadObject, field: string): ReadItem {
   const id = item.getText("id");
@@ -84,24 +84,22 @@ function readReference(item: ReadObject, field: string): ReadItem {
     const how = 'send the item itself (for some clients: "store": false)';
     throw invalid(field, `refers to what an account has stored, and is nothing to another format: ${how}`);
   }
-  const block = create(BlockSchema, { content: { case: "reasoning", value: {} }, extras: { item_reference: id } });
-  return { role: Role.ASSISTANT, blocks: [block] };
+  const value = { redacted: markSigner("openai", id) };
+  return { role: Role.ASSISTANT, blocks: [create(BlockSchema, { content: { case: "reasoning", value } })] };
 }
 
 /**
  * Reasoning. What Weir itself wrote into `encrypted_content` is another provider's signature or hidden reasoning, and becomes that
- * again, byte for byte. What OpenAI encrypted stays an extra: no other provider can read it. Without either there is only the summary
- * for people, which no provider takes back as reasoning, OpenAI included: it says nothing.
+ * again, byte for byte. Anything else OpenAI encrypted, and is marked as its: no other provider can read it. Without either there is only
+ * the summary for people, which no provider takes back as reasoning, OpenAI included: it says nothing.
  */
 function readReasoning(item: ReadObject): Block[] {
   const hidden = item.takeText("encrypted_content") ?? "";
   const summary = readTexts(item, "summary");
   const content = readTexts(item, "content");
-  const value = { text: summary === "" ? content : summary, signature: "", redacted: "" };
-  if (hidden.startsWith(SIGNATURE_MARK)) value.signature = hidden.slice(SIGNATURE_MARK.length);
-  else if (hidden.startsWith(REDACTED_MARK)) value.redacted = hidden.slice(REDACTED_MARK.length);
-  else if (hidden !== "") item.leave("encrypted_content", hidden);
-  else return [];
+  if (hidden === "") return [];
+  const signed = readMarked(hidden) ?? { signature: "", redacted: markSigner("openai", hidden) };
+  const value = { text: summary === "" ? content : summary, ...signed };
   return [create(BlockSchema, { content: { case: "reasoning", value }, ...item.takeRest() })];
 }
 

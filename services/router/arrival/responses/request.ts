@@ -1,6 +1,8 @@
 import type { ChatInput } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { Format, RelayedRequest } from "../../providers/dialect.ts";
+import { leaveOutForeign } from "../leave-out-foreign.ts";
 import { readInput } from "./read-input.ts";
+import { takeOutForeign } from "./take-out-foreign.ts";
 
 /** A request for a response as it is relayed. A class, so that none of its requests has a function of its own. */
 export class ResponsesRequest implements RelayedRequest {
@@ -28,5 +30,10 @@ export class ResponsesRequest implements RelayedRequest {
 
   toInput(): ChatInput {
     return readInput(this.bytes);
+  }
+
+  withoutForeign(): { readonly request: RelayedRequest; readonly leftOut: readonly string[] } | undefined {
+    const found = leaveOutForeign(this.bytes, takeOutForeign);
+    return found && { request: new ResponsesRequest({ ...this, ...found }), leftOut: found.leftOut };
   }
 }

@@ -53,7 +53,7 @@ describe("composeAnswer()", () => {
     const { output } = write(blocks, StopReason.TOOL_USE);
 
     expect(output).toMatchObject([
-      { type: "reasoning", summary: [{ type: "summary_text", text: "Hm" }], encrypted_content: "weir-signature:s==" },
+      { type: "reasoning", summary: [{ type: "summary_text", text: "Hm" }], encrypted_content: "~weir-signature:s==" },
       { type: "message", content: [{ text: "I measure" }] },
       { type: "function_call", call_id: "call_1", name: "measure", arguments: "{}", status: "completed" },
     ]);

@@ -85,7 +85,7 @@ describe("ResponsesStreamWriter", () => {
       { type: "response.reasoning_summary_text.delta", delta: "m" },
       { type: "response.reasoning_summary_text.done", text: "Hm" },
       { type: "response.reasoning_summary_part.done", part: { text: "Hm" } },
-      { type: "response.output_item.done", item: { encrypted_content: "weir-signature:ab==" } },
+      { type: "response.output_item.done", item: { encrypted_content: "~weir-signature:ab==" } },
     ]);
   });
 

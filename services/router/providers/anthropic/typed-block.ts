@@ -9,6 +9,7 @@ import type {
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { TypedAsk } from "../dialect.ts";
 import { parseObject } from "../parse-object.ts";
+import { findSignedBy } from "../reasoning-mark.ts";
 import { isMeantForUs, keepExtras } from "./extras.ts";
 
 /** Writes a block; undefined for one that says nothing, or that was lost. */
@@ -99,18 +100,15 @@ function toId(id: string): string {
   return /^[\w-]+$/.test(id) ? id : `_${id.replace(/[^\w-]/g, "_")}`;
 }
 
-/** How what OpenAI encrypts begins (https://github.com/fernet/spec: version 0x80 and a time of this century). */
-const FERNET = "gAAAA";
-
 /**
  * Thinking as it must be sent back (https://platform.claude.com/docs/en/build-with-claude/extended-thinking#preserving-thinking-blocks):
  * signed, or encrypted. What nobody signed, or somebody else did, the API refuses.
  */
-function toReasoning(reasoning: ReasoningBlock, path: string, { lose }: TypedAsk): JsonObject | undefined {
-  const { text, signature, redacted } = reasoning;
-  if (signature !== "" && !signature.startsWith(FERNET)) return { type: "thinking", thinking: text, signature };
-  if (redacted !== "" && signature === "" && !redacted.startsWith(FERNET))
-    return { type: "redacted_thinking", data: redacted };
-  lose(path, "is reasoning that Anthropic did not sign");
+function toReasoning(reasoning: ReasoningBlock, path: string, { leaveOut }: TypedAsk): JsonObject | undefined {
+  const signature = findSignedBy("anthropic", reasoning.signature);
+  if (signature !== "") return { type: "thinking", thinking: reasoning.text, signature };
+  const data = findSignedBy("anthropic", reasoning.redacted);
+  if (data !== "" && reasoning.signature === "") return { type: "redacted_thinking", data };
+  leaveOut(path);
   return undefined;
 }

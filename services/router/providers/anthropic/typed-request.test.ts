@@ -15,6 +15,7 @@ function compose(input: Input, ask: Partial<TypedAsk> = {}) {
     streamed: false,
     maxOutputTokens: 4096n,
     lose: (field) => lost.push(field),
+    leaveOut: (field) => lost.push(`left out: ${field}`),
     ...ask,
   };
   const message = create(ChatInputSchema, { model: "asked", messages: [USER], ...input });
@@ -259,8 +260,19 @@ describe("composeTyped()", () => {
       },
       { from: "chat-completions" },
     ],
-    ["messages[1].blocks[0]", ofAssistant({ content: { case: "reasoning", value: { text: "hm" } } })],
-    ["messages[1].blocks[0]", ofAssistant({ content: { case: "reasoning", value: { redacted: "gAAAAABoZW" } } })],
+    ["left out: messages[1].blocks[0]", ofAssistant({ content: { case: "reasoning", value: { text: "hm" } } })],
+    [
+      "left out: messages[1].blocks[0]",
+      ofAssistant({ content: { case: "reasoning", value: { redacted: "gAAAAABoZW" } } }),
+    ],
+    [
+      "left out: messages[1].blocks[0]",
+      ofAssistant({ content: { case: "reasoning", value: { text: "hm", signature: "~weir-google:Ab==" } } }),
+    ],
+    [
+      "left out: messages[1].blocks[0]",
+      ofAssistant({ content: { case: "reasoning", value: { redacted: "~weir-openai:gAAA==" } } }),
+    ],
     [
       "messages[1].blocks[0].tool_use.input_json",
       ofAssistant({ content: { case: "toolUse", value: { id: "t", name: "f", inputJson: '{"a":' } } }),

@@ -66,6 +66,9 @@ it("a caller of Anthropic's format gives them back byte for byte, with its marks
     lose: (field: string): never => {
       throw new Error(`lost ${field}`);
     },
+    leaveOut: (field: string): never => {
+      throw new Error(`left out ${field}`);
+    },
   };
 
   const body = composeTyped(readInput(Buffer.from(JSON.stringify(request))), asked);

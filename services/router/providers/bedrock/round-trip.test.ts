@@ -45,6 +45,7 @@ it("what the model said goes back to it as it came, signatures byte for byte", (
         streamed: true,
         maxOutputTokens: 1n,
         lose,
+        leaveOut: lose,
       });
 
       const { output } = JSON.parse(sent);

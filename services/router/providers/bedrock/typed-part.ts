@@ -8,9 +8,11 @@ import type {
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import type { TypedAsk } from "../dialect.ts";
 import { parseObject } from "../parse-object.ts";
+import { findSignedBy } from "../reasoning-mark.ts";
 import { CACHE_EXTRAS, toCachePoint } from "./cache-point.ts";
 import { DocumentNames, findDocumentFormat } from "./document.ts";
 import { takeExtras } from "./lose-extras.ts";
+import { findModelFamily } from "./model-family.ts";
 
 /** Writes one block of a turn: what it is in Converse, and a cache point after it when it has one; nothing when it was lost. */
 export type PartWriter = (block: Block, role: "user" | "assistant", path: string) => JsonObject[];
@@ -32,6 +34,7 @@ const IMAGE_FORMATS: ReadonlyMap<string, string> = new Map([
  */
 export function createPartWriter(asked: TypedAsk): PartWriter {
   const { lose } = asked;
+  const family = findModelFamily(asked.model);
   const names = new DocumentNames();
 
   const write: PartWriter = ({ content, extras }, role, path) => {
@@ -139,11 +142,16 @@ export function createPartWriter(asked: TypedAsk): PartWriter {
     return { toolUse: { toolUseId: id, name, input } };
   }
 
-  function toReasoning({ text, signature, redacted }: ReasoningBlock, path: string): JsonObject | undefined {
-    if (redacted !== "") return { reasoningContent: { redactedContent: redacted } };
-    // Models refuse reasoning that they can't recognise as their own.
-    if (signature === "") return drop(path, "is reasoning without a signature, which Bedrock does not take back");
-    return { reasoningContent: { reasoningText: { text, signature } } };
+  /** Models refuse reasoning that they can't recognise as their own. Only Claude signs; an id that hides its maker may be Claude's. */
+  function toReasoning(reasoning: ReasoningBlock, path: string): JsonObject | undefined {
+    if (family === "anthropic" || family === "other") {
+      const redactedContent = findSignedBy("anthropic", reasoning.redacted);
+      if (redactedContent !== "") return { reasoningContent: { redactedContent } };
+      const signature = findSignedBy("anthropic", reasoning.signature);
+      if (signature !== "") return { reasoningContent: { reasoningText: { text: reasoning.text, signature } } };
+    }
+    asked.leaveOut(path);
+    return undefined;
   }
 
   function drop(path: string, state: string): undefined {

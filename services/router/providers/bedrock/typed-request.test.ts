@@ -22,6 +22,7 @@ function compose(input: Input, model = CLAUDE) {
     streamed: false,
     maxOutputTokens: 100n,
     lose: (field) => lost.push(field),
+    leaveOut: (field) => lost.push(`left out: ${field}`),
   });
   return { body: JSON.parse(body.toString()), text: body.toString(), lost };
 }
@@ -362,7 +363,16 @@ describe("composeTyped()", () => {
       "messages[0].blocks[0]",
       content({ case: "file", value: { source: { case: "content", value: Buffer.of(1) }, mediaType: "video/mp4" } }),
     ],
-    ["messages[0].blocks[0]", content({ case: "reasoning", value: { text: "unsigned" } }, Role.ASSISTANT)],
+    ["left out: messages[0].blocks[0]", content({ case: "reasoning", value: { text: "unsigned" } }, Role.ASSISTANT)],
+    [
+      "left out: messages[0].blocks[0]",
+      content({ case: "reasoning", value: { text: "t", signature: "~weir-google:Ab==" } }, Role.ASSISTANT),
+    ],
+    [
+      "left out: messages[0].blocks[0]",
+      content({ case: "reasoning", value: { text: "t", signature: "s" } }, Role.ASSISTANT),
+      "us.amazon.nova-2-lite-v1:0",
+    ],
     ["messages[0].blocks[0]", content({ case: "reasoning", value: { text: "t", signature: "s" } })],
     ["messages[0].blocks[0]", content({ case: "toolResult", value: { toolUseId: "t" } }, Role.ASSISTANT)],
     [

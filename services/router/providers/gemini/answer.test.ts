@@ -44,8 +44,8 @@ describe("an answer in one piece in the Gemini dialect", () => {
     expect(candidate!.blocks.map(({ content, extras }) => [content.case, content.value, extras])).toMatchObject([
       ["reasoning", { text: "Hm", signature: "" }, undefined],
       ["text", { text: "Let me" }, undefined],
-      ["reasoning", { text: "", signature: "Ab" }, undefined],
-      ["reasoning", { text: "", signature: "Cd" }, undefined],
+      ["reasoning", { text: "", signature: "~weir-google:Ab" }, undefined],
+      ["reasoning", { text: "", signature: "~weir-google:Cd" }, undefined],
       ["toolUse", { name: "f", inputJson: '{"a":1}' }, undefined],
       ["toolUse", { name: "g", inputJson: "{}" }, undefined],
     ]);

@@ -1,5 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { type Block, type Message, Role, type ToolResultBlock } from "../../../../gen/weir/router/v1/chat_pb.ts";
+import type { TypedAsk } from "../dialect.ts";
+import { findSignedBy, isMarked } from "../reasoning-mark.ts";
 import { toObject, toText } from "../shape.ts";
 import { CANNOT, type Lose, loseExtras, parseOrLose } from "./lose.ts";
 import { toMediaPart } from "./media.ts";
@@ -10,6 +12,9 @@ interface Content {
   readonly role: "user" | "model";
   readonly parts: JsonObject[];
 }
+
+/** What becomes of what can't be said, and of reasoning that another provider's model made. */
+type Losing = Pick<TypedAsk, "lose" | "leaveOut">;
 
 /** Name under which a caller may send the signature of a part that is no reasoning. */
 const SIGNATURE = "thought_signature";
@@ -31,9 +36,9 @@ const FOREIGN_SIGNATURE = "skip_thought_signature_validator";
  */
 export function toContents(
   messages: readonly Message[],
-  model: string,
-  lose: Lose,
+  asked: Pick<TypedAsk, "model" | "lose" | "leaveOut">,
 ): { readonly systemInstruction?: JsonObject; readonly contents: Content[] } {
+  const { model, lose } = asked;
   const system: JsonObject[] = [];
   const contents: Content[] = [];
   const names = new Map<string, string>();
@@ -48,7 +53,7 @@ export function toContents(
       system.push(...toSystemParts(message.blocks, field, lose));
       continue;
     }
-    const parts = message.blocks.flatMap((block, at) => toParts(block, `${field}.blocks[${at}]`, names, lose));
+    const parts = message.blocks.flatMap((block, at) => toParts(block, `${field}.blocks[${at}]`, names, asked));
     const last = contents.at(-1);
     if (message.role === Role.ASSISTANT) {
       if (last?.role === "model") last.parts.push(...parts);
@@ -81,8 +86,9 @@ function toSystemParts(blocks: readonly Block[], field: string, lose: Lose): Jso
 }
 
 /** Writes a block; an empty list for one that has nothing to say. */
-function toParts(block: Block, field: string, names: Map<string, string>, lose: Lose): JsonObject[] {
+function toParts(block: Block, field: string, names: Map<string, string>, asked: Losing): JsonObject[] {
   const { content, extras } = block;
+  const { lose } = asked;
   switch (content.case) {
     case "text":
       return toTextParts(content.value.text, extras, field, lose);
@@ -108,7 +114,7 @@ function toParts(block: Block, field: string, names: Map<string, string>, lose: 
       return [{ functionResponse: toFunctionResponse(content.value, name, `${field}.tool_result`, lose) }];
     }
     case "reasoning":
-      return toReasoning(block, field, lose);
+      return toReasoning(block, field, asked);
     case "refusal":
       // The dialect tells no refusal from another text of the model.
       return toTextParts(content.value.text, extras, field, lose);
@@ -124,18 +130,20 @@ function toTextParts(text: string, extras: JsonObject | undefined, field: string
   return [isUntyped ? more : { text, ...more }];
 }
 
-/** Writes reasoning, which is never said aloud. What another provider encrypted, this one can't read. */
-function toReasoning({ content, extras }: Block, field: string, lose: Lose): JsonObject[] {
+/**
+ * Writes reasoning, which is never said aloud. Unsigned words are taken; another provider's signature is refused
+ * (https://ai.google.dev/gemini-api/docs/thought-signatures), and what another one hides can't be read.
+ */
+function toReasoning({ content, extras }: Block, field: string, { lose, leaveOut }: Losing): JsonObject[] {
   loseExtras(extras, `${field}.`, [], lose);
   if (content.case !== "reasoning") return [];
-  const { text, signature, redacted } = content.value;
-  if (redacted !== "") {
-    lose(field, "is encrypted reasoning of another provider");
-    return [];
-  }
+  const { text } = content.value;
+  const signature = findSignedBy("google", content.value.signature);
   const signed: JsonObject = signature === "" ? {} : { thoughtSignature: signature };
   if (text !== "") return [{ text, thought: true, ...signed }];
-  return signature === "" ? [] : [{ text, ...signed }];
+  if (signature !== "") return [{ text, ...signed }];
+  leaveOut(field);
+  return [];
 }
 
 /** The signature, wherever a caller's format puts it, and what else a part may have. */
@@ -150,7 +158,8 @@ function toPartExtras(extras: JsonObject | undefined, field: string, kinds: read
   }
   // Google's OpenAI-compatible endpoint puts it into `extra_content.google`, and so do clients that were written for that.
   const signature = toText(extras[SIGNATURE]) || toText(toObject(toObject(extras.extra_content).google)[SIGNATURE]);
-  if (signature !== "") part.thoughtSignature = signature;
+  const own = isMarked(signature) ? findSignedBy("google", signature) : signature;
+  if (own !== "") part.thoughtSignature = own;
   return part;
 }
 

@@ -8,7 +8,7 @@ function compose(init: MessageInitShape<typeof EmbeddingInputSchema>, model = "g
   const lost: string[] = [];
   const lose = (field: string) => void lost.push(field);
   const input = create(EmbeddingInputSchema, init);
-  const body = embedContents.composeTyped(input, { model, streamed: false, maxOutputTokens: 1n, lose });
+  const body = embedContents.composeTyped(input, { model, streamed: false, maxOutputTokens: 1n, lose, leaveOut: lose });
   return { body: JSON.parse(body.toString()), lost };
 }
 

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { type Block, BlockSchema, StopReason } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import { parseExact } from "../exact-json.ts";
+import { markSigner } from "../reasoning-mark.ts";
 import { toExtras, toList, toObject, toText } from "../shape.ts";
 
 /** A part of an answer (https://ai.google.dev/api/caching#Part), sorted by what it means. A signature is empty when there is none. */
@@ -16,7 +17,7 @@ export type ReadPart =
  */
 export function readPart(value: unknown): ReadPart {
   const { text, thought, thoughtSignature, functionCall, inlineData, fileData, ...rest } = toObject(value);
-  const signature = toText(thoughtSignature);
+  const signature = markSigner("google", toText(thoughtSignature));
   if (functionCall !== undefined) return readCall(toObject(functionCall), signature);
   if (inlineData !== undefined) {
     const { data, mimeType } = toObject(inlineData);

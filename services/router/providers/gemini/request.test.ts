@@ -22,7 +22,13 @@ const toInput = (init: Init): ChatInput => create(ChatInputSchema, { messages: [
 /** Composes with a policy that drops what can't be said, and tells what was dropped. */
 function compose(init: Init, model = "gemini-2.5-pro", from?: Format) {
   const lost: string[] = [];
-  const asked = { model, lose: (field: string) => void lost.push(field), ...(from !== undefined && { from }) };
+  const lose = (field: string) => void lost.push(field);
+  const asked = {
+    model,
+    lose,
+    leaveOut: (field: string) => lose(`left out: ${field}`),
+    ...(from !== undefined && { from }),
+  };
   const body = composeTyped(toInput(init), asked);
   return { body: JSON.parse(body.toString()), lost };
 }
@@ -103,7 +109,7 @@ describe("composeTyped() in the Gemini dialect", () => {
     const value = { id: "c", name: "f", inputJson: '{"id":12345678901234567890}' };
     const messages = [{ role: Role.ASSISTANT, blocks: [{ content: { case: "toolUse" as const, value } }] }];
 
-    const body = composeTyped(toInput({ messages }), { model: "gemini-2.5-pro", lose: () => {} });
+    const body = composeTyped(toInput({ messages }), { model: "gemini-2.5-pro", lose: () => {}, leaveOut: () => {} });
 
     expect(body.toString()).toContain('"args":{"id":12345678901234567890}');
   });
@@ -124,11 +130,11 @@ describe("composeTyped() in the Gemini dialect", () => {
         {
           role: Role.ASSISTANT,
           blocks: [
-            { content: { case: "reasoning", value: { text: "Hm", signature: "Ab+/=" } } },
+            { content: { case: "reasoning", value: { text: "Hm", signature: "~weir-google:Ab+/=" } } },
             { content: use, extras: { thought_signature: "Cd+/==" } },
             { content: use, extras: { extra_content: { google: { thought_signature: "Ef" } } } },
             { content: { case: "text", value: { text: "So" } } },
-            { content: { case: "reasoning", value: { signature: "Gh" } } },
+            { content: { case: "reasoning", value: { signature: "~weir-google:Gh" } } },
           ],
         },
       ],
@@ -153,21 +159,22 @@ describe("composeTyped() in the Gemini dialect", () => {
     expect(signatures("gemini-2.5-flash")).toEqual([undefined, undefined]);
   });
 
-  it("never says reasoning aloud, and hands over what another provider encrypted", () => {
+  it("never says reasoning aloud, and leaves out what another provider signed or encrypted", () => {
     const { body, lost } = compose({
       messages: [
         {
           role: Role.ASSISTANT,
           blocks: [
-            { content: { case: "reasoning", value: { text: "Hm" } } },
+            { content: { case: "reasoning", value: { text: "Hm", signature: "EqAB" } } },
             { content: { case: "reasoning", value: { redacted: "xyz" } } },
+            { content: { case: "reasoning", value: { signature: "EqAB" } } },
           ],
         },
       ],
     });
 
     expect(body.contents[0].parts).toEqual([{ text: "Hm", thought: true }]);
-    expect(lost).toEqual(["messages[0].blocks[1]"]);
+    expect(lost).toEqual(["left out: messages[0].blocks[1]", "left out: messages[0].blocks[2]"]);
   });
 
   it("writes pictures and files by bytes, address and id, and hands over what has no place", () => {
@@ -384,7 +391,7 @@ describe("composeTyped() in the Gemini dialect", () => {
   it("takes signatures that came as reasoning without words back to their parts, whatever text stands between", () => {
     const use = { content: { case: "toolUse" as const, value: { id: "c", name: "f", inputJson: "{}" } } };
     const signature = (value: string) => ({
-      content: { case: "reasoning" as const, value: { signature: value } },
+      content: { case: "reasoning" as const, value: { signature: `~weir-google:${value}` } },
     });
     const said = { content: { case: "text" as const, value: { text: "So" } } };
     const turn = (...blocks: object[]) => ({ role: Role.ASSISTANT, blocks: blocks as never });
@@ -413,7 +420,7 @@ describe("composeTyped() in the Gemini dialect", () => {
       throw new Error(field);
     };
 
-    expect(() => composeTyped(input, { model: "gemini-2.5-pro", lose })).toThrow("end_user");
+    expect(() => composeTyped(input, { model: "gemini-2.5-pro", lose, leaveOut: lose })).toThrow("end_user");
   });
 
   it.each(["nonsense", "[1]", `${'{"a":'.repeat(300)}1${"}".repeat(300)}`])(

@@ -17,16 +17,14 @@ const JOINED_EXTRAS = ["generationConfig", "toolConfig", "tools"];
  * hands to `lose`: a system's turn within the conversation, a picture's detail, at most one use of a tool, whose request it is, and
  * extras of other dialects among them. Those of its own (safetySettings, cachedContent, more of generationConfig) go on.
  */
-export function composeTyped(
-  input: ChatInput,
-  { model, from, lose }: Pick<TypedAsk, "model" | "from" | "lose">,
-): Buffer {
+export function composeTyped(input: ChatInput, asked: Pick<TypedAsk, "model" | "from" | "lose" | "leaveOut">): Buffer {
+  const { model, from, lose } = asked;
   // No caller's format is this dialect's: what stands there by one of its names means something else ("store").
   const known = from === undefined ? [...PLAIN_EXTRAS, ...JOINED_EXTRAS] : [];
   loseExtras(input.extras, "", known, lose);
   const extras = from === undefined ? (input.extras ?? {}) : {};
   if (input.endUser !== "") lose("end_user", CANNOT);
-  const { systemInstruction, contents } = toContents(input.messages, model, lose);
+  const { systemInstruction, contents } = toContents(input.messages, asked);
   const tools = [...toTools(input.tools, lose), ...listOwnTools(extras, lose)];
   const toolConfig = toToolConfig(input, toObject(extras.toolConfig) as JsonObject, lose);
   const generationConfig = toGenerationConfig(input, toObject(extras.generationConfig) as JsonObject, model, lose);

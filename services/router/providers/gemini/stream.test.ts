@@ -101,8 +101,8 @@ describe("a stream in the Gemini dialect", () => {
     expect(blocks.map(({ content, extras }) => [content.case, content.value, extras])).toMatchObject([
       ["reasoning", { text: "Hm 🌊", signature: "" }, undefined],
       ["text", { text: "Grüße world\n\n" }, undefined],
-      ["reasoning", { text: "", signature: "Ab+/=" }, undefined],
-      ["reasoning", { text: "", signature: "Cd" }, undefined],
+      ["reasoning", { text: "", signature: "~weir-google:Ab+/=" }, undefined],
+      ["reasoning", { text: "", signature: "~weir-google:Cd" }, undefined],
       ["toolUse", { id: "c1", name: "f", inputJson: '{"a":[1]}' }, undefined],
     ]);
     expect(pieceReader.providerModel).toBe("gemini-2.5-pro-001");

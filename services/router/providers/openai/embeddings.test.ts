@@ -8,7 +8,7 @@ function compose(init: MessageInitShape<typeof EmbeddingInputSchema>) {
   const lost: string[] = [];
   const lose = (field: string) => void lost.push(field);
   const input = create(EmbeddingInputSchema, init);
-  const asked = { model: "text-embedding-3-small", streamed: false, maxOutputTokens: 1n, lose };
+  const asked = { model: "text-embedding-3-small", streamed: false, maxOutputTokens: 1n, lose, leaveOut: lose };
   return { body: JSON.parse(typedEmbeddings.composeTyped(input, asked).toString()), lost };
 }
 

@@ -20,6 +20,7 @@ function compose(input: Input, { streamed = false, from, server = Server.OPENAI 
     streamed,
     maxOutputTokens: 1n,
     lose: (field: string) => void lost.push(field),
+    leaveOut: (field: string) => void lost.push(`left out: ${field}`),
     ...(from !== undefined && { from }),
   };
   const bytes = composeTyped(create(ChatInputSchema, { model: "asked", ...input }), asked, getCapabilities(server));
@@ -157,7 +158,7 @@ describe("composeTyped()", () => {
   it.each<[string, Input]>([
     ["reasoning.max_tokens", { messages: [USER], reasoning: { maxTokens: 5n } }],
     [
-      "messages[0].blocks[1]",
+      "left out: messages[0].blocks[1]",
       {
         messages: [
           { role: Role.ASSISTANT, blocks: [text("a"), { content: { case: "reasoning", value: { text: "hm" } } }] },

@@ -40,8 +40,8 @@ const KNOWN_OF_RESPONSES = new Set([
 
 /**
  * Writes a typed request as chat completions (https://platform.openai.com/docs/api-reference/chat/create). `lose`s what that can't
- * say: a file by URL, a budget for reasoning, reasoning of earlier turns (it takes none back), pictures in a tool's result, that
- * a tool failed. Throws ARGUMENT_INVALID for what is broken, such as a schema that is no JSON.
+ * say: a file by URL, a budget for reasoning, pictures in a tool's result, that a tool failed. Reasoning of earlier turns is left out, for the
+ * format takes none back. Throws ARGUMENT_INVALID for what is broken, such as a schema that is no JSON.
  */
 export function composeTyped(input: ChatInput, asked: TypedAsk, capabilities: Capabilities): Buffer {
   const { sampling, reasoning, toolChoice, maxOutputTokens } = input;
@@ -140,7 +140,7 @@ function toMessages(message: Message, field: string, asked: TypedAsk): JsonObjec
         refusal += content.value.text;
         break;
       case "reasoning":
-        asked.lose(path, "is reasoning, which chat completions take none back of");
+        asked.leaveOut(path);
         break;
       default: {
         const part = toPart(content, path, asked);
