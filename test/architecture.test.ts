@@ -43,6 +43,7 @@ const PURE_ROOMS = [
   "services/policy/compilation/",
   "services/policy/comparison/",
   "services/router/admission/limit.ts",
+  "services/router/ejection/standing.ts",
 ] as const;
 
 /** What a pure room may import besides itself and other pure rooms. */
@@ -51,6 +52,7 @@ const PURE_MAY_IMPORT = [
   "services/shared/errors/",
   "services/shared/snapshot/digest.ts",
   "services/router/routing/",
+  "services/router/providers/fault.ts",
   "@bufbuild/protobuf",
   "@bufbuild/protovalidate",
   "@bufbuild/cel",
@@ -65,7 +67,7 @@ const PURE_MAY_IMPORT = [
  * `*-service.ts` files, `config.ts` and `main.ts` stand at the service's root and see all rooms.
  */
 const ROOMS: Record<string, readonly string[]> = {
-  router: ["admission", "providers", "routing", "arrival", "rpc", "counting", "dispatch", "accounting"],
+  router: ["admission", "providers", "routing", "ejection", "arrival", "rpc", "counting", "dispatch", "accounting"],
   policy: ["compilation", "comparison", "keys", "store", "distribution"],
   metering: ["rating", "ledger", "store"],
   audit: ["merkle", "verification", "store", "log"],

@@ -4,7 +4,7 @@ import type { SnapshotTarget } from "../../gen/weir/policy/v1/snapshot_pb.ts";
 import { OutcomeKind, type PinnedVersions, PinnedVersionsSchema } from "../../gen/weir/type/v1/usage_pb.ts";
 import type { Clock } from "../shared/clock.ts";
 import { listModels } from "../shared/decision/decide.ts";
-import type { RankedTarget } from "../shared/decision/plan.ts";
+import type { Plan, RankedTarget } from "../shared/decision/plan.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import type { PinnedPolicy } from "../shared/snapshot/hold.ts";
 import type { Log } from "../shared/telemetry/log.ts";
@@ -18,6 +18,7 @@ import type { CallerHeaders } from "./admission/credentials.ts";
 import type { AnswerHead, AnswerSink, ChatCall, Greeting } from "./arrival/call.ts";
 import type { ChatDispatcher, DispatchResult, PlannedChat } from "./dispatch/dispatch.ts";
 import type { AttemptResult } from "./dispatch/result.ts";
+import type { Standings } from "./ejection/standings.ts";
 import { keepBound } from "./routing/keep-bound.ts";
 import type { UpstreamBook } from "./routing/upstream-book.ts";
 import type { Upstreams } from "./routing/upstreams.ts";
@@ -29,6 +30,7 @@ export interface ChatStations {
   readonly current: () => PinnedPolicy | undefined;
   readonly counters: LimitCounters;
   readonly upstreams: UpstreamBook;
+  readonly standings: Standings;
   readonly accounting: Accounting;
   readonly dispatcher: ChatDispatcher;
   readonly observer: ChatObserver;
@@ -108,12 +110,15 @@ export class Chats {
     return pinned;
   }
 
-  #admit({ headers, model, eventId, greeting }: ChatCall, pinned: PinnedPolicy): Admission | Denial {
-    const { counters, upstreams, clock } = this.#stations;
-    const { findRejection } = upstreams.get(pinned.snapshot);
+  #admit(call: ChatCall, pinned: PinnedPolicy): Admission | Denial {
+    const { headers, model, eventId, greeting } = call;
+    const { counters, upstreams, standings, clock } = this.#stations;
+    const reached = upstreams.get(pinned.snapshot);
+    const { findRejection } = reached;
+    const narrow = standings.isQuiet ? undefined : (plan: Plan) => standings.sift(keepCandidates(plan, call, reached));
     // A keyring that came while the body was read counts.
     const proven = greeting.pinned === pinned ? greeting.proven : undefined;
-    return admit(pinned, counters, { headers, model, eventId, nowMs: clock.nowMs(), findRejection, proven });
+    return admit(pinned, counters, { headers, model, eventId, nowMs: clock.nowMs(), findRejection, narrow, proven });
   }
 
   #refuse(denial: Denial, nowMs: number): WeirError {
@@ -169,7 +174,7 @@ class BegunChat implements PlannedChat, CallListener {
     this.sink = sink;
     this.head = head;
     this.upstreams = stations.upstreams.get(admission.pinned.snapshot);
-    this.targets = keepBound(admission.plan.candidates.map(toTarget), call.request, this.upstreams);
+    this.targets = keepTargets(admission.plan, call, this.upstreams);
     this.#stations = stations;
     this.#started = started;
     this.#refuse = refuse;
@@ -177,7 +182,10 @@ class BegunChat implements PlannedChat, CallListener {
 
   /** Throws SPOOL_FULL. */
   begin(): void {
-    this.#open = this.#stations.accounting.begin(this.#started, this);
+    const { accounting, standings } = this.#stations;
+    this.#open = accounting.begin(this.#started, this);
+    const [first] = this.targets;
+    if (!standings.isQuiet && first !== undefined) standings.claim(first, this.call.eventId);
   }
 
   onRefused(error: WeirError): void {
@@ -259,6 +267,19 @@ class BegunChat implements PlannedChat, CallListener {
 
 function toTarget({ target }: RankedTarget): SnapshotTarget {
   return target;
+}
+
+/** The targets that are asked, in their order: of a call that is bound to some those, and one only where the caller wants no more. */
+function keepTargets({ candidates }: Plan, { request, fallback }: ChatCall, upstreams: Upstreams) {
+  const targets = keepBound(candidates.map(toTarget), request, upstreams);
+  return fallback === "none" ? targets.slice(0, 1) : targets;
+}
+
+/** A plan with those candidates alone to which a call is bound: whatever happens to them, nobody else holds what it names. */
+function keepCandidates(plan: Plan, { request }: ChatCall, upstreams: Upstreams): Plan {
+  if (request.format === undefined || request.isBound !== true) return plan;
+  const targets = keepBound(plan.candidates.map(toTarget), request, upstreams);
+  return { ...plan, candidates: plan.candidates.filter(({ target }) => targets.includes(target)) };
 }
 
 function toStartedCall(call: ChatCall, { caller, plan, limits, pinned }: Admission): StartedCall {

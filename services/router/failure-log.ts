@@ -23,8 +23,8 @@ export class FailureLog {
   note(eventId: string, attempts: readonly AttemptResult[]): void {
     for (const { target, providerStatus, error, isSkipped } of attempts) {
       if (error === undefined || error.reason === "CALLER_GONE" || error.reason === "PROVIDER_REFUSED") continue;
-      // What a caller asks is the caller's affair; a mistake of ours is not.
-      if (isSkipped === true && error.reason === "ARGUMENT_INVALID") continue;
+      // What a caller asks is the caller's affair, and who is ejected was told of then; a mistake of ours is news.
+      if (isSkipped === true && (error.reason === "ARGUMENT_INVALID" || error.reason === "TARGET_EJECTED")) continue;
       // Targets are those of policies, so there are few.
       const quiet = this.#byTarget.get(target.id) ?? { nextMs: 0, leftOut: 0 };
       this.#byTarget.set(target.id, quiet);

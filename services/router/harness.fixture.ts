@@ -6,7 +6,7 @@ import { type Snapshot, type SnapshotProviderSchema, SnapshotSchema } from "../.
 import { ChatService } from "../../gen/weir/router/v1/chat_service_pb.ts";
 import { EmbeddingService } from "../../gen/weir/router/v1/embedding_service_pb.ts";
 import { Meter } from "../../gen/weir/type/v1/usage_pb.ts";
-import { systemClock } from "../shared/clock.ts";
+import { type Clock, systemClock } from "../shared/clock.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createKey } from "../shared/key/key.ts";
 import { Health } from "../shared/mesh/health.ts";
@@ -28,6 +28,7 @@ import { WorkerCounter } from "./counting/token-counter.ts";
 import { ChatDispatcher } from "./dispatch/dispatch.ts";
 import { Pools } from "./dispatch/pools.ts";
 import { DeadlineSweep } from "./dispatch/sweep.ts";
+import { Standings } from "./ejection/standings.ts";
 import { createEmbeddingService } from "./embedding-service.ts";
 import type { Dialect as ProviderDialect } from "./providers/dialect.ts";
 import { findDialect } from "./providers/registry.ts";
@@ -146,6 +147,8 @@ export interface HarnessOptions {
   readonly hasPolicy?: boolean;
   /** Credentials by name; provider n wants "credential-n" when this is given. */
   readonly credentials?: ReadonlyMap<string, string>;
+  /** Its time. Default the machine's. */
+  readonly clock?: Clock;
 }
 
 /** A router of a test, in this process: everything but the spool and the road of the snapshot is real. */
@@ -158,6 +161,7 @@ export interface Harness {
   readonly accounting: MemoryAccounting;
   readonly memory: BodyMemory;
   readonly dispatcher: ChatDispatcher;
+  readonly standings: Standings;
   readonly logLines: string[];
   close(): Promise<void>;
 }
@@ -231,14 +235,16 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
   });
   const health = new Health();
   if (pinned !== undefined) health.setReady();
-  const clock = systemClock;
+  const { clock = systemClock } = options;
   const memory = new BodyMemory(options.bodyMemoryBytes ?? 64 << 20);
   const sweep = new DeadlineSweep(clock, 5);
   const pools = new Pools({ connections: 64 });
   const counter = new WorkerCounter({ deadlines: sweep, clock, log, limitMs: 60_000 });
   const accounting = new MemoryAccounting();
+  const standings = new Standings({ clock, router: "eu-1" });
   const dispatcher = new ChatDispatcher({
     pools,
+    standings,
     sweep,
     clock,
     memory,
@@ -252,6 +258,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
       () => options.credentials ?? new Map(),
       (id, kind) => options.dialects?.get(id) ?? findDialect(id, kind),
     ),
+    standings,
     accounting: options.accounting ?? accounting,
     dispatcher,
     observer: { onRefusal: () => undefined, onOutcome: () => undefined },
@@ -303,6 +310,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
     accounting,
     memory,
     dispatcher,
+    standings,
     logLines,
     close: async () => {
       await server.close();

@@ -35,11 +35,13 @@ import { readCredentials } from "./dispatch/credentials.ts";
 import { ChatDispatcher } from "./dispatch/dispatch.ts";
 import { Pools } from "./dispatch/pools.ts";
 import { DeadlineSweep } from "./dispatch/sweep.ts";
+import { Standings } from "./ejection/standings.ts";
 import { createEmbeddingService } from "./embedding-service.ts";
 import { FailureLog } from "./failure-log.ts";
 import { createObserver } from "./measure.ts";
 import { UpstreamBook } from "./routing/upstream-book.ts";
 import { createGrpcSurface } from "./rpc/grpc-surface.ts";
+import { createStandingWatch, showStandings } from "./standing-watch.ts";
 import { toState } from "./state.ts";
 
 /** How long before the end of the drain time the last streams are ended, so that they can say so and are settled. */
@@ -131,8 +133,11 @@ runService("router", async ({ environment, log, signal }) => {
     onCount: (result) => metrics.weir_router_counts_total.inc({ result }),
   });
   const upstreams = new UpstreamBook(() => readCredentials(settings.WEIR_CREDENTIALS, log));
+  const standings = new Standings({ clock, router: instance, onChange: createStandingWatch(metrics, log) });
+  showStandings(metrics, standings);
   const dispatcher = new ChatDispatcher({
     pools,
+    standings,
     sweep,
     clock,
     memory,
@@ -145,6 +150,7 @@ runService("router", async ({ environment, log, signal }) => {
     current,
     counters: new LimitCounters(),
     upstreams,
+    standings,
     accounting,
     dispatcher,
     observer,
@@ -165,6 +171,7 @@ runService("router", async ({ environment, log, signal }) => {
     appliedSnapshot = pinned.snapshot;
     const renewed = upstreams.renew(pinned.snapshot);
     pools.keepOnly(renewed.list());
+    standings.keepOnly(renewed.listTargets());
     for (const { id, reason, state } of renewed.unusable)
       log.warn({ provider: id, reason, state }, "A provider can't be used");
   };
@@ -240,6 +247,7 @@ runService("router", async ({ environment, log, signal }) => {
           current,
           findConfigAge,
           findUpstreams: ({ snapshot }) => upstreams.get(snapshot),
+          listAbsent: () => standings.list(),
           countChats: () => dispatcher.openChats,
           countConnections: () => ({ busy, free }),
           countBodyBytes: () => memory.usedBytes,

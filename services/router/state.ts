@@ -1,5 +1,6 @@
 import type { HeadKind } from "../shared/snapshot/head.ts";
 import type { PinnedPolicy } from "../shared/snapshot/hold.ts";
+import type { AbsentTarget } from "./ejection/standings.ts";
 import type { Upstreams } from "./routing/upstreams.ts";
 
 /** What the live state is made of. */
@@ -12,6 +13,8 @@ export interface StateSources {
   /** Seconds since policy confirmed what is held of a kind. */
   readonly findConfigAge: (kind: HeadKind) => number | undefined;
   readonly findUpstreams: (pinned: PinnedPolicy) => Upstreams;
+  /** The targets that are not asked by all now. */
+  readonly listAbsent: () => readonly AbsentTarget[];
   readonly countChats: () => number;
   readonly countConnections: () => { readonly busy: number; readonly free: number };
   readonly countBodyBytes: () => number;
@@ -45,6 +48,13 @@ export function toState(sources: StateSources): object {
       ...upstreams.list().map(({ provider }) => ({ id: provider.id, usable: true })),
       ...upstreams.unusable.map(({ id, reason, state }) => ({ id, usable: false, reason, state })),
     ],
+    ejectedTargets: sources.listAbsent().map(({ target, state, cause, ejections, forMs }) => ({
+      id: target,
+      state,
+      cause,
+      ejections,
+      forMs: Math.round(forMs),
+    })),
     policyConnected: sources.isPolicyConnected(),
     busConnected: sources.isBusConnected(),
     openChats: sources.countChats(),

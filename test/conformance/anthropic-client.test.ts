@@ -11,6 +11,8 @@ import { type ConformanceProvider, startConformanceProvider } from "./provider/p
 
 const DIALECTS = ["ANTHROPIC", "OPENAI"] as const;
 type Name = (typeof DIALECTS)[number];
+/** Each has a target of its own, since a router leaves alone for a while who fails. */
+const FAILURES = [400, 401, 429, 500, "cut", "end", "error", "malformed"] as const;
 const TEXT = TEXT_PIECES.join("");
 
 let provider: ConformanceProvider;
@@ -26,13 +28,16 @@ beforeAll(async () => {
       const settings = { dialect: `DIALECT_${name}`, inexpressible: "INEXPRESSIBLE_DROP" };
       changed.providers.push({ id, baseUrl: `${provider.address}/v1`, regions: ["eu"], ...settings });
       const prices = { input: "1", output: "2" };
-      changed.targets.push({
-        id: `${id}/model`,
-        provider: id,
-        model: "model",
-        ...{ prices, maxOutputTokens: "4096" },
-      } as never);
-      changed.models.push({ id: name, routes: [{ target: `${id}/model` }] });
+      for (const place of ["model", ...FAILURES]) {
+        changed.targets.push({
+          id: `${id}/${place}`,
+          provider: id,
+          model: "model",
+          ...{ prices, maxOutputTokens: "4096" },
+        } as never);
+        const model = place === "model" ? name : `${name}-${place}`;
+        changed.models.push({ id: model, routes: [{ target: `${id}/${place}` }] });
+      }
     }
   });
   await publishPolicy(mesh, policy);
@@ -139,7 +144,7 @@ describe.each(DIALECTS)("with a provider that speaks %s", (name: Name) => {
   it.each(["cut", "end", "error", "malformed"] as const)(
     "a stream with the fault %s ends with an error",
     async (fault) => {
-      const stream = client.messages.stream(ask(name, { fault }));
+      const stream = client.messages.stream(ask(`${name}-${fault}`, { fault }));
 
       expect(await failureOf(stream.finalMessage())).toBeInstanceOf(Anthropic.AnthropicError);
     },
@@ -150,13 +155,16 @@ describe.each(DIALECTS)("with a provider that speaks %s", (name: Name) => {
     [401, Anthropic.InternalServerError, 502],
     [429, Anthropic.RateLimitError, 429],
     [500, Anthropic.InternalServerError, 502],
-  ])("a provider's status %i is the client's own error", async (status, Class, seen) => {
-    const error = await failureOf(client.messages.create(ask(name, { fault: "status", status })));
+  ] satisfies [(typeof FAILURES)[number] & number, unknown, number][])(
+    "a provider's status %i is the client's own error",
+    async (status, Class, seen) => {
+      const error = await failureOf(client.messages.create(ask(`${name}-${status}`, { fault: "status", status })));
 
-    expect(error).toBeInstanceOf(Class);
-    expect(error.status).toBe(seen);
-    expect(error.requestID).toMatch(/./);
-  });
+      expect(error).toBeInstanceOf(Class);
+      expect(error.status).toBe(seen);
+      expect(error.requestID).toMatch(/./);
+    },
+  );
 
   it("tokens are counted", async () => {
     const { max_tokens: _, ...asked } = ask(name);

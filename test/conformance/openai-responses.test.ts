@@ -3,7 +3,7 @@
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Mesh, startMesh } from "../mesh.ts";
-import { createConformancePolicy, MODELS } from "./policy.ts";
+import { createConformancePolicy, failingModel, MODELS } from "./policy.ts";
 import { SIGNATURE, TEXT_PIECES } from "./provider/answer.ts";
 import { type Command, writeCommand } from "./provider/command.ts";
 import { type ConformanceProvider, startConformanceProvider } from "./provider/provider.ts";
@@ -110,8 +110,9 @@ describe.each(ALL)("a response in one piece, of %s,", (model) => {
     [500, 502],
     [429, 429],
     [400, 400],
-  ])("is the client's own error when the provider says %i", async (status, seen) => {
-    const error = await failureOf(client.responses.create({ model, input: ask({ fault: "status", status }) }));
+  ] as const)("is the client's own error when the provider says %i", async (status, seen) => {
+    const input = ask({ fault: "status", status });
+    const error = await failureOf(client.responses.create({ model: failingModel(model, status), input }));
 
     expect(error).toBeInstanceOf(OpenAI.APIError);
     expect(error).toMatchObject({ status: seen });
@@ -165,13 +166,19 @@ describe.each(ALL)("a streamed response, of %s,", (model) => {
   it.each(["cut", "end", "malformed", "error"] as const)(
     "breaks with an error and not with what looks like an end: %s",
     async (fault) => {
-      expect(await failureOf(readAll(model, { fault, events: 2 }))).toBeInstanceOf(OpenAI.APIError);
+      expect(await failureOf(readAll(failingModel(model, fault), { fault, events: 2 }))).toBeInstanceOf(
+        OpenAI.APIError,
+      );
     },
   );
 
   it("is an error with a status of its own when it breaks before content", async () => {
     const error = await failureOf(
-      client.responses.create({ model, input: ask({ fault: "error", events: 0 }), stream: true }),
+      client.responses.create({
+        model: failingModel(model, 500),
+        input: ask({ fault: "error", events: 0 }),
+        stream: true,
+      }),
     );
 
     expect(error).toMatchObject({ status: 502 });

@@ -42,13 +42,14 @@ export function writeCallBeginning(writer: WireWriter, started: StartedCall): vo
   for (let index = 0; index < rejected.length; index++) writeRejection(writer, rejected[index] as StartedRejection);
 }
 
-function writeCandidate(writer: WireWriter, { target, priority, weight, draw }: StartedCandidate): void {
+function writeCandidate(writer: WireWriter, { target, priority, weight, draw, isDeferred }: StartedCandidate): void {
   const candidate = writer.open(8);
   writer.text(1, target.id);
   const score = writer.open(3);
   writer.int(1, priority);
   writer.int(2, weight);
   writer.int(3, draw);
+  if (isDeferred === true) writer.bool(4, true);
   writer.close(score);
   writer.close(candidate);
 }

@@ -12,6 +12,7 @@ export interface StartedCandidate {
   readonly weight: number;
   /** A whole number from 0. */
   readonly draw: number;
+  readonly isDeferred?: boolean;
 }
 
 /** A target that was looked at and can't be used: a `RejectedTarget` is one. */

@@ -90,9 +90,9 @@ function placeTargets({ candidates }: CallRecord, targets: readonly SnapshotTarg
   const rejected: StartedRejection[] = [];
   for (const { target: id, result } of candidates) {
     if (result.case === "score") {
-      const { priority, weight, draw } = result.value;
+      const { priority, weight, draw, deferred } = result.value;
       const target = targets[placed.length] ?? create(SnapshotTargetSchema, { id });
-      placed.push({ target, priority, weight, draw: Number(draw) });
+      placed.push({ target, priority, weight, draw: Number(draw), ...(deferred && { isDeferred: true }) });
     } else {
       rejected.push({ target: { id }, reason: result.value ?? "" });
     }

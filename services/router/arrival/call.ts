@@ -43,6 +43,8 @@ export interface ChatCall {
   readonly relayedHeaders: readonly string[];
   /** How long the caller will wait for a provider, as far as it says. It can only shorten what the policy allows. */
   readonly timeouts?: Partial<Timeouts> | undefined;
+  /** Whether the caller wants only the first target of the plan asked. Absent when it takes any. */
+  readonly fallback?: "none" | undefined;
   /** When the caller stops waiting, of the monotonic clock. Absent when it did not say. */
   readonly deadlineMonotonicMs?: number;
 }

@@ -6,6 +6,7 @@ import { WeirError } from "../../shared/errors/weir-error.ts";
 import { createEventId } from "../../shared/ids.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
+import { readAskedFallback } from "./asked-fallback.ts";
 import { readAskedTimeouts } from "./asked-timeouts.ts";
 import type { AnswerHead, ChatCall, Greeting, StartChat } from "./call.ts";
 import type { CallerFormat } from "./caller-format.ts";
@@ -211,6 +212,7 @@ class Arrival {
       endUser,
       relayedHeaders: pickRelayedHeaders(this.#request.headers, format.requestHeaders),
       timeouts: readAskedTimeouts(this.#request.headers),
+      fallback: readAskedFallback(this.#request.headers),
     };
     const sink = new HttpSink({
       request: this.#request,

@@ -1,12 +1,15 @@
 import type { Reason } from "../../shared/errors/reason.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { ProviderFailure } from "../providers/dialect.ts";
+import { type CallersFault, findFault, type TargetFault } from "../providers/fault.ts";
 
 /** Why an attempt brought no answer, or no whole one. */
 export interface AttemptFailure {
   readonly error: WeirError;
   /** Whether another target may do better. */
   readonly elsewhere: boolean;
+  /** What it says of the target; absent when nothing. */
+  readonly fault?: TargetFault;
   readonly said?: ProviderFailure["said"];
   readonly status?: number;
   /** The provider's headers that may go to the caller with its refusal. */
@@ -29,6 +32,8 @@ export interface StatedFailure {
   readonly reason: Reason;
   readonly state: string;
   readonly elsewhere: boolean;
+  /** What it says of the target, where that does not follow from the reason. */
+  readonly fault?: TargetFault | CallersFault;
   readonly facts?: Readonly<Record<string, string>>;
   readonly cause?: unknown;
 }
@@ -36,11 +41,12 @@ export interface StatedFailure {
 /** Words a failure that this router found. */
 export function stateFailure(target: FailedTarget, stated: StatedFailure): AttemptFailure {
   const { reason, state, elsewhere, facts, cause } = stated;
+  const fault = findFault(reason, stated.fault);
   const error = new WeirError(toReason(reason, target), `Cannot answer: ${state}`, {
     facts: { ...facts, target: target.id },
     cause,
   });
-  return { error, elsewhere };
+  return { error, elsewhere, ...(fault !== undefined && { fault }) };
 }
 
 /**
@@ -52,6 +58,7 @@ export function relayFailure(target: FailedTarget, failure: ProviderFailure, kin
   const { secret } = target;
   const hide = (text: string) => (secret === "" ? text : text.replaceAll(secret, "…"));
   const status = target.status === 200 ? undefined : target.status;
+  const fault = findFault(failure.reason, failure.fault);
   const error = new WeirError(toReason(failure.reason, target), `Cannot answer: ${hide(failure.state)}`, {
     facts: {
       target: target.id,
@@ -64,6 +71,7 @@ export function relayFailure(target: FailedTarget, failure: ProviderFailure, kin
   return {
     error,
     elsewhere: failure.elsewhere,
+    ...(fault !== undefined && { fault }),
     ...(status !== undefined && { status }),
     ...(said && {
       said: {

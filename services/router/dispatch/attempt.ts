@@ -48,6 +48,8 @@ export interface Trial {
   /** How it is asked. */
   readonly way: RelayWay | TypedWay;
   readonly timeouts: Timeouts;
+  /** The same as the policy has them: a caller who waits less than that learns nothing of the target. */
+  readonly allowed: Timeouts;
   /** Milliseconds since 1970. */
   readonly startedAtMs: number;
 }
@@ -91,6 +93,8 @@ export class Attempt implements PooledCall, Watched {
   #body: Buffer = NO_BYTES;
   #state: "connecting" | "asked" | "answering" | "over" = "connecting";
   #controller: Dispatcher.DispatchController | undefined;
+  /** Whether it had to wait for another call's connection to become free. */
+  #waited = false;
   #status = 0;
   /** Of the answer; let go of once those that go on are picked. */
   #headers = NO_HEADERS;
@@ -131,10 +135,12 @@ export class Attempt implements PooledCall, Watched {
     this.#options.sweep.add(this);
     try {
       const path = way.getPath(target.model, call.streamed);
-      pool.dispatch({ path, method: "POST", headers: this.#listHeaders(path, body) as string[], body }, this);
+      const headers = this.#listHeaders(path, body) as string[];
+      this.#waited = pool.dispatch({ path, method: "POST", headers, body }, this);
     } catch (cause) {
       // What the client library refuses, such as an origin that is none.
-      this.#fail({ reason: "PROVIDER_FAILED", state: "the request can't be sent", elsewhere: true, cause });
+      const state = "the request can't be sent";
+      this.#fail({ reason: "PROVIDER_FAILED", state, elsewhere: true, fault: "caller", cause });
     }
   }
 
@@ -169,9 +175,9 @@ export class Attempt implements PooledCall, Watched {
   onDeadline(): void {
     const { call, timeouts } = this.#trial;
     if (this.#options.clock.monotonicMs() < this.#totalDeadlineMs) {
-      const [timeout, limitMs, state] = this.#describeTimeout();
+      const [timeout, limitMs, state, fault] = this.#describeTimeout();
       const facts = { timeout, limit_ms: String(limitMs) };
-      this.#fail({ reason: "PROVIDER_TIMEOUT", state: `${state} within ${limitMs} ms`, elsewhere: true, facts });
+      this.#fail({ reason: "PROVIDER_TIMEOUT", state: `${state} within ${limitMs} ms`, elsewhere: true, fault, facts });
     } else if (this.#totalDeadlineMs === call.deadlineMonotonicMs) {
       this.#fail({ reason: "DEADLINE_EXCEEDED", state: "the caller's deadline has passed", elsewhere: false });
     } else {
@@ -272,9 +278,11 @@ export class Attempt implements PooledCall, Watched {
       this.onDeadline();
       return;
     }
-    const state =
-      this.#state === "connecting" ? "no connection to the provider" : "the connection to the provider broke";
-    this.#fail({ reason: "PROVIDER_FAILED", state, elsewhere: true, cause });
+    const stated: Pick<StatedFailure, "state" | "fault"> =
+      this.#state === "connecting"
+        ? { state: "no connection to the provider", fault: "unreachable" }
+        : { state: "the connection to the provider broke" };
+    this.#fail({ reason: "PROVIDER_FAILED", elsewhere: true, cause, ...stated });
   }
 
   #relay(bytes: Buffer | undefined, reader: StreamReader): void {
@@ -394,7 +402,8 @@ export class Attempt implements PooledCall, Watched {
   }
 
   #failAsTooLarge(): void {
-    this.#failAs(`the provider's answer is larger than ${this.#options.answerLimitBytes} bytes`);
+    const state = `the provider's answer is larger than ${this.#options.answerLimitBytes} bytes`;
+    this.#fail({ reason: "PROVIDER_FAILED", state, elsewhere: true, fault: "caller" });
   }
 
   #fail(stated: StatedFailure): void {
@@ -407,13 +416,19 @@ export class Attempt implements PooledCall, Watched {
     return { id: target.id, secret: upstream.secret, status: this.#status, hadContent };
   }
 
-  #describeTimeout(): readonly [timeout: string, limitMs: number, state: string] {
-    const { connectMs, firstTokenMs, idleMs } = this.#trial.timeouts;
-    if (this.#state === "connecting") return ["connect", connectMs, "no connection to the provider"];
-    if (this.#state === "answering" || this.#collectedBytes > 0) {
-      return ["idle", idleMs, "the provider sent nothing more"];
+  #describeTimeout(): readonly [timeout: string, limitMs: number, state: string, fault: StatedFailure["fault"]] {
+    const { timeouts, allowed } = this.#trial;
+    const { connectMs, firstTokenMs, idleMs } = timeouts;
+    if (this.#state === "connecting") {
+      // Who waits for a free connection waits for this router.
+      const isOurs = connectMs < allowed.connectMs || this.#waited;
+      return ["connect", connectMs, "no connection to the provider", isOurs ? "caller" : "unreachable"];
     }
-    return ["first_token", firstTokenMs, "the provider sent no content"];
+    if (this.#state === "answering" || this.#collectedBytes > 0) {
+      return ["idle", idleMs, "the provider sent nothing more", idleMs < allowed.idleMs ? "caller" : "failed"];
+    }
+    const fault = firstTokenMs < allowed.firstTokenMs ? "caller" : "failed";
+    return ["first_token", firstTokenMs, "the provider sent no content", fault];
   }
 
   #until(timeoutMs: number): number {

@@ -8,6 +8,7 @@ import { BodyMemory } from "../arrival/body-memory.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, ChatCall, SinkListener } from "../arrival/call.ts";
 import { scanRequest } from "../arrival/chat-completions/scan.ts";
 import type { CountDone, TokenCounter } from "../counting/token-counter.ts";
+import { Standings } from "../ejection/standings.ts";
 import { createSnapshot } from "../harness.fixture.ts";
 import type { KeptText } from "../providers/kept-text.ts";
 import { Upstreams } from "../routing/upstreams.ts";
@@ -110,7 +111,7 @@ function start(options: StartOptions = {}) {
     get: () => ({
       dispatch: (sent: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) => {
         calls.push(new FakeCall(sent, handler));
-        return true;
+        return false;
       },
     }),
   } as unknown as Pools;
@@ -138,7 +139,8 @@ function start(options: StartOptions = {}) {
   const sink = new FakeSink();
   const results: DispatchResult[] = [];
   const counter = new FakeCounter();
-  const dispatcher = new ChatDispatcher({ pools, sweep, clock, memory, counter, answerLimitBytes: 100_000 });
+  const standings = new Standings({ clock, router: "eu-1" });
+  const dispatcher = new ChatDispatcher({ pools, standings, sweep, clock, memory, counter, answerLimitBytes: 100_000 });
   dispatcher.dispatch({
     call,
     sink,
@@ -152,7 +154,7 @@ function start(options: StartOptions = {}) {
     clock.advance(ms);
     sweep.look();
   };
-  return { clock, sweep, calls, memory, counter, sink, results, dispatcher, pass };
+  return { clock, sweep, calls, memory, counter, sink, results, dispatcher, standings, pass };
 }
 
 const ROLE = 'data: {"choices":[{"index":0,"delta":{"role":"assistant"},"finish_reason":null}]}\n\n';

@@ -4,6 +4,7 @@ import type { Reason } from "../../shared/errors/reason.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import { type Listed, OpenList } from "../../shared/open-list.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, ChatCall, SinkListener } from "../arrival/call.ts";
+import type { Standings } from "../ejection/standings.ts";
 import { shorten } from "../routing/timeouts.ts";
 import type { Upstreams } from "../routing/upstreams.ts";
 import type { RelayWay, TypedWay } from "../routing/way.ts";
@@ -18,6 +19,8 @@ import { type AttemptResult, NOTHING_USED } from "./result.ts";
 /** What all chats of a process share. */
 export interface DispatcherOptions extends Omit<AttemptOptions, "buffers"> {
   readonly pools: Pools;
+  /** How targets stand: learns from each attempt, and says which target is not to be asked. */
+  readonly standings: Standings;
 }
 
 interface RunOptions extends DispatcherOptions, AttemptOptions {}
@@ -92,6 +95,8 @@ class Run implements AttemptListener, SinkListener, Listed {
   #failure: AttemptFailure | undefined;
   #way: RelayWay | TypedWay | undefined;
   #next = 0;
+  /** When the attempt began, of the monotonic clock. */
+  #startedMs = 0;
   #began = false;
   #over = false;
   #retryAfterMs: number | undefined;
@@ -126,6 +131,10 @@ class Run implements AttemptListener, SinkListener, Listed {
   onContent(relayedHeaders: readonly (readonly [string, string])[], inputTokens: number): void {
     const { targets, sink } = this.#chat;
     const target = targets[this.#next - 1]!;
+    const { standings } = this.#options;
+    if (!standings.isQuiet) {
+      standings.noteContent({ target, upstream: this.#chat.upstreams.get(target) }, this.#startedMs);
+    }
     this.#began = true;
     this.#composer.release();
     this.#head = { ...this.#head, target: target.id, way: this.#way!, relayedHeaders, inputTokens };
@@ -140,6 +149,7 @@ class Run implements AttemptListener, SinkListener, Listed {
     this.#attempt = undefined;
     this.#attempts.push(result);
     const { targets } = this.#chat;
+    this.#noteEnd(result.target, failure);
     if (failure === undefined) {
       this.#finish();
       return;
@@ -152,22 +162,57 @@ class Run implements AttemptListener, SinkListener, Listed {
     else this.#finish(failure);
   }
 
+  #noteEnd(target: SnapshotTarget, failure: AttemptFailure | undefined): void {
+    const { standings } = this.#options;
+    // As nearly all attempts end.
+    if (standings.isQuiet && failure?.fault === undefined) return;
+    const { call, upstreams } = this.#chat;
+    standings.noteEnd(
+      { target, upstream: upstreams.get(target) },
+      {
+        eventId: call.eventId,
+        startedMs: this.#startedMs,
+        isAnswered: failure === undefined,
+        fault: failure?.fault,
+        retryAfterMs: failure?.error.retryAfterMs,
+      },
+    );
+  }
+
+  /** Targets may have been ejected since the chat was planned. */
+  #findWait(target: SnapshotTarget): number | undefined {
+    const { call, targets } = this.#chat;
+    return this.#options.standings.findWait(target, {
+      eventId: call.eventId,
+      hasOther: this.#next < targets.length,
+    });
+  }
+
+  #skip(target: SnapshotTarget, error: WeirError, startedAtMs: number): void {
+    this.#attempts.push(skip(target, error, startedAtMs));
+    this.#skipped = { error, elsewhere: true };
+  }
+
   /** Tries the next target that can be asked at all. */
   #tryNext(): void {
     const { call, targets, upstreams } = this.#chat;
-    const { pools, clock } = this.#options;
+    const { pools, clock, standings } = this.#options;
     while (this.#next < targets.length) {
       const target = targets[this.#next]!;
       this.#next += 1;
-      const upstream = upstreams.get(target);
       const startedAtMs = clock.nowMs();
+      const waitMs = standings.isQuiet ? undefined : this.#findWait(target);
+      if (waitMs !== undefined) {
+        this.#skip(target, toEjected(target, waitMs), startedAtMs);
+        continue;
+      }
+      const upstream = upstreams.get(target);
       let request: ComposedRequest | OwnAnswer;
       try {
         request = this.#composer.compose(target, upstream);
       } catch (thrown) {
         const error = thrown as WeirError;
-        this.#attempts.push(skip(target, error, startedAtMs));
-        this.#skipped = { error, elsewhere: true };
+        this.#skip(target, error, startedAtMs);
         // Another target may read another format; a mistake of ours would be the same there.
         if (error.reason === "ARGUMENT_INVALID") continue;
         break;
@@ -180,8 +225,11 @@ class Run implements AttemptListener, SinkListener, Listed {
       this.#way = way;
       this.#head = toHead(this.#head, dropped);
       this.#chat.onAttempt(target, startedAtMs, this.#attempts);
-      const timeouts = shorten(upstreams.getTimeouts(target), call.timeouts);
-      this.#attempt = new Attempt(this.#options, { call, target, upstream, way, timeouts, startedAtMs }, this);
+      const allowed = upstreams.getTimeouts(target);
+      const timeouts = shorten(allowed, call.timeouts);
+      if (!standings.isQuiet) standings.begin(target, call.eventId);
+      this.#startedMs = clock.monotonicMs();
+      this.#attempt = new Attempt(this.#options, { call, target, upstream, way, timeouts, allowed, startedAtMs }, this);
       this.#attempt.start(pools.get(upstream), body);
       return;
     }
@@ -243,6 +291,18 @@ class Run implements AttemptListener, SinkListener, Listed {
     const { reason, message, facts, violations, cause } = error;
     return new WeirError(reason, message, { facts, violations, cause, retryAfterMs: this.#retryAfterMs });
   }
+}
+
+function toEjected({ id: target }: SnapshotTarget, waitMs: number): WeirError {
+  const retryAfterMs = Math.ceil(waitMs);
+  return new WeirError(
+    "TARGET_EJECTED",
+    `Cannot answer: the target is out of rotation for the next ${retryAfterMs} ms`,
+    {
+      facts: { target, retry_after_ms: String(retryAfterMs) },
+      retryAfterMs,
+    },
+  );
 }
 
 /** An attempt at a target that was never called: it costs nothing. */

@@ -76,11 +76,15 @@ export class Pool {
     return { busy: this.#all.size - this.#free.length, free: this.#free.length, waiting: this.#waiting.size };
   }
 
-  /** Sends a request. `onResponseEnd` or `onResponseError` of the call comes exactly once, perhaps before this returns. */
-  dispatch(request: SentRequest, call: PooledCall): void {
+  /**
+   * Sends a request. `onResponseEnd` or `onResponseError` of the call comes exactly once, perhaps before this returns. Returns whether
+   * it has to wait, since there are as many connections as there may be and none is free.
+   */
+  dispatch(request: SentRequest, call: PooledCall): boolean {
     const connection = this.#free.pop() ?? this.#add();
     if (connection === undefined) this.#wait({ request, call });
     else connection.send(request, call);
+    return connection === undefined;
   }
 
   /** Closes connections as soon as their calls, and those that wait, are over. */

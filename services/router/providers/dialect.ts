@@ -5,6 +5,7 @@ import type { StreamResponse } from "../../../gen/weir/router/v1/chat_service_pb
 import type { Embedding, EmbeddingInput } from "../../../gen/weir/router/v1/embedding_service_pb.ts";
 import type { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
+import type { CallersFault, TargetFault } from "./fault.ts";
 import type { KeptText } from "./kept-text.ts";
 
 /**
@@ -203,6 +204,8 @@ export interface ProviderFailure {
   /** Whether another target may do better. */
   readonly elsewhere: boolean;
   readonly retryAfterMs?: number;
+  /** What it says of the target; absent where that follows from the reason, see `findFault`. */
+  readonly fault?: TargetFault | CallersFault;
   /** What the provider said to the caller, when it is the caller who must act. */
   readonly said?: {
     readonly message: string;

@@ -40,6 +40,7 @@ export interface UnusableProvider {
 /** The providers of a snapshot as this router reaches them. Never changes. */
 export class Upstreams {
   readonly #usable = new Map<string, Upstream>();
+  readonly #reached: { readonly target: SnapshotTarget; readonly upstream: Upstream }[] = [];
   /** Of targets that have some of their own. */
   readonly #timeouts = new Map<string, Timeouts>();
   /** Those that can't be used, for the log and the live state. */
@@ -65,6 +66,7 @@ export class Upstreams {
   #add(upstream: Upstream, targets: readonly SnapshotTarget[]): void {
     this.#usable.set(upstream.provider.id, upstream);
     for (const target of targets) {
+      this.#reached.push({ target, upstream });
       const timeouts = readTargetTimeouts(target, upstream.timeouts);
       if (timeouts !== upstream.timeouts) this.#timeouts.set(target.id, timeouts);
     }
@@ -87,6 +89,11 @@ export class Upstreams {
     if (this.#usable.has(target.provider)) return undefined;
     return this.unusable.find(({ id }) => id === target.provider)?.reason ?? "NO_TARGET";
   };
+
+  /** The targets that can be used, each with its upstream. */
+  listTargets(): readonly { readonly target: SnapshotTarget; readonly upstream: Upstream }[] {
+    return this.#reached;
+  }
 
   /** All that can be used. */
   list(): Upstream[] {

@@ -3,6 +3,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import { createEventId } from "../../shared/ids.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
+import { FALLBACK_HEADER, readAskedFallback } from "../arrival/asked-fallback.ts";
 import { readAskedTimeouts, TIMEOUT_HEADERS } from "../arrival/asked-timeouts.ts";
 import type { Greeting, StartChat } from "../arrival/call.ts";
 import { pickCallerHeaders } from "../arrival/http-headers.ts";
@@ -42,6 +43,7 @@ export function receiveCall(
     timeouts: readAskedTimeouts(
       Object.fromEntries(TIMEOUT_HEADERS.map((name) => [name, context.requestHeader.get(name) ?? undefined])),
     ),
+    fallback: readAskedFallback({ [FALLBACK_HEADER]: context.requestHeader.get(FALLBACK_HEADER) ?? undefined }),
     timeoutMs: context.timeoutMs(),
   };
 }

@@ -14,7 +14,7 @@ import {
   StreamResponseSchema,
 } from "../../../gen/weir/router/v1/chat_service_pb.ts";
 import { OutcomeKind } from "../../../gen/weir/type/v1/usage_pb.ts";
-import { systemClock } from "../../shared/clock.ts";
+import { ManualClock, systemClock } from "../../shared/clock.ts";
 import { Health } from "../../shared/mesh/health.ts";
 import { startMeshServer } from "../../shared/mesh/server.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
@@ -340,7 +340,8 @@ describe("gRPC by either handler", () => {
     ["a provider that fails", answerError(500), {}],
     ["a stream that breaks", answerEvents([contentEvent("Hel")], "reset"), {}],
   ] as const)("answers alike: %s", async (_, handler, options) => {
-    pair = await startPair(handler, options as Partial<HarnessOptions>);
+    // Time stands still, so that both say the same of who has to wait.
+    pair = await startPair(handler, { clock: new ManualClock(Date.now()), ...(options as Partial<HarnessOptions>) });
     for (const [method, schema] of METHODS) {
       const sent = { method, body: envelope(GOOD) };
 

@@ -6,6 +6,7 @@ import { createEventId } from "../../shared/ids.ts";
 import { EnvelopeReader } from "../../shared/mesh/envelope.ts";
 import type { HotCall, HotMethod } from "../../shared/mesh/hot-rpc.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
+import { readAskedFallback } from "../arrival/asked-fallback.ts";
 import { readAskedTimeouts } from "../arrival/asked-timeouts.ts";
 import type { Greeting, StartChat } from "../arrival/call.ts";
 import { pickCallerHeaders } from "../arrival/http-headers.ts";
@@ -152,6 +153,7 @@ class GrpcArrival {
       streamed: isStreamed,
       requestBytes: bytes.length,
       timeouts: readAskedTimeouts(this.#call.headers),
+      fallback: readAskedFallback(this.#call.headers),
       timeoutMs: this.#call.timeoutMs,
     });
     this.deadlineMs = Number.POSITIVE_INFINITY;

@@ -19,6 +19,7 @@ export interface RpcArrival {
   /** Size of the request message: the form that bounds its tokens, as each has at least one byte of text. */
   readonly requestBytes: number;
   readonly timeouts: Partial<Timeouts> | undefined;
+  readonly fallback: ChatCall["fallback"];
   /** How long the caller waits from its arrival, milliseconds, when it says. */
   readonly timeoutMs: number | undefined;
 }
@@ -82,6 +83,7 @@ function toCommon(arrival: RpcArrival) {
     requestBytes: arrival.requestBytes,
     relayedHeaders: [],
     timeouts: arrival.timeouts,
+    fallback: arrival.fallback,
     ...(timeoutMs !== undefined && { deadlineMonotonicMs: arrivedMonotonicMs + timeoutMs }),
   };
 }

@@ -4,10 +4,10 @@ import type { Plan } from "./plan.ts";
 
 /** A plan's targets as records and explanations show them: in the order of their trial, the rejected ones last. */
 export function toCandidates(plan: Plan): Candidate[] {
-  const ranked = plan.candidates.map(({ target, priority, weight, draw }) =>
+  const ranked = plan.candidates.map(({ target, priority, weight, draw, isDeferred = false }) =>
     create(CandidateSchema, {
       target: target.id,
-      result: { case: "score", value: { priority, weight, draw: BigInt(draw) } },
+      result: { case: "score", value: { priority, weight, draw: BigInt(draw), deferred: isDeferred } },
     }),
   );
   const rejected = plan.rejected.map(({ target, reason, rule = "" }) =>

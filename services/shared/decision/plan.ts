@@ -28,6 +28,8 @@ export interface RankedTarget {
   readonly weight: number;
   /** Its draw, a whole number from 0 to 1,000,000,000: within a priority the highest is tried first. */
   readonly draw: number;
+  /** Whether it stands behind all others whatever its priority, since it comes back from having failed. Absent for no. */
+  readonly isDeferred?: boolean;
 }
 
 /** A target that was looked at and can't be used. */

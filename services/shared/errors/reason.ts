@@ -163,6 +163,7 @@ export const REASONS = {
   },
   SPOOL_FULL: { code: Code.Unavailable, status: 503, retry: true, actor: "operator", type: "server_error" },
   STREAM_CUT: { code: Code.Unavailable, status: 502, retry: true, actor: "provider", type: "server_error" },
+  TARGET_EJECTED: { code: Code.Unavailable, status: 503, retry: true, actor: "provider", type: "server_error" },
   TENANT_DISABLED: {
     code: Code.PermissionDenied,
     status: 403,

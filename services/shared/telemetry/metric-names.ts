@@ -124,6 +124,12 @@ export const METRICS = {
     help: "Counts of tokens that a provider did not tell, by result: counted, or estimated from bytes since the count was late or refused.",
     labels: ["result"],
   },
+  weir_router_ejections_total: {
+    type: "counter",
+    by: "router",
+    help: "Times that targets were ejected, or left alone at their provider's word, by target and by what brought it about.",
+    labels: ["target", "cause"],
+  },
   weir_router_overhead_seconds: {
     type: "histogram",
     by: "router",
@@ -153,6 +159,12 @@ export const METRICS = {
     by: "router",
     help: "Version in force, by kind: snapshot or keyring.",
     labels: ["kind"],
+  },
+  weir_router_targets_ejected: {
+    type: "gauge",
+    by: "router",
+    help: "Targets that calls do not ask now (1), or again (0), by target; one that was never ejected has no line.",
+    labels: ["target"],
   },
   weir_router_spool_bytes: { type: "gauge", by: "router", help: "Size of the spool on disk." },
   weir_router_spool_facts: {

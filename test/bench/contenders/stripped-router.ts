@@ -16,6 +16,7 @@ import { readCredentials } from "../../../services/router/dispatch/credentials.t
 import { ChatDispatcher } from "../../../services/router/dispatch/dispatch.ts";
 import { Pools } from "../../../services/router/dispatch/pools.ts";
 import { DeadlineSweep } from "../../../services/router/dispatch/sweep.ts";
+import { Standings } from "../../../services/router/ejection/standings.ts";
 import { FailureLog } from "../../../services/router/failure-log.ts";
 import { createObserver } from "../../../services/router/measure.ts";
 import { UpstreamBook } from "../../../services/router/routing/upstream-book.ts";
@@ -60,12 +61,14 @@ const sweep = new DeadlineSweep(clock);
 const pools = new Pools({ connections: 4_096 });
 const upstreams = new UpstreamBook(() => readCredentials(join(folder, "credentials"), log));
 const counter = new WorkerCounter({ deadlines: sweep, clock, log });
-const dispatcher = new ChatDispatcher({ pools, sweep, clock, memory, counter, answerLimitBytes: 256 << 20 });
+const standings = new Standings({ clock, router: "stripped" });
+const dispatcher = new ChatDispatcher({ pools, standings, sweep, clock, memory, counter, answerLimitBytes: 256 << 20 });
 const observer = metering === "with-metrics" ? createObserver(metrics, new FailureLog(log, clock)) : noObserver;
 const chats = new Chats({
   current: () => hold.current(),
   counters: new LimitCounters(),
   upstreams,
+  standings,
   accounting: noAccounting,
   dispatcher,
   observer,

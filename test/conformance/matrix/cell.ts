@@ -6,7 +6,7 @@ import { responses } from "../callers/responses.ts";
 import { writeCommand } from "../provider/command.ts";
 import { FAULTS, type Fault } from "./faults.ts";
 import type { Ledger, LedgerRow } from "./ledger.ts";
-import { DIALECTS, type DialectRow } from "./router.ts";
+import { DIALECTS, type DialectRow, inLane } from "./router.ts";
 
 /** One cell of the table: a fault of a dialect's provider, and a caller's way to ask. */
 export interface Cell {
@@ -14,6 +14,8 @@ export interface Cell {
   readonly caller: CallerName;
   readonly dialect: DialectRow;
   readonly streamed: boolean;
+  /** The number of the models of its dialect that hardly another one asks for, see `inLane`. Absent where nothing fails. */
+  readonly lane: number | undefined;
 }
 
 /** What came of a cell. */
@@ -36,15 +38,27 @@ const LEDGER_MS = 20_000;
 
 /** The cells of the table, row by row. */
 export function listCells(): Cell[] {
+  const taken = new Map<string, number>();
+  const findLane = (fault: Fault, caller: CallerName, streamed: boolean) => {
+    if (fault.due === "whole") return undefined;
+    const lane = `${caller} ${fault.name} ${leavesAlone(fault) && streamed}`;
+    if (!taken.has(lane)) taken.set(lane, taken.size);
+    return taken.get(lane);
+  };
   return FAULTS.flatMap((fault) =>
     CALLERS.flatMap(({ name: caller }) =>
       DIALECTS.flatMap((dialect) =>
         [false, true]
           .filter((streamed) => fault.only === undefined || (fault.only === "stream") === streamed)
-          .map((streamed) => ({ fault, caller, dialect, streamed })),
+          .map((streamed) => ({ fault, caller, dialect, streamed, lane: findLane(fault, caller, streamed) })),
       ),
     ),
   );
+}
+
+/** Whether one such fault is enough for a router to leave a target alone; of others two do no harm. */
+function leavesAlone({ command }: Fault): boolean {
+  return command.status === 429 || command.status === 529 || command.fault === "error";
 }
 
 /** What callers saw of a cell, before the ledger has it. */
@@ -55,11 +69,12 @@ interface Asked {
 
 /** Asks what a cell says. */
 async function askCell(cell: Cell, gateway: Gateway, options: RunOptions): Promise<Asked> {
-  const { fault, dialect } = cell;
-  const model = `${dialect.name}${fault.isSilent ? "-hasty" : ""}`;
-  const seen = await askOnce(cell, options.model ?? model, gateway);
+  const { fault, dialect, lane } = cell;
+  const row = `${dialect.name}${fault.isSilent ? "-hasty" : ""}`;
+  const toModel = (model: string) => options.model ?? (options.hasLanes ? inLane(model, lane) : model);
+  const seen = await askOnce(cell, toModel(row), gateway);
   if (fault.due !== "error" && fault.due !== "refusal") return { seen, spare: undefined };
-  return { seen, spare: await askOnce(cell, options.model ?? `${model}-spare`, options.spareGateway ?? gateway) };
+  return { seen, spare: await askOnce(cell, toModel(`${row}-spare`), options.spareGateway ?? gateway) };
 }
 
 async function askOnce(cell: Cell, model: string, gateway: Gateway): Promise<Seen> {
@@ -118,6 +133,8 @@ export interface RunOptions {
   readonly spareGateway?: Gateway;
   /** The model that is asked for. Default one for each row, as {@link DialectRow} tells. */
   readonly model?: string;
+  /** Whether each cell asks for models of its own. Default false: another gateway has one for each row. */
+  readonly hasLanes?: boolean;
   readonly onResult: (cell: Cell, result: CellResult) => void;
 }
 

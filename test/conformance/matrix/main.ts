@@ -47,12 +47,13 @@ async function run(): Promise<number> {
   const baseUrl = values["base-url"];
   const port = values.port ?? (baseUrl === undefined ? "0" : "7450");
   const provider = await startConformanceProvider({ port: Number(port) });
-  const router = baseUrl === undefined ? await startMatrixRouter(provider.address) : undefined;
+  const all = listCells();
+  const router = baseUrl === undefined ? await startMatrixRouter(provider.address, { cells: all }) : undefined;
   const gateway: Gateway =
     router === undefined
       ? { origin: (baseUrl ?? "").replace(/\/+(v1\/*)?$/, ""), key: values.key, headers: readHeaders(values.header) }
       : { origin: router.harness.address, key: router.harness.key, headers: {} };
-  const cells = listCells().filter(
+  const cells = all.filter(
     ({ caller, dialect }) =>
       (values.caller?.includes(caller) ?? (router !== undefined || caller !== "grpc")) &&
       (values.dialect?.includes(dialect.name) ?? true),
@@ -64,7 +65,7 @@ async function run(): Promise<number> {
   await runCells(cells, gateway, {
     spareGateway,
     ...(values.model !== undefined && { model: values.model }),
-    ...(router && { ledger: router.ledger }),
+    ...(router && { ledger: router.ledger, hasLanes: true }),
     onResult: (cell, result) => results.set(cell, toJudged(cell, result)),
   });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);

@@ -13,13 +13,15 @@ const judged: Judged[] = [];
 
 beforeAll(async () => {
   provider = await startConformanceProvider();
-  router = await startMatrixRouter(provider.address);
+  const cells = listCells();
+  router = await startMatrixRouter(provider.address, { cells });
   const { address: origin, key } = router.harness;
   await runCells(
-    listCells(),
+    cells,
     { origin, key, headers: {} },
     {
       ledger: router.ledger,
+      hasLanes: true,
       onResult: (cell, result) => judged.push(toJudged(cell, result)),
     },
   );

@@ -8,10 +8,10 @@ import { readLog, waitFor } from "../../records.ts";
 import { openLedger, readLedgerSums, readUsageIds } from "../../spend.ts";
 import { closeGrpcClients } from "../callers/grpc.ts";
 import { type ConformanceProvider, startConformanceProvider } from "../provider/provider.ts";
-import { CALLERS, listCells, runCells } from "./cell.ts";
+import { CALLERS, type Cell, listCells, runCells } from "./cell.ts";
 import { FAULTS } from "./faults.ts";
 import { type Judged, toJudged } from "./print.ts";
-import { DIALECTS } from "./router.ts";
+import { DIALECTS, inLane } from "./router.ts";
 
 /** Rows that say something of the ledger; each twice, in one piece and streamed, where it can be. */
 const ROWS = ["none", "parallel tools", "reasoning", "usage missing", "error in a 200", "cut after text"];
@@ -24,12 +24,13 @@ const ids: string[] = [];
 
 beforeAll(async () => {
   provider = await startConformanceProvider();
-  mesh = await startMesh({ name: "matrix", policy: createPolicy(provider.address) });
-  ledger = openLedger(mesh);
   const cells = listCells().filter(({ fault }) => ROWS.includes(fault.name));
+  mesh = await startMesh({ name: "matrix", policy: createPolicy(provider.address, cells) });
+  ledger = openLedger(mesh);
   const gateway = { origin: mesh.routerUrl("eu"), key: mesh.key, headers: {} };
   await runCells(cells, gateway, {
     width: 8,
+    hasLanes: true,
     onResult: (cell, result) => {
       judged.push(toJudged(cell, result));
       for (const seen of [result.seen, result.spare?.seen]) {
@@ -80,12 +81,13 @@ describe("through a whole mesh", () => {
   });
 });
 
-function createPolicy(address: string): unknown {
+function createPolicy(address: string, cells: readonly Cell[]): unknown {
   const regions = ["eu", "us"];
   const named = DIALECTS.map(({ dialect, ...rest }) => ({
     ...rest,
     dialect: `DIALECT_${Object.entries(Dialect).find(([, value]) => value === dialect)?.[0]}`,
   }));
+  const lanes = [...new Set(cells.map(({ lane }) => lane))];
   return {
     organisation: "demo",
     regions: regions.map((id) => ({ id })),
@@ -98,24 +100,27 @@ function createPolicy(address: string): unknown {
       ...(apiVersion !== undefined && { apiVersion }),
       ...(cloudRegion !== undefined && { cloudRegion }),
     })),
-    targets: named.flatMap(({ name, model = "scripted" }) =>
-      [
-        ["scripted", model],
-        ["steady", `${model}-steady`],
-      ].map(([place, own]) => ({
-        id: `${name}/${place}`,
-        provider: name,
-        model: own,
-        prices: { input: "1", output: "2" },
-        maxOutputTokens: "4096",
-      })),
-    ),
-    models: named.flatMap(({ name }) => [
-      { id: name, routes: [{ target: `${name}/scripted` }] },
-      { id: `${name}-spare`, routes: [{ target: `${name}/scripted` }, { target: `${name}/steady`, priority: 1 }] },
+    targets: named.flatMap(({ name, model = "scripted" }) => [
+      createTarget(name, `${name}/steady`, `${model}-steady`),
+      ...lanes.flatMap((lane) =>
+        ["scripted", "spared"].map((place) => createTarget(name, inLane(`${name}/${place}`, lane), model)),
+      ),
     ]),
+    models: named.flatMap(({ name }) =>
+      lanes.flatMap((lane) => [
+        { id: inLane(name, lane), routes: [{ target: inLane(`${name}/scripted`, lane) }] },
+        {
+          id: inLane(`${name}-spare`, lane),
+          routes: [{ target: inLane(`${name}/spared`, lane) }, { target: `${name}/steady`, priority: 1 }],
+        },
+      ]),
+    ),
     organisations: [
       { id: "demo", teams: [{ id: "search", apps: [{ id: "assistant", environments: ["production"] }] }] },
     ],
   };
+}
+
+function createTarget(provider: string, id: string, model: string) {
+  return { id, provider, model, prices: { input: "1", output: "2" }, maxOutputTokens: "4096" };
 }

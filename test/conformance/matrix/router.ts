@@ -11,9 +11,11 @@ import {
 import { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { openAccounting } from "../../../services/router/accounting/open-accounting.ts";
 import { type Harness, startHarness } from "../../../services/router/harness.fixture.ts";
+import type { Clock } from "../../../services/shared/clock.ts";
 import { createBootId } from "../../../services/shared/ids.ts";
 import { createLog } from "../../../services/shared/telemetry/log.ts";
 import { CREDENTIAL } from "../provider/provider.ts";
+import type { Cell } from "./cell.ts";
 import { Ledger } from "./ledger.ts";
 
 /** A dialect of the table: how a provider of it stands in a policy. */
@@ -42,6 +44,22 @@ export const DIALECTS: readonly DialectRow[] = [
 const PATIENT_MS = 30_000;
 const HASTY_MS = 1_000;
 
+/**
+ * The id of a model, or of a target, that is a lane's own, or that of all when there is no lane: a router leaves alone for a while who
+ * fails, so cells in which something fails find a target of which hardly anything bad is known.
+ */
+export function inLane(id: string, lane: number | undefined): string {
+  return lane === undefined ? id : `${id}.${lane}`;
+}
+
+/** How a router of the table is made. */
+export interface MatrixRouterOptions {
+  /** For whose cells it has lanes. Default none. */
+  readonly cells?: readonly Pick<Cell, "dialect" | "fault" | "lane">[];
+  /** The router's time. Default the machine's. */
+  readonly clock?: Clock;
+}
+
 /** A router with a provider behind each dialect, in this process: real HTTP on both sides, a real spool, a ledger at its end. */
 export interface MatrixRouter {
   readonly harness: Harness;
@@ -50,7 +68,10 @@ export interface MatrixRouter {
 }
 
 /** Starts a router whose models are those that {@link DialectRow} tells of, all of them at one conformance provider. */
-export async function startMatrixRouter(providerAddress: string): Promise<MatrixRouter> {
+export async function startMatrixRouter(
+  providerAddress: string,
+  { cells = [], clock }: MatrixRouterOptions = {},
+): Promise<MatrixRouter> {
   const directory = mkdtempSync(join(tmpdir(), "weir-matrix-"));
   const ledger = new Ledger();
   const accounting = await openAccounting({
@@ -62,7 +83,8 @@ export async function startMatrixRouter(providerAddress: string): Promise<Matrix
   });
   const harness = await startHarness({
     providers: [],
-    snapshot: createSnapshot(providerAddress),
+    snapshot: createSnapshot(providerAddress, cells),
+    ...(clock !== undefined && { clock }),
     accounting,
     bodyLimitBytes: 32 << 20,
     bodyMemoryBytes: 512 << 20,
@@ -79,7 +101,7 @@ export async function startMatrixRouter(providerAddress: string): Promise<Matrix
   };
 }
 
-function createSnapshot(address: string) {
+function createSnapshot(address: string, cells: NonNullable<MatrixRouterOptions["cells"]>) {
   const providers: MessageInitShape<typeof SnapshotProviderSchema>[] = [];
   const targets: MessageInitShape<typeof SnapshotTargetSchema>[] = [];
   const models: MessageInitShape<typeof ModelSchema>[] = [];
@@ -101,31 +123,23 @@ function createSnapshot(address: string) {
         apiVersion,
         cloudRegion,
       });
-      for (const [place, model] of [
-        ["scripted", scripted],
-        ["steady", `${scripted}-steady`],
-      ]) {
-        targets.push({
-          id: `${id}/${place}`,
-          provider: id,
-          model,
-          prices: [
-            { meter: Meter.INPUT_TOKENS, nanosPerMillion: 1_000_000_000n },
-            { meter: Meter.OUTPUT_TOKENS, nanosPerMillion: 2_000_000_000n },
-          ],
-          maxOutputTokens: 4_096n,
-        });
-      }
-      models.push(
-        { id, routes: [{ target: `${id}/scripted`, priority: 0, weight: 1 }] },
-        {
-          id: `${id}-spare`,
-          routes: [
-            { target: `${id}/scripted`, priority: 0, weight: 1 },
-            { target: `${name}/steady`, priority: 1, weight: 1 },
-          ],
-        },
+      const add = (target: string, model: string) => {
+        targets.push({ id: target, provider: id, model, prices: PRICES, maxOutputTokens: 4_096n });
+        return { target, priority: 0, weight: 1 };
+      };
+      const steady = { ...add(`${id}/steady`, `${scripted}-steady`), priority: 1 };
+      const alone = add(`${id}/scripted`, scripted);
+      models.push({ id, routes: [alone] }, { id: `${id}-spare`, routes: [alone, steady] });
+      const own = cells.filter(
+        (cell) => cell.dialect.name === name && (cell.fault.isSilent === true) === (suffix !== ""),
       );
+      for (const lane of new Set(own.map((cell) => cell.lane))) {
+        if (lane === undefined) continue;
+        models.push(
+          { id: inLane(id, lane), routes: [add(inLane(`${id}/scripted`, lane), scripted)] },
+          { id: inLane(`${id}-spare`, lane), routes: [add(inLane(`${id}/spared`, lane), scripted), steady] },
+        );
+      }
     }
   }
   return create(SnapshotSchema, {
@@ -138,6 +152,11 @@ function createSnapshot(address: string) {
     models,
   });
 }
+
+const PRICES = [
+  { meter: Meter.INPUT_TOKENS, nanosPerMillion: 1_000_000_000n },
+  { meter: Meter.OUTPUT_TOKENS, nanosPerMillion: 2_000_000_000n },
+];
 
 function toDuration(ms: number) {
   return { seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 };

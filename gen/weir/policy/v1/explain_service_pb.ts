@@ -117,7 +117,7 @@ export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
 export const ExplainService: GenService<{
   /**
    * Decides a described call under the latest snapshot and keyring of a region. Limits are named, not counted: what a router has
-   * counted is known to that router only.
+   * counted, and which targets it leaves alone for a while since they failed, is known to that router only.
    *
    * @generated from rpc weir.policy.v1.ExplainService.Explain
    */

@@ -11,7 +11,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weir/type/v1/decision.proto.
  */
 export const file_weir_type_v1_decision: GenFile = /*@__PURE__*/
-  fileDesc("Cht3ZWlyL3R5cGUvdjEvZGVjaXNpb24ucHJvdG8SDHdlaXIudHlwZS52MSKSAQoJQ2FuZGlkYXRlEhoKBnRhcmdldBgBIAEoCUIKukgHcgUQASiAARIbCghyZWplY3RlZBgCIAEoCUIHukgEcgIoP0gAEiQKBXNjb3JlGAMgASgLMhMud2Vpci50eXBlLnYxLlNjb3JlSAASFQoEcnVsZRgEIAEoCUIHukgEcgIoP0IPCgZyZXN1bHQSBbpIAggBIjcKBVNjb3JlEhAKCHByaW9yaXR5GAEgASgFEg4KBndlaWdodBgCIAEoBRIMCgRkcmF3GAMgASgDImwKC01hdGNoZWRSdWxlEhcKBHJ1bGUYASABKAlCCbpIBnIEEAEoPxI0CgZlZmZlY3QYAiABKA4yGC53ZWlyLnR5cGUudjEuUnVsZUVmZmVjdEIKukgHggEEEAEgABIOCgZmYWlsZWQYAyABKAgijwEKCUNhbGxGYWN0cxIiChFtYXhfb3V0cHV0X3Rva2VucxgBIAEoA0IHukgEIgIoABIcCgtpbnB1dF9ieXRlcxgCIAEoA0IHukgEIgIoABIRCgloYXNfdG9vbHMYAyABKAgSLQoGbGFiZWxzGAQgAygLMhMud2Vpci50eXBlLnYxLkxhYmVsQgi6SAWSAQIQQCI5CgVMYWJlbBIXCgRuYW1lGAEgASgJQgm6SAZyBBABKD8SFwoFdmFsdWUYAiABKAlCCLpIBXIDKIACKvgBCgpSdWxlRWZmZWN0EhsKF1JVTEVfRUZGRUNUX1VOU1BFQ0lGSUVEEAASFAoQUlVMRV9FRkZFQ1RfREVOWRABEhUKEVJVTEVfRUZGRUNUX0FMTE9XEAISFgoSUlVMRV9FRkZFQ1RfTU9ERUxTEAMSFwoTUlVMRV9FRkZFQ1RfVEFSR0VUUxAEEhkKFVJVTEVfRUZGRUNUX1JFU0lERU5DWRAFEhoKFlJVTEVfRUZGRUNUX09VVFBVVF9DQVAQBhIeChpSVUxFX0VGRkVDVF9QUklPUklUWV9DTEFTUxAHEhgKFFJVTEVfRUZGRUNUX1RJTUVPVVRTEAgqhwEKDVByaW9yaXR5Q2xhc3MSHgoaUFJJT1JJVFlfQ0xBU1NfVU5TUEVDSUZJRUQQABIcChhQUklPUklUWV9DTEFTU19TSEVEREFCTEUQARIbChdQUklPUklUWV9DTEFTU19TVEFOREFSRBACEhsKF1BSSU9SSVRZX0NMQVNTX0NSSVRJQ0FMEANiBnByb3RvMw", [file_buf_validate_validate]);
+  fileDesc("Cht3ZWlyL3R5cGUvdjEvZGVjaXNpb24ucHJvdG8SDHdlaXIudHlwZS52MSKSAQoJQ2FuZGlkYXRlEhoKBnRhcmdldBgBIAEoCUIKukgHcgUQASiAARIbCghyZWplY3RlZBgCIAEoCUIHukgEcgIoP0gAEiQKBXNjb3JlGAMgASgLMhMud2Vpci50eXBlLnYxLlNjb3JlSAASFQoEcnVsZRgEIAEoCUIHukgEcgIoP0IPCgZyZXN1bHQSBbpIAggBIkkKBVNjb3JlEhAKCHByaW9yaXR5GAEgASgFEg4KBndlaWdodBgCIAEoBRIMCgRkcmF3GAMgASgDEhAKCGRlZmVycmVkGAQgASgIImwKC01hdGNoZWRSdWxlEhcKBHJ1bGUYASABKAlCCbpIBnIEEAEoPxI0CgZlZmZlY3QYAiABKA4yGC53ZWlyLnR5cGUudjEuUnVsZUVmZmVjdEIKukgHggEEEAEgABIOCgZmYWlsZWQYAyABKAgijwEKCUNhbGxGYWN0cxIiChFtYXhfb3V0cHV0X3Rva2VucxgBIAEoA0IHukgEIgIoABIcCgtpbnB1dF9ieXRlcxgCIAEoA0IHukgEIgIoABIRCgloYXNfdG9vbHMYAyABKAgSLQoGbGFiZWxzGAQgAygLMhMud2Vpci50eXBlLnYxLkxhYmVsQgi6SAWSAQIQQCI5CgVMYWJlbBIXCgRuYW1lGAEgASgJQgm6SAZyBBABKD8SFwoFdmFsdWUYAiABKAlCCLpIBXIDKIACKvgBCgpSdWxlRWZmZWN0EhsKF1JVTEVfRUZGRUNUX1VOU1BFQ0lGSUVEEAASFAoQUlVMRV9FRkZFQ1RfREVOWRABEhUKEVJVTEVfRUZGRUNUX0FMTE9XEAISFgoSUlVMRV9FRkZFQ1RfTU9ERUxTEAMSFwoTUlVMRV9FRkZFQ1RfVEFSR0VUUxAEEhkKFVJVTEVfRUZGRUNUX1JFU0lERU5DWRAFEhoKFlJVTEVfRUZGRUNUX09VVFBVVF9DQVAQBhIeChpSVUxFX0VGRkVDVF9QUklPUklUWV9DTEFTUxAHEhgKFFJVTEVfRUZGRUNUX1RJTUVPVVRTEAgqhwEKDVByaW9yaXR5Q2xhc3MSHgoaUFJJT1JJVFlfQ0xBU1NfVU5TUEVDSUZJRUQQABIcChhQUklPUklUWV9DTEFTU19TSEVEREFCTEUQARIbChdQUklPUklUWV9DTEFTU19TVEFOREFSRBACEhsKF1BSSU9SSVRZX0NMQVNTX0NSSVRJQ0FMEANiBnByb3RvMw", [file_buf_validate_validate]);
 
 /**
  * One target that was looked at for a call, with what came of it. Candidates stand in the order in which they would be tried;
@@ -34,7 +34,8 @@ export type Candidate = Message<"weir.type.v1.Candidate"> & {
    */
   result: {
     /**
-     * Why it can't be used, as a reason (UPPER_SNAKE_CASE).
+     * Why it can't be used, as a reason (UPPER_SNAKE_CASE): such as CREDENTIAL_MISSING, or TARGET_EJECTED and
+     * PROVIDER_RATE_LIMITED by what this router saw of it shortly before.
      *
      * @generated from field: string rejected = 2;
      */
@@ -92,6 +93,15 @@ export type Score = Message<"weir.type.v1.Score"> & {
    * @generated from field: int64 draw = 3;
    */
   draw: bigint;
+
+  /**
+   * Whether the candidate stands behind all others, whatever its priority: it comes back from having failed, and this call is not
+   * among the share that asks it in its place yet. A draw of less than (1 - share) to the power of 1 / weight is not; the share
+   * rises with time and is known to the router alone.
+   *
+   * @generated from field: bool deferred = 4;
+   */
+  deferred: boolean;
 };
 
 /**

@@ -1,5 +1,6 @@
 import type { ProviderFailure, RefusedAnswer } from "../dialect.ts";
 import { readRetryAfter } from "../retry-after.ts";
+import { toServerFailure } from "../server-error.ts";
 import { toObject } from "../shape.ts";
 
 /** Longest text of a provider that goes on to a caller, in characters. */
@@ -19,16 +20,22 @@ interface Statement {
  * wording to learn which capability is not there. All else is between the provider and the operator (an account out of money, which
  * comes with status 400, a refused credential, a model that is not there): another target is tried and the words stay here.
  */
-export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): ProviderFailure {
+export function readRefusal(refusal: RefusedAnswer): ProviderFailure {
+  const { status, headers, body, nowMs } = refusal;
   const said = findStatement(body);
   if (status === 402 || (said !== undefined && isAboutMoney(said))) {
-    return failed("the provider's quota is used up");
+    return failed("the provider's quota is used up", "quota");
   }
   if (status === 429) return toRateLimited(readRetryAfter(headers, nowMs));
-  if (status === 529) return toOverloaded(readRetryAfter(headers, nowMs));
+  if (status === 529) return toServerFailure(refusal, OVERLOADED);
   if (status === 408 || status === 504) return TIMED_OUT;
-  if (status === 401 || status === 403) return failed("the provider refuses this router's credential");
-  if (status === 404 && (said === undefined || !isAboutHeld(said))) return failed("the provider lacks the model");
+  if (status === 401 || status === 403) {
+    return failed("the provider refuses this router's credential", "credential");
+  }
+  if (status === 404 && (said === undefined || !isAboutHeld(said))) {
+    // "model: NAME" is how it says so; anything else may be about something that the caller named.
+    return failed("the provider lacks the model", said?.message.startsWith("model:") ? "model" : "caller");
+  }
   if (status >= 400 && status < 500) {
     const state = said?.message || `the provider refuses the request with status ${status}`;
     return {
@@ -38,14 +45,14 @@ export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): Pr
       ...(said && { said: { message: state, type: said.type, code: said.code, param: "", body } }),
     };
   }
-  return failed(`the provider answered with status ${status}`);
+  return toServerFailure(refusal);
 }
 
 /** Says what an error object within an answer of status 200 means, in one piece or as an event of a stream. */
 export function toStatedFailure(error: unknown): ProviderFailure {
   const { type } = toStatement(error);
   if (type === "rate_limit_error") return toRateLimited(undefined);
-  if (type === "overloaded_error") return toOverloaded(undefined);
+  if (type === "overloaded_error") return failed(OVERLOADED, "overloaded");
   if (type === "timeout_error") return TIMED_OUT;
   return failed("the provider reported an error");
 }
@@ -56,8 +63,10 @@ const TIMED_OUT: ProviderFailure = {
   elsewhere: true,
 };
 
-function failed(state: string): ProviderFailure {
-  return { reason: "PROVIDER_FAILED", state, elsewhere: true };
+const OVERLOADED = "the provider is overloaded";
+
+function failed(state: string, fault?: ProviderFailure["fault"]): ProviderFailure {
+  return { reason: "PROVIDER_FAILED", state, elsewhere: true, ...(fault !== undefined && { fault }) };
 }
 
 function toRateLimited(retryAfterMs: number | undefined): ProviderFailure {
@@ -67,10 +76,6 @@ function toRateLimited(retryAfterMs: number | undefined): ProviderFailure {
     elsewhere: true,
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   };
-}
-
-function toOverloaded(retryAfterMs: number | undefined): ProviderFailure {
-  return { ...failed("the provider is overloaded"), ...(retryAfterMs !== undefined && { retryAfterMs }) };
 }
 
 /** An account without credit is an invalid request to Anthropic; one at its spend limit a rate limit with a code of its own. */

@@ -1,5 +1,6 @@
 import type { ProviderFailure, RefusedAnswer } from "../dialect.ts";
 import { readRetryAfter } from "../retry-after.ts";
+import { toServerFailure } from "../server-error.ts";
 import { toText } from "../shape.ts";
 import { readPayload } from "./read-payload.ts";
 
@@ -12,8 +13,9 @@ const RATE_LIMITED: ProviderFailure = {
   elsewhere: true,
 };
 const TIMED_OUT: ProviderFailure = { reason: "PROVIDER_TIMEOUT", state: "the provider timed out", elsewhere: true };
-const CREDENTIAL_REFUSED = failed("the provider refuses this router's credential");
-const MODEL_LACKING = failed("the provider lacks the model");
+const CREDENTIAL_REFUSED = failed("the provider refuses this router's credential", "credential");
+const MODEL_LACKING = failed("the provider lacks the model", "model");
+const UNAVAILABLE = failed("the provider is not available");
 
 /**
  * Errors by their type in lower case, without "exception" at its end. Those of Bedrock:
@@ -24,7 +26,7 @@ const FAILURES: ReadonlyMap<string, ProviderFailure> = new Map([
   ["throttling", RATE_LIMITED],
   ["toomanyrequests", RATE_LIMITED],
   ["requestlimitexceeded", RATE_LIMITED],
-  ["servicequotaexceeded", failed("the provider's quota is used up")],
+  ["servicequotaexceeded", failed("the provider's quota is used up", "quota")],
   ["accessdenied", CREDENTIAL_REFUSED],
   ["expiredtoken", CREDENTIAL_REFUSED],
   ["incompletesignature", CREDENTIAL_REFUSED],
@@ -44,7 +46,7 @@ const FAILURES: ReadonlyMap<string, ProviderFailure> = new Map([
   ["modelstreamerror", failed("the provider's model failed")],
   ["internalserver", failed("the provider reported an error")],
   ["internalfailure", failed("the provider reported an error")],
-  ["serviceunavailable", failed("the provider is not available")],
+  ["serviceunavailable", UNAVAILABLE],
 ]);
 
 /** Bedrock calls it the request's fault when the policy names a model that it can't be asked for. */
@@ -56,27 +58,30 @@ const MODEL_AT_FAULT =
  * that the provider finds wrong would be wrong elsewhere too, and its words go to the caller; all else is between the provider and
  * the operator: another target is tried, and the words, which may name the operator's account, stay here.
  */
-export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): ProviderFailure {
+export function readRefusal(refusal: RefusedAnswer): ProviderFailure {
+  const { headers, body, nowMs } = refusal;
   const said = readPayload(body) ?? {};
   const header = headers["x-amzn-errortype"];
   const type = (typeof header === "string" && header) || toText(said.__type) || toText(said.code);
   const message = toText(said.message) || toText(said.Message);
-  const failure = findFailure(type, message) ?? toFailure(status, type, message);
+  const failure = findFailure(type, message) ?? toFailure(refusal, type, message);
+  if (failure === UNAVAILABLE) return toServerFailure(refusal, failure.state);
   if (failure !== RATE_LIMITED) return failure;
   const retryAfterMs = readRetryAfter(headers, nowMs);
   return { ...failure, ...(retryAfterMs !== undefined && { retryAfterMs }) };
 }
 
 /** What a status means whose type of error is not known. */
-function toFailure(status: number, type: string, message: string): ProviderFailure {
+function toFailure(refusal: RefusedAnswer, type: string, message: string): ProviderFailure {
+  const { status } = refusal;
   if (status === 429) return RATE_LIMITED;
   if (status === 408) return TIMED_OUT;
   if (status === 401 || status === 403) return CREDENTIAL_REFUSED;
-  if (status === 404) return MODEL_LACKING;
+  if (status === 404) return { ...MODEL_LACKING, fault: "caller" };
   if (status >= 400 && status < 500) {
     return refused(type, message, `the provider refuses the request with status ${status}`);
   }
-  return failed(`the provider answered with status ${status}`);
+  return toServerFailure(refusal);
 }
 
 /** Says what an exception or error within a stream means. */
@@ -109,6 +114,6 @@ function refused(type: string, message: string, otherwise: string): ProviderFail
   };
 }
 
-function failed(state: string): ProviderFailure {
-  return { reason: "PROVIDER_FAILED", state, elsewhere: true };
+function failed(state: string, fault?: ProviderFailure["fault"]): ProviderFailure {
+  return { reason: "PROVIDER_FAILED", state, elsewhere: true, ...(fault !== undefined && { fault }) };
 }

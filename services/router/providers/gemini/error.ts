@@ -1,5 +1,6 @@
 import type { ProviderFailure, RefusedAnswer } from "../dialect.ts";
 import { LONGEST_WAIT_MS, readRetryAfter } from "../retry-after.ts";
+import { toServerFailure } from "../server-error.ts";
 import { toList, toObject } from "../shape.ts";
 
 /** Longest text of a provider that goes on to a caller, in characters. */
@@ -24,7 +25,8 @@ interface Statement {
  * another target is tried and the words stay here. A credential that is refused comes with status 400, as does an account that
  * may not call from where the router is.
  */
-export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): ProviderFailure {
+export function readRefusal(refusal: RefusedAnswer): ProviderFailure {
+  const { status, headers, body, nowMs } = refusal;
   const said = findStatement(body);
   if (status === 429 || said?.status === "RESOURCE_EXHAUSTED") {
     return toRateLimited(said?.retryAfterMs ?? readRetryAfter(headers, nowMs));
@@ -33,11 +35,14 @@ export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): Pr
     return { reason: "PROVIDER_TIMEOUT", state: "the provider timed out", elsewhere: true };
   }
   if (status === 401 || status === 403 || (said !== undefined && isAboutKey(said))) {
-    return { reason: "PROVIDER_FAILED", state: "the provider refuses this router's credential", elsewhere: true };
+    return failed("the provider refuses this router's credential", "credential");
   }
-  if (status === 404) return { reason: "PROVIDER_FAILED", state: "the provider lacks the model", elsewhere: true };
+  if (status === 404) {
+    // "models/NAME is not found …" is how it says so; anything else may be about something that the caller named.
+    return failed("the provider lacks the model", said?.message.startsWith("models/") ? "model" : "caller");
+  }
   if (said?.status === "FAILED_PRECONDITION") {
-    return { reason: "PROVIDER_FAILED", state: "the provider does not serve this router's account", elsewhere: true };
+    return failed("the provider does not serve this router's account", "credential");
   }
   if (status >= 400 && status < 500) {
     const state = said?.message || `the provider refuses the request with status ${status}`;
@@ -49,7 +54,7 @@ export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): Pr
       ...(said && { said: { message, type: "invalid_request_error", code, param: field } }),
     };
   }
-  return { reason: "PROVIDER_FAILED", state: `the provider answered with status ${status}`, elsewhere: true };
+  return toServerFailure(refusal);
 }
 
 /** Says what an error object within an answer of status 200 means, in one piece or as an event of a stream. */
@@ -60,6 +65,10 @@ export function toStatedFailure(error: unknown): ProviderFailure {
     return { reason: "PROVIDER_TIMEOUT", state: "the provider timed out", elsewhere: true };
   }
   return { reason: "PROVIDER_FAILED", state: "the provider reported an error", elsewhere: true };
+}
+
+function failed(state: string, fault: ProviderFailure["fault"] & string): ProviderFailure {
+  return { reason: "PROVIDER_FAILED", state, elsewhere: true, fault };
 }
 
 function toRateLimited(retryAfterMs: number | undefined): ProviderFailure {

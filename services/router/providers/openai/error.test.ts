@@ -41,6 +41,7 @@ describe("readRefusal()", () => {
       reason: "PROVIDER_FAILED",
       state: "the provider's quota is used up",
       elsewhere: true,
+      fault: "quota",
     });
   });
 

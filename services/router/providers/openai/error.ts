@@ -1,8 +1,14 @@
 import type { ProviderFailure, RefusedAnswer } from "../dialect.ts";
 import { readRetryAfter } from "../retry-after.ts";
+import { toServerFailure } from "../server-error.ts";
 
 /** Longest text of a provider that goes on to a caller, in characters. */
 const LONGEST_TEXT = 4096;
+
+/** A request beyond the whole limit of a minute: no rate, and no reason to leave others waiting. */
+const TOO_LARGE = /^Request too large/i;
+/** What OpenAI and Azure say of a model, or deployment, that is not there. */
+const MODEL_CODES: ReadonlySet<string> = new Set(["model_not_found", "DeploymentNotFound"]);
 
 /**
  * Says what a status that is no 200 means (https://platform.openai.com/docs/guides/error-codes). A request that the
@@ -10,11 +16,12 @@ const LONGEST_TEXT = 4096;
  * body. All else is between the provider and the operator (an account out of money, a refused credential, a model that is not
  * there): another target is tried and the words stay here, for they may quote the operator's credential.
  */
-export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): ProviderFailure {
+export function readRefusal(refusal: RefusedAnswer): ProviderFailure {
+  const { status, headers, body, nowMs } = refusal;
   const said = findStatement(body);
   if (status === 429) {
     if (said?.code === "insufficient_quota" || said?.type === "insufficient_quota") {
-      return { reason: "PROVIDER_FAILED", state: "the provider's quota is used up", elsewhere: true };
+      return { reason: "PROVIDER_FAILED", state: "the provider's quota is used up", elsewhere: true, fault: "quota" };
     }
     const retryAfterMs = readRetryAfter(headers, nowMs);
     return {
@@ -22,13 +29,19 @@ export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): Pr
       state: "the provider's rate limit is reached",
       elsewhere: true,
       ...(retryAfterMs !== undefined && { retryAfterMs }),
+      ...(said !== undefined && TOO_LARGE.test(said.message) && { fault: "caller" }),
     };
   }
   if (status === 408) return { reason: "PROVIDER_TIMEOUT", state: "the provider timed out", elsewhere: true };
   if (status === 401 || status === 403) {
-    return { reason: "PROVIDER_FAILED", state: "the provider refuses this router's credential", elsewhere: true };
+    const state = "the provider refuses this router's credential";
+    return { reason: "PROVIDER_FAILED", state, elsewhere: true, fault: "credential" };
   }
-  if (status === 404) return { reason: "PROVIDER_FAILED", state: "the provider lacks the model", elsewhere: true };
+  if (status === 404) {
+    // Without such a code it may be about something that the caller named, such as a file.
+    const fault = MODEL_CODES.has(said?.code ?? "") ? "model" : "caller";
+    return { reason: "PROVIDER_FAILED", state: "the provider lacks the model", elsewhere: true, fault };
+  }
   if (status >= 400 && status < 500) {
     return {
       reason: "PROVIDER_REFUSED",
@@ -37,7 +50,7 @@ export function readRefusal({ status, headers, body, nowMs }: RefusedAnswer): Pr
       ...(said && { said: { ...said, body } }),
     };
   }
-  return { reason: "PROVIDER_FAILED", state: `the provider answered with status ${status}`, elsewhere: true };
+  return toServerFailure(refusal);
 }
 
 /** Says what an error object within an answer of status 200 means, in one piece or as an event of a stream. */
