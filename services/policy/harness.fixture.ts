@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { createClient } from "@connectrpc/connect";
 import type { IntakeService } from "../../gen/weir/audit/v1/intake_service_pb.ts";
+import { CredentialService } from "../../gen/weir/policy/v1/credential_service_pb.ts";
 import { ExplainService } from "../../gen/weir/policy/v1/explain_service_pb.ts";
 import { KeyService } from "../../gen/weir/policy/v1/key_service_pb.ts";
 import { PolicyService } from "../../gen/weir/policy/v1/policy_service_pb.ts";
@@ -115,6 +116,7 @@ async function startInstance(options: {
     policies: createClient(PolicyService, transport),
     keys: createClient(KeyService, transport),
     tenants: createClient(TenantService, transport),
+    credentials: createClient(CredentialService, transport),
     snapshots: createClient(SnapshotService, transport),
     releases: createClient(ReleaseService, transport),
     explain: createClient(ExplainService, transport),

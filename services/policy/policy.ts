@@ -1,6 +1,7 @@
 import type { DescService } from "@bufbuild/protobuf";
 import type { Client, ConnectRouter } from "@connectrpc/connect";
 import type { IntakeService } from "../../gen/weir/audit/v1/intake_service_pb.ts";
+import { CredentialService } from "../../gen/weir/policy/v1/credential_service_pb.ts";
 import { ExplainService } from "../../gen/weir/policy/v1/explain_service_pb.ts";
 import { KeyService } from "../../gen/weir/policy/v1/key_service_pb.ts";
 import { PolicyService } from "../../gen/weir/policy/v1/policy_service_pb.ts";
@@ -15,6 +16,7 @@ import type { Health } from "../shared/mesh/health.ts";
 import type { NoteSigner } from "../shared/note/note.ts";
 import type { Log } from "../shared/telemetry/log.ts";
 import type { Metrics } from "../shared/telemetry/metrics.ts";
+import { createCredentialService } from "./credential-service.ts";
 import { createPublishedRelay, createRecordRelay } from "./distribution/announce.ts";
 import { Attendance } from "./distribution/attendance.ts";
 import { Catalogue } from "./distribution/catalogue.ts";
@@ -86,11 +88,20 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
   }
 
   return {
-    services: [PolicyService, KeyService, TenantService, SnapshotService, ReleaseService, ExplainService],
+    services: [
+      PolicyService,
+      KeyService,
+      TenantService,
+      CredentialService,
+      SnapshotService,
+      ReleaseService,
+      ExplainService,
+    ],
     routes(router) {
       router.service(PolicyService, createPolicyService(changes));
       router.service(KeyService, createKeyService(changes));
       router.service(TenantService, createTenantService(changes));
+      router.service(CredentialService, createCredentialService(changes));
       router.service(SnapshotService, createSnapshotService({ pool, clock, catalogue, attendance }));
       router.service(ReleaseService, createReleaseService({ pool, catalogue }));
       router.service(ExplainService, createExplainService({ catalogue, clock }));

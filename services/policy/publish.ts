@@ -17,6 +17,7 @@ import { type CompiledSnapshot, compileSnapshot } from "./compilation/compile.ts
 import { hasError } from "./compilation/finding.ts";
 import type { Catalogue } from "./distribution/catalogue.ts";
 import { createPublishedFact, createRecordFact } from "./distribution/facts.ts";
+import { renewCredentialSets } from "./distribution/mint-credentials.ts";
 import { extendKeyring } from "./distribution/mint-keyring.ts";
 import { signHead } from "./keys/sign-head.ts";
 import { change } from "./store/change.ts";
@@ -133,6 +134,7 @@ async function store(
   }
   const regions = compiled.map(({ region }) => region);
   await extendKeyring(client, { known: catalogue.keyring, regions, signer, at: publishedAt });
+  await renewCredentialSets(client, { signer, at: publishedAt });
 
   const snapshots = compiled.map(({ region, version: of, digest: sum }) => ({ region, version: of, digest: sum }));
   const eventId = createEventId(clock.nowMs());

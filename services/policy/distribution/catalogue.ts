@@ -11,6 +11,7 @@ import type { Metrics } from "../../shared/telemetry/metrics.ts";
 import { advanceKeyring, EMPTY_KEYRING, findChangesSince, type KeyringState } from "../keys/keyring-state.ts";
 import { findLatestKeyring, listEntriesSince, listKeyringHeads } from "../store/keyrings.ts";
 import { findLatestSnapshot, listRegions } from "../store/snapshots.ts";
+import { type CredentialRelease, type CredentialReleases, readCredentialReleases } from "./credential-releases.ts";
 import { toChangePiece, toHeadPiece, toKeyringPieces, toSnapshotPieces } from "./pieces.ts";
 
 /** A version that can be sent: encoded once, shared by all who watch. */
@@ -53,6 +54,7 @@ export interface CatalogueOptions {
 export class Catalogue {
   readonly #options: CatalogueOptions;
   readonly #regions = new Map<string, RegionRelease>();
+  #credentials: CredentialReleases = new Map();
   #keyring: KeyringState = EMPTY_KEYRING;
   #keyringPages: () => readonly WatchSnapshotsResponse[] = () => [];
   #changePieces = new Map<bigint, WatchSnapshotsResponse | undefined>();
@@ -92,6 +94,11 @@ export class Catalogue {
   /** What a region is to run; nothing of it for a region that is unknown. */
   getRegion(region: string): RegionRelease {
     return this.#regions.get(region) ?? NOTHING;
+  }
+
+  /** The credentials that a region is to have, sealed; undefined when none was ever set there. */
+  findCredentials(region: string): CredentialRelease | undefined {
+    return this.#credentials.get(region);
   }
 
   /** Every known region, by id. */
@@ -170,6 +177,9 @@ export class Catalogue {
       );
       isChanged = true;
     }
+    const credentials = await readCredentialReleases(pool, this.#credentials, log);
+    isChanged ||= credentials !== this.#credentials;
+    this.#credentials = credentials;
     this.#isLoaded = true;
     this.#readAtMs = startedAtMs;
     if (!isChanged) return;

@@ -1,8 +1,7 @@
 import type { PoolClient } from "../../shared/database/pool.ts";
-import { WeirError } from "../../shared/errors/weir-error.ts";
-import { type NoteSigner, openNote, parseVerifierKey } from "../../shared/note/note.ts";
+import type { NoteSigner } from "../../shared/note/note.ts";
 import { advanceKeyring, type KeyringState } from "../keys/keyring-state.ts";
-import { signHead } from "../keys/sign-head.ts";
+import { isSignedBy, signHead } from "../keys/sign-head.ts";
 import { findLatestKeyring, insertKeyring, insertKeyringHeads, listKeyringHeads } from "../store/keyrings.ts";
 import { readKeyring } from "./catalogue.ts";
 
@@ -55,16 +54,6 @@ export async function extendKeyring(client: PoolClient, options: Omit<MintOption
     await mintKeyring(client, { ...options, changes: [] });
   } else {
     await signKeyring(client, { ...latest, at: latest.createdAt }, regions, signer);
-  }
-}
-
-function isSignedBy(head: Uint8Array, signer: NoteSigner): boolean {
-  try {
-    openNote(head, [parseVerifierKey(signer.verifierKey)]);
-    return true;
-  } catch (error) {
-    if (error instanceof WeirError && error.reason === "PROOF_REFUSED") return false;
-    throw error;
   }
 }
 

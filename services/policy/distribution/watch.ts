@@ -83,7 +83,8 @@ function toHeartbeat({ snapshot, keyring }: RegionRelease, readAgeMs: number, cl
   });
 }
 
-async function waitFor(changed: Promise<void>, ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
+/** Waits until something changed, the time is over, or the watcher hangs up. */
+export async function waitFor(changed: Promise<void>, ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
   const waiting = new AbortController();
   try {
     const slept = clock.sleep(ms, AbortSignal.any([signal, waiting.signal])).catch(() => {});

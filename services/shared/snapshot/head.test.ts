@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { encodeHead, parseHead, type SnapshotHead } from "./head.ts";
+import { encodeHead, parseHead, type SignedHead } from "./head.ts";
 
-const head: SnapshotHead = {
+const head: SignedHead = {
   kind: "snapshot",
   region: "eu",
   version: 42n,
@@ -35,7 +35,7 @@ describe("head", () => {
     fc.assert(
       fc.property(fc.nat(TEXT.length), fc.string({ maxLength: 3 }), fc.nat(3), (at, inserted, removed) => {
         const text = TEXT.slice(0, at) + inserted + TEXT.slice(at + removed);
-        let read: SnapshotHead | undefined;
+        let read: SignedHead | undefined;
         try {
           read = parseHead(text);
         } catch (error) {

@@ -1,11 +1,14 @@
 import { WeirError } from "../errors/weir-error.ts";
 
-/** What a head can be the head of; the words stand in its first line. */
+/** The two that make a region's policy. */
 export type HeadKind = "snapshot" | "keyring";
 
+/** All that has a signed head; the words stand in its first line. */
+export type SignedKind = HeadKind | "credentials";
+
 /** What the text of a signed head says. See the comment at weir.policy.v1.SnapshotService. */
-export interface SnapshotHead {
-  readonly kind: HeadKind;
+export interface SignedHead<Kind extends SignedKind = SignedKind> {
+  readonly kind: Kind;
   /** Id of the region: a head of another region never applies. */
   readonly region: string;
   /** Version within the region and kind, from 1. */
@@ -18,6 +21,9 @@ export interface SnapshotHead {
   readonly issuedAt: Date;
 }
 
+/** The head of a snapshot or keyring. */
+export type SnapshotHead = SignedHead<HeadKind>;
+
 const REGION = /^[a-z0-9][a-z0-9-]{0,31}$/;
 const FEATURE = /^[a-z][a-z0-9-]{0,62}$/;
 const FEATURE_LIMIT = 64;
@@ -25,13 +31,13 @@ const FEATURE_LIMIT = 64;
 const TEXT_LIMIT = 8192;
 const MAX_VERSION = 2n ** 63n - 1n;
 const LINES =
-  /^weir\/(snapshot|keyring)\/([a-z0-9-]+)\nversion ([1-9][0-9]{0,18})\ndigest ([A-Za-z0-9+/]{43}=)\nfeatures (-|[a-z0-9,-]+)\nissued ([0-9TZ:.-]+)\n$/;
+  /^weir\/(snapshot|keyring|credentials)\/([a-z0-9-]+)\nversion ([1-9][0-9]{0,18})\ndigest ([A-Za-z0-9+/]{43}=)\nfeatures (-|[a-z0-9,-]+)\nissued ([0-9TZ:.-]+)\n$/;
 
 /**
  * Writes a head as the text of a note, to be signed with `signNote`. The same head always gives the same text. Throws
  * ARGUMENT_INVALID for what `parseHead` would refuse.
  */
-export function encodeHead(head: SnapshotHead): string {
+export function encodeHead(head: SignedHead): string {
   const { kind, region, version, digest, issuedAt } = head;
   const features = [...head.features].sort();
   const problem = findProblem({ ...head, features });
@@ -50,11 +56,11 @@ export function encodeHead(head: SnapshotHead): string {
  * Reads the text of a head. The text may come from anywhere, also when its signature is good: there is exactly one text for
  * each head, and anything else throws SNAPSHOT_REFUSED.
  */
-export function parseHead(text: string): SnapshotHead {
+export function parseHead(text: string): SignedHead {
   const match = text.length <= TEXT_LIMIT ? LINES.exec(text) : null;
   if (match === null) throw refuse("it does not have the five lines of a head");
-  const [, kind, region, version, digest, features, issued] = match as unknown as [string, HeadKind, ...string[]];
-  const head: SnapshotHead = {
+  const [, kind, region, version, digest, features, issued] = match as unknown as [string, SignedKind, ...string[]];
+  const head: SignedHead = {
     kind,
     region: region as string,
     version: BigInt(version as string),
@@ -69,8 +75,8 @@ export function parseHead(text: string): SnapshotHead {
   return head;
 }
 
-function findProblem({ kind, region, version, digest, features, issuedAt }: SnapshotHead): string | undefined {
-  if (kind !== "snapshot" && kind !== "keyring") return "its kind is unknown";
+function findProblem({ kind, region, version, digest, features, issuedAt }: SignedHead): string | undefined {
+  if (kind !== "snapshot" && kind !== "keyring" && kind !== "credentials") return "its kind is unknown";
   if (!REGION.test(region)) return "its region is not an id";
   if (version < 1n || version > MAX_VERSION) return `its version is ${version}, must be from 1 to ${MAX_VERSION}`;
   if (digest.length !== 32) return `its digest has ${digest.length} bytes, must have 32`;

@@ -6,7 +6,7 @@ import { WeirError } from "../errors/weir-error.ts";
 import { type NoteVerifier, openNote } from "../note/note.ts";
 import { compileRules } from "../validation/compile-rules.ts";
 import { type KeyringTree, snapshotDigest } from "./digest.ts";
-import { type HeadKind, parseHead, type SnapshotHead } from "./head.ts";
+import { parseHead, type SignedHead, type SignedKind, type SnapshotHead } from "./head.ts";
 import { findEntryProblem, Keyring, listDisabled } from "./keyring.ts";
 import type { Steps } from "./slices.ts";
 
@@ -37,13 +37,13 @@ export interface SnapshotRefusal {
   /** Each as a sentence, at most 16. */
   readonly reasons: readonly string[];
   /** The head, when its signature is good. */
-  readonly head?: SnapshotHead;
+  readonly head?: SignedHead;
 }
 
 /** It is what is held already: same version, same digest. */
 export interface SnapshotUnchanged {
   readonly verdict: "unchanged";
-  readonly head: SnapshotHead;
+  readonly head: SignedHead;
 }
 
 /** A snapshot that may be applied. */
@@ -172,10 +172,19 @@ function findBucketProblems(bucket: ReadonlyMap<string, Uint8Array>): string[] {
   return problems;
 }
 
-type HeadVerdict = { readonly verdict: "newer"; readonly head: SnapshotHead } | SnapshotUnchanged | SnapshotRefusal;
+/** What a head is worth before its content was looked at. */
+export type HeadVerdict<Kind extends SignedKind> =
+  | { readonly verdict: "newer"; readonly head: SignedHead<Kind> }
+  | SnapshotUnchanged
+  | SnapshotRefusal;
 
-function verifyHead(note: Uint8Array, kind: HeadKind, context: VerifyContext): HeadVerdict {
-  let head: SnapshotHead;
+/** Checks the head of anything that policy signs: signature, form, kind, region, version, features. Its digest is the caller's to check. */
+export function verifyHead<Kind extends SignedKind>(
+  note: Uint8Array,
+  kind: Kind,
+  context: VerifyContext,
+): HeadVerdict<Kind> {
+  let head: SignedHead;
   let stage: RefusalStage = "SIGNATURE";
   try {
     const { text } = openNote(note, context.trust);
@@ -186,7 +195,7 @@ function verifyHead(note: Uint8Array, kind: HeadKind, context: VerifyContext): H
     return { verdict: "refused", stage, reasons: [error.message] };
   }
   const refuse = refuseAfter(head);
-  if (head.kind !== kind) return refuse("KIND", [`it is the head of a ${head.kind}, must be of a ${kind}`]);
+  if (!isOfKind(head, kind)) return refuse("KIND", [`it is the head of a ${head.kind}, must be of a ${kind}`]);
   if (head.region !== context.region) {
     return refuse("REGION", [`it is for region "${head.region}", must be "${context.region}"`]);
   }
@@ -203,9 +212,13 @@ function verifyHead(note: Uint8Array, kind: HeadKind, context: VerifyContext): H
   return { verdict: "newer", head };
 }
 
+function isOfKind<Kind extends SignedKind>(head: SignedHead, kind: Kind): head is SignedHead<Kind> {
+  return head.kind === kind;
+}
+
 /** What is to be said of a head that is not newer than what is held; undefined when it is, or nothing is held. */
 export function compareWithHeld(
-  head: SnapshotHead,
+  head: SignedHead,
   held: VerifyContext["held"],
 ): SnapshotUnchanged | SnapshotRefusal | undefined {
   if (held === undefined || head.version > held.version) return undefined;
@@ -241,7 +254,7 @@ function findDanglingReferences({ providers, targets, models }: Snapshot): strin
   return problems;
 }
 
-function refuseAfter(head: SnapshotHead): (stage: RefusalStage, reasons: readonly string[]) => SnapshotRefusal {
+function refuseAfter(head: SignedHead): (stage: RefusalStage, reasons: readonly string[]) => SnapshotRefusal {
   return (stage, reasons) => ({ verdict: "refused", stage, reasons: reasons.slice(0, REASON_LIMIT), head });
 }
 
