@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
@@ -29,12 +29,28 @@ async function weirJson(...args: string[]): Promise<Record<string, unknown>> {
   return JSON.parse(output) as Record<string, unknown>;
 }
 
-function writePolicy(name: string, change: (policy: { models: { id: string; routes: object[] }[] }) => void): string {
-  const policy = createTestPolicy(mesh.ports.provider) as { models: { id: string; routes: object[] }[] };
+interface PolicyLists {
+  models: { id: string; routes: object[] }[];
+  targets: object[];
+  limits: object[];
+}
+
+/** Writes the policy of the mesh, after a change to it, as a tree: a file for each of its lists, and one for the rest. Returns its folder. */
+function writeTree(name: string, change: (lists: PolicyLists) => void): string {
+  const policy = createTestPolicy(mesh.ports.provider) as PolicyLists & Record<string, unknown>;
+  policy.limits = [{ id: "each-key", per: "LIMIT_PER_KEY", requestsPerMinute: 6_000 }];
   change(policy);
-  const path = join(mesh.layout.dataDir, name);
-  writeFileSync(path, stringify(policy));
-  return path;
+  const folder = join(mesh.layout.dataDir, name);
+  mkdirSync(folder);
+  const { models, targets, limits, ...rest } = policy;
+  for (const [file, part] of Object.entries({ models: { models }, targets: { targets }, limits: { limits }, rest })) {
+    writeFileSync(join(folder, `${file}.yaml`), stringify(part));
+  }
+  return folder;
+}
+
+async function readLatest(): Promise<{ version: string }> {
+  return (await weirJson("policy", "show")).version as { version: string };
 }
 
 async function chat(key: string, model = "small"): Promise<Response> {
@@ -48,43 +64,91 @@ async function chat(key: string, model = "small"): Promise<Response> {
 }
 
 describe("a platform engineer", () => {
-  it("gets every finding of a broken policy at once, and exit code 1", async () => {
-    const path = writePolicy("broken.yaml", (policy) => {
-      policy.models[0]!.routes = [{ target: "nowhere/small" }];
-      policy.models[1]!.routes = [{ target: "nowhere/large" }];
+  it("gets every finding of a broken tree at once, with file, line and column, and exit code 1", async () => {
+    const tree = writeTree("broken", (files) => {
+      files.models[0]!.routes = [{ target: "nowhere/small" }];
+      files.models[1]!.routes = [{ target: "nowhere/large" }];
+      Object.assign(files.limits[0]!, { requestPerMinute: 5 });
     });
 
-    const { code, output } = await weir("policy", "check", path);
-
+    const { code, output } = await weir("policy", "check", tree);
     expect(code).toBe(1);
-    expect(output).toContain("models[0].routes[0].target");
-    expect(output).toContain("models[1].routes[0].target");
-    expect((await weir("policy", "publish", path)).code).toBe(1);
+    expect(output).toMatch(
+      /limits\.yaml:\d+:\d+ {2}error {2}limits\[0\]\.requestPerMinute {2}FIELD_UNKNOWN .*"requestsPerMinute"/,
+    );
+    expect(output).toMatch(/models\.yaml:5:\d+ {2}error {2}models\[0\]\.routes\[0\]\.target {2}TARGET_UNKNOWN/);
+    expect(output).toMatch(/models\.yaml:\d+:\d+ {2}error {2}models\[1\]\.routes\[0\]\.target {2}TARGET_UNKNOWN/);
+
+    const asJson = await weir("policy", "check", tree, "--output", "json");
+    const { findings } = JSON.parse(asJson.output) as { findings: { file: string; line: number; rule: string }[] };
+    expect(findings).toHaveLength(3);
+    expect(findings).toContainEqual(
+      expect.objectContaining({ file: join(tree, "models.yaml"), line: 5, rule: "TARGET_UNKNOWN" }),
+    );
+    const refused = await weir("policy", "publish", tree);
+    expect(refused.code).toBe(1);
+    expect(refused.output).toMatch(/models\.yaml:5:[\s\S]*Cannot publish policy: ".*" has errors/);
   });
 
-  it("publishes a policy, sees it reach every router, and rolls it back", async () => {
-    const path = writePolicy("changed.yaml", (policy) => {
-      policy.models.push({
+  it("fails on warnings only when asked to", async () => {
+    const tree = writeTree("warned", (files) => {
+      files.models[0]!.routes = files.models[0]!.routes.slice(0, 1);
+    });
+
+    expect((await weir("policy", "check", tree)).code).toBe(0);
+    const strict = await weir("policy", "check", tree, "--strict");
+    expect(strict.code).toBe(1);
+    expect(strict.output).toContain("MODEL_ABSENT");
+  });
+
+  it("sees what a tree would change and for whom, publishes it, sees it reach every router, and rolls it back", async () => {
+    const tree = writeTree("changed", (files) => {
+      files.models.push({
         id: "brand-new",
         routes: [{ target: "scripted-eu/small" }, { target: "scripted-us/small" }],
       });
+      Object.assign(files.targets[0]!, { prices: { input: "0.20", output: "0.60" } });
     });
-    expect((await weir("policy", "check", path)).output).toContain("no findings");
+    expect((await weir("policy", "check", tree)).output).toContain("no findings");
+    const diff = await weir("policy", "diff", tree, "--exit-code");
+    expect(diff.code).toBe(1);
+    expect(diff.output).toMatch(
+      /target "scripted-eu\/small": input price 0\.15 → 0\.20 dollars per million tokens, used by model.*"small".* in eu {2}\[.*targets\.yaml:\d+:\d+\]/,
+    );
+    expect(diff.output).toContain('app "assistant" of team "search" (demo): gains model "brand-new" in eu, us (1 key)');
 
-    const published = await weirJson("policy", "publish", path, "--comment", "A new model");
-    const version = (published.version as { version: string }).version;
+    const before = String((await readLatest()).version);
+    const published = await weirJson("policy", "publish", tree, "--comment", "A new model", "--expect-version", before);
+    const { version } = published.version as { version: string };
     await mesh.waitCurrent();
     expect((await chat(mesh.key, "brand-new")).status).toBe(200);
     const status = await weir("policy", "status");
     expect(status.output).toMatch(/eu +eu-1 +yes .*current/);
     expect(status.output).toMatch(/us +us-1 +yes .*current/);
     expect(status.code).toBe(0);
+    const same = (await weirJson("policy", "diff", tree, "--exit-code")) as { changes: unknown[] };
+    expect(same.changes).toEqual([]);
+    const back = (await weirJson("policy", "diff", tree, "--against", before)) as {
+      changes: { kind: string; id: string; file?: string }[];
+    };
+    expect(back.changes).toContainEqual(
+      expect.objectContaining({ kind: "CHANGE_KIND_ADDED", id: "brand-new", file: join(tree, "models.yaml") }),
+    );
 
-    const before = String(BigInt(version) - 1n);
-    expect((await weir("policy", "rollback", before)).output).toContain(`has the content of version ${before}`);
+    for (const act of [
+      ["publish", tree],
+      ["rollback", before],
+    ]) {
+      const conflict = await weir("policy", ...act, "--expect-version", before);
+      expect(conflict.code).toBe(1);
+      expect(conflict.output).toMatch(new RegExp(`version ${version}, published 20.*: "A new model"`));
+    }
+    const rolledBack = await weir("policy", "rollback", before, "--expect-version", version);
+    expect(rolledBack.output).toContain(`has the content of version ${before}`);
     await mesh.waitCurrent();
     expect((await chat(mesh.key, "brand-new")).status).toBe(404);
     expect((await weir("policy", "show")).output).not.toContain("brand-new");
+    expect((await weir("policy", "show", version)).output).toContain("brand-new");
     expect((await weir("policy", "list")).output).toContain("A new model");
   });
 

@@ -8,6 +8,8 @@ import { type ChangeFacts, createChange } from "./change.ts";
 const TOLD_ELSEWHERE = new Set(["Policy.limits", "Provider.regions", "Target.prices", "Model.routes"]);
 /** Lists whose order has a meaning. */
 const ORDERED = new Set(["Policy.rules"]);
+/** Things whose coming and going is told with all that they say: no effect is told elsewhere. */
+const SAID_WHOLE = new Set(["rule"]);
 
 /**
  * What a document says otherwise, thing by thing and field by field, whatever fields there are: things of a list are the same when their ids
@@ -46,7 +48,11 @@ class FieldComparison {
       if (isThings(field)) this.#compareThings(getList(before, field), getList(after, field), at, ORDERED.has(name));
       else if (name === "App.environments") this.#compareEnvironments(before, after, field, at);
       else if (isPlainMessage(field)) {
-        this.compareMessages(getMessage(before, field), getMessage(after, field), at);
+        const [old, now] = [getMessage(before, field), getMessage(after, field)];
+        // That an empty message is there can be all that it says, as `allow: {}` of a rule does.
+        if (old === undefined && now !== undefined && isEmpty(now)) this.#compareValues("", "{}", at);
+        else if (now === undefined && old !== undefined && isEmpty(old)) this.#compareValues("{}", "", at);
+        else this.compareMessages(old, now, at);
       } else this.#compareValues(toText(before, field), toText(after, field), at);
     }
   }
@@ -58,15 +64,18 @@ class FieldComparison {
     isOrdered: boolean,
   ): void {
     const thing = toWords((before[0] ?? after[0])?.desc.name ?? "");
+    const say = (item: ReflectMessage) => (SAID_WHOLE.has(thing) ? sayWhole(item) : "");
     const old = new Map(before.map((item, index) => [readId(item), { item, index }]));
     const ids = new Set(after.map(readId));
-    for (const [id, { index }] of old) {
-      if (!ids.has(id)) this.#add(ChangeKind.REMOVED, { thing, id: nest(spot, id), field: `${spot.field}[${index}]` });
+    for (const [id, { item, index }] of old) {
+      if (ids.has(id)) continue;
+      const at = { thing, id: nest(spot, id), field: `${spot.field}[${index}]` };
+      this.#add(ChangeKind.REMOVED, { ...at, before: say(item) });
     }
     after.forEach((item, index) => {
       const at = { thing, id: nest(spot, readId(item)), attribute: "", field: `${spot.field}[${index}]` };
       const other = old.get(readId(item))?.item;
-      if (other === undefined) this.#add(ChangeKind.ADDED, at);
+      if (other === undefined) this.#add(ChangeKind.ADDED, { ...at, after: say(item) });
       else this.compareMessages(other, item, at);
     });
     if (isOrdered) this.#compareOrder(before.map(readId), after.map(readId), thing, spot.field);
@@ -121,6 +130,10 @@ function isPlainMessage(field: DescField): boolean {
   return field.fieldKind === "message" && !field.message.typeName.startsWith("google.protobuf.");
 }
 
+function isEmpty(message: ReflectMessage): boolean {
+  return message.fields.every((field) => !message.isSet(field));
+}
+
 function getMessage(message: ReflectMessage | undefined, field: DescField): ReflectMessage | undefined {
   return message?.isSet(field) ? (message.get(field) as ReflectMessage) : undefined;
 }
@@ -140,6 +153,12 @@ function readId(message: ReflectMessage): string {
 /** A team's id is its organisation's and its own, and so on. */
 function nest({ thing, id }: Spot, own: string): string {
   return thing === "policy" ? own : `${id}/${own}`;
+}
+
+/** All that a thing says but its id, as JSON. */
+function sayWhole({ desc, message }: ReflectMessage): string {
+  const { id: _, ...rest } = toJson(desc, message) as Record<string, unknown>;
+  return JSON.stringify(rest);
 }
 
 /** A value as proto JSON has it, without the quotes of text. Empty when it is not set. */

@@ -110,6 +110,38 @@ describe("comparePolicies()", () => {
     ]);
   });
 
+  it("tells only of the regions that honour a key", () => {
+    const messages = say(
+      (p) => p.models.pop(),
+      [grant(["any"], { regions: ["us"] }), grant(["*"], { regions: ["eu"] })],
+    );
+
+    expect(messages.slice(2)).toEqual([
+      'app "search" of team "web" (acme): loses model "any" in eu (1 key)',
+      'app "search" of team "web" (acme): loses model "any" in us (1 key)',
+    ]);
+  });
+
+  it("tells of rules with all that they say, of their order, and of an effect that has no words of its own", () => {
+    const deny = { id: "tools", when: "call.has_tools", deny: { message: "No tools" } };
+    const cap = { id: "cap", capOutputTokens: "4096" };
+    const first = samplePolicy((p: Json) => (p.rules = [deny, cap]));
+    const second = samplePolicy((p: Json) => {
+      p.rules = [cap, { id: deny.id, when: deny.when, allow: {} }, { id: "new", when: "call.streamed", deny: {} }];
+    });
+
+    expect(
+      comparePolicies(first, second, NOW_MS)
+        .list()
+        .map(({ message }) => message),
+    ).toEqual([
+      'rule "tools": deny.message No tools → not set',
+      'rule "tools": allow not set → {}',
+      'rule "new" is new: {"when":"call.streamed","deny":{}}',
+      "rules stand in another order: tools, cap → cap, tools",
+    ]);
+  });
+
   it("tells of routes region by region: opened, closed, and in another place", () => {
     const messages = say((p) => {
       p.models[0].routes = [{ target: "local/small" }, { target: "global/large", priority: 1 }];

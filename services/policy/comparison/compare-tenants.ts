@@ -65,12 +65,14 @@ function tellEffects(
     differences.flatMap(({ regions, models }) => {
       const concerned = ofApp.flatMap((group) => {
         const own = group.models.filter((model) => models.has(model));
-        return own.length === 0 ? [] : [{ environment: group.tenant[3], models: own, keys: group.keys }];
+        const where = regions.filter((region) => group.regions.length === 0 || group.regions.includes(region));
+        if (own.length === 0 || where.length === 0) return [];
+        return [{ environment: group.tenant[3], models: own, regions: where, keys: group.keys }];
       });
       const environments = new Set(ofApp.map(({ tenant }) => tenant[3]));
-      const byModels = Map.groupBy(concerned, (each) => each.models.join(" "));
-      return [...byModels.values()].flatMap((alike) => {
-        const common = { kind, regions: [...regions], models: [...(alike[0]?.models ?? [])] };
+      const byEffect = Map.groupBy(concerned, (each) => JSON.stringify([each.models, each.regions]));
+      return [...byEffect.values()].flatMap((alike) => {
+        const common = { kind, regions: alike[0]?.regions ?? [], models: alike[0]?.models ?? [] };
         const isWholeApp = new Set(alike.map(({ environment }) => environment)).size === environments.size;
         if (isWholeApp) {
           const keys = alike.reduce((sum, each) => sum + each.keys, 0n);

@@ -7,13 +7,15 @@ export interface KeyGroup {
   readonly tenant: readonly [string, string, string, string];
   /** Which of the models in question they may ask for. */
   readonly models: readonly string[];
+  /** Ids of the regions that honour them; empty means all. */
+  readonly regions: readonly string[];
   readonly keys: bigint;
 }
 
 /** Living keys, counted by tenant and by which of some models they may ask for. Holds no key and no id of one. */
 export class KeyTally {
   readonly #models: ReadonlySet<string>;
-  readonly #groups = new Map<string, { tenant: KeyGroup["tenant"]; models: readonly string[]; keys: bigint }>();
+  readonly #groups = new Map<string, Omit<KeyGroup, "keys"> & { keys: bigint }>();
 
   /** `models`: those in question; others make no difference. */
   constructor(models: ReadonlySet<string>) {
@@ -22,16 +24,16 @@ export class KeyTally {
 
   /** Counts the key of a grant, if it is good at `nowMs`. */
   take(grant: KeyGrant, nowMs: number): void {
-    const { organisation, team, app, environment, revokedAt, expiresAt } = grant;
+    const { organisation, team, app, environment, regions, revokedAt, expiresAt } = grant;
     const isExpired = expiresAt !== undefined && Number(expiresAt.seconds) * 1000 <= nowMs;
     if (revokedAt !== undefined || isExpired) return;
     const models = grant.models.includes("*")
       ? [...this.#models]
       : grant.models.filter((model) => this.#models.has(model));
-    const key = JSON.stringify([organisation, team, app, environment, ...models]);
+    const key = JSON.stringify([organisation, team, app, environment, models, regions]);
     const group = this.#groups.get(key);
     if (group !== undefined) group.keys += 1n;
-    else this.#groups.set(key, { tenant: [organisation, team, app, environment], models, keys: 1n });
+    else this.#groups.set(key, { tenant: [organisation, team, app, environment], models, regions, keys: 1n });
   }
 
   /** Every group, by tenant. */

@@ -31,7 +31,10 @@ function checkText(message: ReflectMessage, path: string, error: Report): void {
   for (const field of message.fields) {
     if (!message.isSet(field)) continue;
     const at = path === "" ? field.name : `${path}.${field.name}`;
-    if (field.fieldKind === "scalar") checkControl(message.get(field), at, error);
+    // A condition may be written on several lines.
+    const isExpression = field.parent.name === "Rule" && field.name === "when";
+    if (isExpression) checkControl((message.get(field) as string).replaceAll(/[\n\r\t]/g, " "), at, error);
+    else if (field.fieldKind === "scalar") checkControl(message.get(field), at, error);
     else if (field.fieldKind === "message") checkText(message.get(field), at, error);
     else if (field.fieldKind === "list") {
       let index = 0;

@@ -266,6 +266,12 @@ describe("checkPolicy()", () => {
     expect(find(change)).toEqual([]);
   });
 
+  it("takes a condition of several lines", () => {
+    const findings = find((p) => (p.rules = [{ id: "r", when: "call.has_tools &&\n\tcall.streamed\n", deny: {} }]));
+
+    expect(findings.filter((finding) => finding.startsWith("rules[0].when"))).toEqual([]);
+  });
+
   it("refuses a field that this version does not know", () => {
     const policy = samplePolicy();
     policy.limits[0]!.$unknown = [{ no: 99, wireType: 0, data: new Uint8Array([1]) }];
