@@ -73,6 +73,25 @@ describe("a chat whose provider never says what it used", () => {
     expect(input - countTokens(QUESTION)).toBeLessThanOrEqual(4);
   });
 
+  it("is billed what came of it when it is cut, the first one of a router too", async () => {
+    const { router, client } = await start((response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(WORDS.map((word) => `data: ${contentEvent(word)}\n\n`).join(""), () => {
+        response.socket?.resetAndDestroy();
+      });
+    });
+
+    const stream = await client.chat.completions.create({ ...ASKED, stream: true });
+    const reading = (async () => {
+      for await (const _ of stream);
+    })();
+    await expect(reading).rejects.toThrow();
+    await router.accounting.whenSettled();
+
+    expect(router.accounting.outcomes[0]?.outcome.kind).toBe(OutcomeKind.CUT);
+    expect(usageOf(router)).toMatchObject({ source: UsageSource.COUNTED, output: countTokens(ANSWER) });
+  });
+
   it("is billed what came of it when its caller leaves", async () => {
     const { router, client } = await start(answer("silence"));
 

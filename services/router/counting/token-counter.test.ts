@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { ManualClock } from "../../shared/clock.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
 import { KeptText } from "../providers/kept-text.ts";
-import { type CountWorker, MOST_COUNTS, startThread, WorkerCounter } from "./token-counter.ts";
+import { type CountWorker, LOAD_MS, MOST_COUNTS, startThread, WorkerCounter } from "./token-counter.ts";
 
 const LIMIT_MS = 2_000;
 
@@ -20,6 +20,9 @@ class FakeWorker extends EventEmitter {
     return Promise.resolve(1);
   }
   unref(): void {}
+  load(): void {
+    this.emit("message", "loaded");
+  }
 }
 
 interface Watched {
@@ -27,7 +30,9 @@ interface Watched {
   onDeadline(): void;
 }
 
-function start() {
+const threads: WorkerCounter[] = [];
+
+function start(makeWorker: () => CountWorker = () => new FakeWorker() as never) {
   const clock = new ManualClock();
   const watched = new Set<Watched>();
   const deadlines = {
@@ -42,11 +47,12 @@ function start() {
   });
   const workers: FakeWorker[] = [];
   const startWorker = () => {
-    const worker = new FakeWorker();
-    workers.push(worker);
-    return worker as never;
+    const worker = makeWorker();
+    workers.push(worker as never);
+    return worker;
   };
   const counter = new WorkerCounter({ deadlines, clock, log, startWorker });
+  threads.push(counter);
   const results: (readonly number[] | undefined)[] = [];
   const ask = (text = "hello") => counter.count([keep(text)], (tokens) => results.push(tokens));
   const pass = (ms: number) => {
@@ -65,8 +71,6 @@ function keep(text: string): KeptText {
   kept.takeText(text);
   return kept;
 }
-
-const threads: WorkerCounter[] = [];
 
 /** A counter with a real thread. Its clock stands still, so that no count is late. */
 function createReal(clock = new ManualClock()): { counter: WorkerCounter; workers: CountWorker[] } {
@@ -98,6 +102,18 @@ describe("WorkerCounter", () => {
     expect(tokens).toEqual(texts.map((text) => countTokens(text, options)));
   });
 
+  it("counts the first text, however long its thread takes to load", async () => {
+    const { ask, pass, workers, results } = start(startThread);
+    ask();
+
+    pass(LIMIT_MS + LOAD_MS - 1);
+    await new Promise((resolve) => (workers[0] as unknown as EventEmitter).once("message", resolve));
+
+    await new Promise((resolve) => (workers[0] as unknown as EventEmitter).once("message", resolve));
+
+    expect(results).toEqual([[1]]);
+  });
+
   it("asks its worker for one count after the other, in their order", () => {
     const { ask, workers, results } = start();
     ask();
@@ -117,9 +133,40 @@ describe("WorkerCounter", () => {
     expect(workers).toEqual([]);
   });
 
+  it("begins the time of a count when its worker has loaded", () => {
+    const { ask, pass, workers, results } = start();
+    ask();
+    ask();
+
+    pass(LIMIT_MS + LOAD_MS - 1);
+    workers[0]!.load();
+    pass(LIMIT_MS - 1);
+    workers[0]!.emit("message", [1]);
+    pass(1);
+
+    expect(results).toEqual([[1], undefined]);
+  });
+
+  it("waits no longer for a worker that never loads, and so for the one after it", () => {
+    const { ask, pass, workers, results } = start();
+    ask();
+    pass(LIMIT_MS + LOAD_MS);
+    expect(results).toEqual([undefined]);
+
+    workers[0]!.emit("exit", 1);
+    pass(LIMIT_MS + LOAD_MS);
+    ask();
+    pass(LIMIT_MS + LOAD_MS - 1);
+    expect(results).toHaveLength(1);
+    pass(1);
+
+    expect(results).toEqual([undefined, undefined]);
+  });
+
   it("ends a count without a result at its deadline, and drops the result that comes later", () => {
     const { ask, pass, workers, results, watched } = start();
     ask();
+    workers[0]!.load();
 
     pass(LIMIT_MS);
     workers[0]!.emit("message", [1]);
@@ -131,8 +178,9 @@ describe("WorkerCounter", () => {
   });
 
   it("takes no more than a number of counts at a time, those whose deadline passed in the worker's hands among them", () => {
-    const { ask, counter, pass, results } = start();
+    const { ask, counter, pass, results, workers } = start();
     for (let i = 0; i < MOST_COUNTS; i += 1) ask();
+    workers[0]!.load();
     expect(results).toEqual([]);
 
     ask();

@@ -3,7 +3,7 @@ import type { Clock } from "../../shared/clock.ts";
 import type { Listed } from "../../shared/open-list.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import type { KeptText } from "../providers/kept-text.ts";
-import type { CountResult } from "./count-worker.ts";
+import type { CountAnswer } from "./count-worker.ts";
 
 /** Hears of a count: the tokens of what was kept of each text, in their order, or undefined when that can't be said in time. */
 export type CountDone = (tokens: readonly number[] | undefined) => void;
@@ -28,7 +28,7 @@ export interface WorkerCounterOptions {
   readonly deadlines: Deadlines;
   readonly clock: Pick<Clock, "monotonicMs">;
   readonly log: Log;
-  /** How long a count is waited for, in milliseconds; default 2,000. */
+  /** How long a count is waited for once the worker has loaded, in milliseconds; default 2,000. */
   readonly limitMs?: number;
   /** Hears how each count went, for a metric. */
   readonly onCount?: (result: CountOutcome) => void;
@@ -41,9 +41,11 @@ export type CountWorker = Pick<Worker, "on" | "postMessage" | "terminate" | "unr
 
 /** How long a count is waited for when the options do not say. */
 const LIMIT_MS = 2_000;
+/** How long the worker is waited for to load beside that. It takes half a second where nothing else runs. */
+export const LOAD_MS = 10_000;
 /** Most counts on their way; each holds at most 512 KiB. */
 export const MOST_COUNTS = 64;
-/** After how long without an answer the worker counts as stuck: loading the encoding takes half a second of its own. */
+/** After how long without an answer the worker counts as stuck, loading included. */
 const STUCK_MS = 20_000;
 /** How long no new worker is started after one died. */
 const REST_MS = 5_000;
@@ -54,7 +56,7 @@ const HEAP_MB = 256;
 class Count implements Listed {
   before: Listed | undefined;
   after: Listed | undefined;
-  readonly deadlineMs: number;
+  deadlineMs: number;
   readonly texts: readonly Uint8Array<ArrayBuffer>[];
   /** Ends it, with its result if there is one. */
   readonly end: (count: Count, tokens?: readonly number[]) => void;
@@ -74,8 +76,9 @@ class Count implements Listed {
 }
 
 /**
- * Counts in a worker thread, one count after the other, so that answers of others go on meanwhile. The worker starts with the first count.
- * Each count ends within two seconds; when more than {@link MOST_COUNTS} wait, when the worker died or was stopped, a count
+ * Counts in a worker thread, one count after the other, so that answers of others go on meanwhile. The worker starts with the first count,
+ * for its encoding takes some 100 MB, which a router whose providers say what they used never needs. Each count ends within two seconds
+ * of its coming, or of the worker's having loaded, which those that came before wait for, ten seconds at most; when more than {@link MOST_COUNTS} wait, when the worker died or was stopped, a count
  * ends at once without a result. A worker that died is started again with the first count after some seconds.
  */
 export class WorkerCounter implements TokenCounter {
@@ -86,6 +89,7 @@ export class WorkerCounter implements TokenCounter {
   #current: Count | undefined;
   #askedAtMs = 0;
   #worker: CountWorker | undefined;
+  #isLoaded = false;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
   #isStopped = false;
 
@@ -108,7 +112,7 @@ export class WorkerCounter implements TokenCounter {
       return;
     }
     const count = new Count({
-      deadlineMs: nowMs + (this.#options.limitMs ?? LIMIT_MS),
+      deadlineMs: nowMs + this.#limitMs + (this.#isLoaded ? 0 : LOAD_MS),
       texts: texts.map((text) => text.handOver()),
       end: this.#end,
       done,
@@ -116,6 +120,10 @@ export class WorkerCounter implements TokenCounter {
     deadlines.add(count);
     this.#waiting.push(count);
     this.#askNext();
+  }
+
+  get #limitMs(): number {
+    return this.#options.limitMs ?? LIMIT_MS;
   }
 
   /** Ends all counts without a result, and the worker; every later one ends at once. */
@@ -144,8 +152,8 @@ export class WorkerCounter implements TokenCounter {
     this.#current = next;
     this.#askedAtMs = this.#options.clock.monotonicMs();
     try {
-      this.#worker ??= this.#start();
-      this.#worker.postMessage(
+      const worker = this.#worker ?? this.#start();
+      worker.postMessage(
         next.texts,
         next.texts.filter(({ length }) => length > 0).map(({ buffer }) => buffer),
       );
@@ -157,9 +165,15 @@ export class WorkerCounter implements TokenCounter {
   #start(): CountWorker {
     const { startWorker = startThread } = this.#options;
     const worker = startWorker();
+    this.#worker = worker;
+    this.#isLoaded = false;
     // It must not keep the process alive.
     worker.unref();
-    worker.on("message", (tokens: CountResult) => this.#takeResult(worker, tokens));
+    worker.on("message", (answer: CountAnswer) => {
+      if (worker !== this.#worker) return;
+      if (answer === "loaded") this.#startClocks();
+      else this.#takeResult(answer);
+    });
     worker.on("error", (cause) => {
       if (worker === this.#worker) this.#giveUp("it failed", cause);
     });
@@ -169,9 +183,17 @@ export class WorkerCounter implements TokenCounter {
     return worker;
   }
 
-  #takeResult(worker: CountWorker, tokens: CountResult): void {
+  /** The worker has loaded: now the time of those that waited for it begins. */
+  #startClocks(): void {
+    this.#isLoaded = true;
+    const deadlineMs = this.#options.clock.monotonicMs() + this.#limitMs;
+    for (const count of this.#waiting) count.deadlineMs = deadlineMs;
+    if (this.#current !== undefined) this.#current.deadlineMs = deadlineMs;
+  }
+
+  #takeResult(tokens: readonly number[]): void {
     const count = this.#current;
-    if (worker !== this.#worker || count === undefined) return;
+    if (count === undefined) return;
     this.#end(count, tokens);
     this.#current = undefined;
     this.#askNext();
@@ -181,6 +203,7 @@ export class WorkerCounter implements TokenCounter {
   #giveUp(state: string, cause?: unknown): void {
     const worker = this.#worker;
     this.#worker = undefined;
+    this.#isLoaded = false;
     this.#notBeforeMs = this.#options.clock.monotonicMs() + REST_MS;
     this.#options.log.warn(
       { err: cause, state },
