@@ -13,9 +13,11 @@ import { toAttempt } from "./accounting/attempts.ts";
 import type { StartedCall } from "./accounting/started-call.ts";
 import type { Admission, Denial } from "./admission/admission.ts";
 import { admit, identify } from "./admission/admit.ts";
+import { findToolDenial } from "./admission/check-tools.ts";
 import type { LimitCounters } from "./admission/counters.ts";
 import type { CallerHeaders } from "./admission/credentials.ts";
 import type { AnswerHead, AnswerSink, ChatCall, Greeting } from "./arrival/call.ts";
+import { listOfferedTools } from "./arrival/offered-tools.ts";
 import type { ChatDispatcher, DispatchResult, PlannedChat } from "./dispatch/dispatch.ts";
 import type { AttemptResult } from "./dispatch/result.ts";
 import type { Standings } from "./ejection/standings.ts";
@@ -28,6 +30,8 @@ import { sumUsage } from "./usage-sum.ts";
 export interface ChatStations {
   /** What the region runs now; undefined until a snapshot and a keyring have verified. */
   readonly current: () => PinnedPolicy | undefined;
+  /** For how long policy has not confirmed the keyring, in milliseconds: asked for keys of the strict class only. */
+  readonly getKeyringAgeMs: () => number;
   readonly counters: LimitCounters;
   readonly upstreams: UpstreamBook;
   readonly standings: Standings;
@@ -79,9 +83,10 @@ export class Chats {
   /** Looks at a caller before anything of a chat is there. Returns what is wrong, and has counted it. Never throws. */
   greet(headers: CallerHeaders): Greeting | WeirError {
     try {
-      const nowMs = this.#stations.clock.nowMs();
+      const { clock, getKeyringAgeMs } = this.#stations;
+      const nowMs = clock.nowMs();
       const pinned = this.#pin();
-      const proven = identify(pinned, { headers, nowMs });
+      const proven = identify(pinned, { headers, nowMs, getKeyringAgeMs });
       return proven.kind === "denial" ? this.#refuse(proven, nowMs) : { pinned, proven };
     } catch (error) {
       return this.#toRefusal(error);
@@ -90,14 +95,15 @@ export class Chats {
 
   /** The models that a caller may ask for. Throws what is wrong with the caller, and counts it. */
   listModels(headers: CallerHeaders): Model[] {
-    const nowMs = this.#stations.clock.nowMs();
+    const { clock, getKeyringAgeMs } = this.#stations;
+    const nowMs = clock.nowMs();
     let pinned: PinnedPolicy;
     try {
       pinned = this.#pin();
     } catch (error) {
       throw this.#toRefusal(error);
     }
-    const proven = identify(pinned, { headers, nowMs });
+    const proven = identify(pinned, { headers, nowMs, getKeyringAgeMs });
     if (proven.kind === "denial") throw this.#refuse(proven, nowMs);
     return listModels(pinned.tables, proven.grant);
   }
@@ -111,14 +117,20 @@ export class Chats {
   }
 
   #admit(call: ChatCall, pinned: PinnedPolicy): Admission | Denial {
-    const { headers, model, eventId, greeting } = call;
-    const { counters, upstreams, standings, clock } = this.#stations;
+    const { headers, model, eventId, greeting, request } = call;
+    const { counters, upstreams, standings, clock, getKeyringAgeMs } = this.#stations;
+    const nowMs = clock.nowMs();
+    // A keyring that came while the body was read counts.
+    const proven = greeting.pinned === pinned ? greeting.proven : identify(pinned, { headers, nowMs, getKeyringAgeMs });
+    if (proven.kind === "denial") return proven;
+    const { grant, caller } = proven;
+    // Read only for keys whose tools are limited.
+    const denial = grant.tools && findToolDenial(grant, grant.tools, listOfferedTools(request));
+    if (denial !== undefined) return { ...denial, caller };
     const reached = upstreams.get(pinned.snapshot);
     const { findRejection } = reached;
     const narrow = standings.isQuiet ? undefined : (plan: Plan) => standings.sift(keepCandidates(plan, call, reached));
-    // A keyring that came while the body was read counts.
-    const proven = greeting.pinned === pinned ? greeting.proven : undefined;
-    return admit(pinned, counters, { headers, model, eventId, nowMs: clock.nowMs(), findRejection, narrow, proven });
+    return admit(pinned, counters, { headers, model, eventId, nowMs, findRejection, narrow, proven });
   }
 
   #refuse(denial: Denial, nowMs: number): WeirError {

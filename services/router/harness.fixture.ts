@@ -141,6 +141,8 @@ export interface HarnessOptions {
   readonly models?: string[];
   /** Whether the key was revoked. Default false. */
   readonly isKeyRevoked?: boolean;
+  /** What else its grant says, such as the tools that it may offer. */
+  readonly grant?: Parameters<typeof sampleKeyEntry>[2];
   /** Whether gRPC has its handler of its own; without it the RPC library serves gRPC too. Default true. */
   readonly hasHotRpc?: boolean;
   /** Without one the router is not ready. Default true. */
@@ -201,7 +203,7 @@ export function pin(
   snapshot: Snapshot,
   options: { readonly keyId: string; readonly text: string } & Pick<
     HarnessOptions,
-    "requestsPerMinute" | "models" | "isKeyRevoked"
+    "requestsPerMinute" | "models" | "isKeyRevoked" | "grant"
   >,
 ): PinnedPolicy {
   const hold = new SnapshotHold({ trust: SAMPLE_TRUST, region: "eu" });
@@ -212,6 +214,7 @@ export function pin(
     ...(requestsPerMinute !== undefined && { requestsPerMinute }),
     ...(models !== undefined && { models }),
     ...(isKeyRevoked && { revokedAt: { seconds: 1n } }),
+    ...options.grant,
   });
   const keyring = sampleKeyring(1n, [entry]);
   hold.offerKeyring(keyring.note, keyring.tree);
@@ -253,6 +256,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
   });
   const chats = new Chats({
     current: () => pinned,
+    getKeyringAgeMs: () => 0,
     counters: new LimitCounters(),
     upstreams: new UpstreamBook(
       () => options.credentials ?? new Map(),

@@ -147,6 +147,7 @@ runService("router", async ({ environment, log, signal }) => {
   const observer = createObserver(metrics, new FailureLog(log, clock));
   const current = () => snapshots.current();
   const chats = new Chats({
+    getKeyringAgeMs: () => snapshots.getAgeMs("keyring"),
     current,
     counters: new LimitCounters(),
     upstreams,

@@ -97,11 +97,14 @@ function hasCondition({ disabledAt, regions, tools, strictAfter }: KeyGrant): bo
   return disabledAt !== undefined || regions.length > 0 || tools !== undefined || strictAfter !== undefined;
 }
 
-/** The same settings in one order, so that the same settings give the same bytes. */
+const SETTINGS = ["models", "requestsPerMinute", "expiresAt", "labels", "regions", "tools", "strictAfter"] as const;
+
+/** The settings that are named, and nothing else of the message; in one order, so that the same settings give the same bytes. */
 function toOrdered(settings: Partial<GrantSettings>): Partial<GrantSettings> {
+  const named = SETTINGS.filter((name) => name in settings).map((name) => [name, settings[name]]);
   const { models, regions, labels, tools } = settings;
   return {
-    ...settings,
+    ...Object.fromEntries(named),
     ...(models && { models: [...models].sort() }),
     ...(regions && { regions: [...regions].sort() }),
     ...(labels && { labels: Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))) }),

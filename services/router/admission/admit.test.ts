@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { LimitPer } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import { createEventId } from "../../shared/ids.ts";
-import { createKey } from "../../shared/key/key.ts";
+import { createKey, createSecret, hashKey } from "../../shared/key/key.ts";
 import { type PinnedPolicy, SnapshotHold } from "../../shared/snapshot/hold.ts";
 import {
   SAMPLE_TRUST,
@@ -102,6 +102,50 @@ describe("admit()", () => {
       expect(ask(pin({}, [], [tenant]))).toEqual(denied("TENANT_DISABLED"));
     }
     expect(ask(pin({}, [], ["acme/sea", "other"])).kind).toBe("admission");
+  });
+
+  it("a disabled key and one for other regions are denied, each with its reason and its caller", () => {
+    expect(ask(pin({ disabledAt: seconds(NOW_MS) }))).toMatchObject({
+      reason: "KEY_DISABLED",
+      caller: { team: "search" },
+    });
+    expect(ask(pin({ regions: ["us"] }))).toMatchObject({
+      reason: "KEY_REGION_NOT_ALLOWED",
+      facts: { region: "eu" },
+      caller: { team: "search" },
+    });
+    expect(ask(pin({ regions: ["eu", "us"] })).kind).toBe("admission");
+  });
+
+  it("a key that is rotated is taken by its new secret for ever and by the old one until its time is over", () => {
+    const old = createKey("production");
+    const expiresAt = seconds(NOW_MS + 1_000);
+    const pinned = pin({ secrets: [{ sha256: hashKey(old.text), expiresAt }] });
+    // Of the same id, as a rotation makes it.
+    const secret = createSecret("production", key.keyId).text;
+    const rotated = pin({ secrets: [{ sha256: hashKey(secret), expiresAt }] });
+    const headers = { authorization: `Bearer ${secret}`, connection: {} };
+
+    expect(ask(pinned, { nowMs: NOW_MS + 9_000 }).kind).toBe("admission");
+    expect(ask(rotated, { headers }).kind).toBe("admission");
+    expect(ask(rotated, { headers, nowMs: NOW_MS + 999 }).kind).toBe("admission");
+    expect(ask(rotated, { headers, nowMs: NOW_MS + 1_000 })).toMatchObject({
+      reason: "KEY_EXPIRED",
+      caller: { team: "search" },
+    });
+  });
+
+  it("a strict key is denied once the keyring was not confirmed for longer than it says, or nobody knows", () => {
+    const pinned = pin({ strictAfter: { seconds: 30n } });
+    expect(ask(pinned, { getKeyringAgeMs: () => 30_000 }).kind).toBe("admission");
+    expect(ask(pinned, { getKeyringAgeMs: () => 30_001 })).toMatchObject({
+      reason: "KEYRING_STALE",
+      facts: { strict_after_seconds: "30" },
+      retryAfterMs: 5_000,
+      caller: { team: "search" },
+    });
+    expect(ask(pinned)).toEqual(denied("KEYRING_STALE"));
+    expect(ask(pin(), { getKeyringAgeMs: () => Number.POSITIVE_INFINITY }).kind).toBe("admission");
   });
 
   it("a denial of a proven key names its caller, so that it can be counted", () => {

@@ -1,3 +1,4 @@
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { findGrantDenial } from "../../shared/decision/check-grant.ts";
 import { decide } from "../../shared/decision/decide.ts";
@@ -21,6 +22,8 @@ export interface AskedCall {
   readonly nowMs: number;
   /** Who asks, when {@link identify} has said so before under the same pinned policy. */
   readonly proven?: ProvenCaller;
+  /** See {@link identify}. */
+  readonly getKeyringAgeMs?: (() => number) | undefined;
   /** Why a target can't be used now: its credential is missing. Absent when all can. */
   readonly findRejection?: (target: SnapshotTarget) => Reason | undefined;
   /** Takes targets out of the plan by what this router knows of them beside that, or denies the call. Absent when it knows nothing. */
@@ -47,11 +50,12 @@ export function admit(pinned: PinnedPolicy, counters: LimitCounters, call: Asked
 
 /**
  * Says who asks, if the key is good: for what needs no model, such as the list of models. A denial names its caller only if
- * the secret was right.
+ * the secret was right. `getKeyringAgeMs` says for how long the keyring was not confirmed, and is asked for keys of the strict class
+ * only; without it they are denied.
  */
 export function identify(
   pinned: PinnedPolicy,
-  { headers, nowMs }: Pick<AskedCall, "headers" | "nowMs">,
+  { headers, nowMs, getKeyringAgeMs }: Pick<AskedCall, "headers" | "nowMs" | "getKeyringAgeMs">,
 ): ProvenCaller | Denial {
   const proven = findCaller(pinned.keyring, headers);
   if (proven.kind === "denial") return proven;
@@ -62,8 +66,41 @@ export function identify(
     nowMs,
     keyring.hasDisabledTenants ? (tenant) => keyring.isTenantDisabled(tenant) : undefined,
   );
-  return denial === undefined ? proven : { ...denial, caller: proven.caller };
+  if (denial !== undefined) return { ...denial, caller: proven.caller };
+  if (nowMs >= proven.secretExpiresAtMs) return denyReplaced(proven);
+  if (proven.grant.strictAfter !== undefined)
+    return denyStale(proven, proven.grant.strictAfter, getKeyringAgeMs) ?? proven;
+  return proven;
 }
+
+function denyReplaced({ grant: { keyId }, caller }: ProvenCaller): Denial {
+  const message = `Cannot accept key "${keyId}": its secret was replaced by a newer one, and its time is over`;
+  return { kind: "denial", reason: "KEY_EXPIRED", message, facts: { key_id: keyId }, caller };
+}
+
+/** Denies a strict key of which a revocation may not have been heard. */
+function denyStale(
+  { grant: { keyId }, caller }: ProvenCaller,
+  strictAfter: Duration,
+  getKeyringAgeMs: () => number = UNCONFIRMED,
+): Denial | undefined {
+  const ageMs = getKeyringAgeMs();
+  const strictAfterMs = durationMs(strictAfter);
+  if (ageMs <= strictAfterMs) return undefined;
+  const strictAfterS = String(strictAfterMs / 1_000);
+  return {
+    kind: "denial",
+    reason: "KEYRING_STALE",
+    message: `Cannot accept key "${keyId}": this router has not heard from policy for longer than its ${strictAfterS} s`,
+    facts: { key_id: keyId, strict_after_seconds: strictAfterS },
+    retryAfterMs: RETRY_STALE_MS,
+    caller,
+  };
+}
+
+const UNCONFIRMED = (): number => Number.POSITIVE_INFINITY;
+/** About when the next confirmation comes, once policy is heard again. */
+const RETRY_STALE_MS = 5_000;
 
 function toDenial({ limit, retryAfterMs }: LimitRefusal): Denial {
   const { id, subject, requestsPerMinute } = limit;

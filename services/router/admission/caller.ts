@@ -2,6 +2,7 @@ import { timingSafeEqual } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import type { KeyGrant } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { type Caller, CallerSchema } from "../../../gen/weir/type/v1/caller_pb.ts";
+import { type AcceptedSecret, listSecrets } from "../../shared/decision/key-secrets.ts";
 import { hashKey, parseKey } from "../../shared/key/key.ts";
 import type { Keyring } from "../../shared/snapshot/keyring.ts";
 import type { Denial } from "./admission.ts";
@@ -12,10 +13,18 @@ export interface ProvenCaller {
   readonly kind: "caller";
   readonly grant: KeyGrant;
   readonly caller: Caller;
+  /** When the secret that proved it stops being good, milliseconds since 1970; Infinity when only the key itself ends. */
+  readonly secretExpiresAtMs: number;
 }
 
-/** Compared with for an id that nobody has, so that it takes the time of a wrong secret. No text hashes to it that anyone knows. */
-const NO_SECRETS: readonly Uint8Array[] = [new Uint8Array(32)];
+/**
+ * Compared with where there is no secret, so that an id that nobody has takes the time of a wrong secret, and a key with one that of
+ * a key with two. No text hashes to it that anyone knows.
+ */
+const NO_SECRET: AcceptedSecret = { sha256: new Uint8Array(32), expiresAtMs: Number.NEGATIVE_INFINITY };
+/** A key has at most so many secrets. */
+const SECRETS = 2;
+const NO_SECRETS: readonly AcceptedSecret[] = new Array(SECRETS).fill(NO_SECRET);
 /** One message for an unknown id and for a wrong secret: which of the two it was is nobody's business. */
 const UNKNOWN: Denial = {
   kind: "denial",
@@ -72,35 +81,47 @@ function isSame(known: Buffer, text: string): boolean {
 function proveCaller(keyring: Keyring, text: string): ProvenCaller | Denial {
   const key = parseKey(text);
   if (key === undefined) return MALFORMED;
-  const grant = findGrant(keyring, key.keyId);
+  const known = findKnownKey(keyring, key.keyId);
   const presented = hashKey(text);
-  const secrets = grant === undefined || grant.secretSha256s.length === 0 ? NO_SECRETS : grant.secretSha256s;
   // Each is compared, so that the time does not say which one it was.
-  let matches = 0;
-  for (const secret of secrets) matches += timingSafeEqual(presented, secret) ? 1 : 0;
-  if (grant === undefined) return UNKNOWN;
+  let matching: AcceptedSecret | undefined;
+  for (const secret of known?.secrets ?? NO_SECRETS) {
+    if (timingSafeEqual(presented, secret.sha256)) matching = secret;
+  }
+  if (known === undefined) return UNKNOWN;
+  const { grant } = known;
   if (grant.revokedAt !== undefined) return revoked(grant);
-  return matches === 0 ? UNKNOWN : { kind: "caller", grant, caller: toCaller(grant) };
+  if (matching === undefined) return UNKNOWN;
+  return { kind: "caller", grant, caller: toCaller(grant), secretExpiresAtMs: matching.expiresAtMs };
 }
 
-/** The grant of a key. The keyring hashes an id to find it, so what was found once is kept by its id for as long as the keyring. */
-function findGrant(keyring: Keyring, keyId: string): KeyGrant | undefined {
-  let grants = found.get(keyring);
-  if (grants === undefined) {
-    grants = new Map();
-    found.set(keyring, grants);
+/** A key as it stands in a keyring. */
+interface KnownKey {
+  readonly grant: KeyGrant;
+  /** As many as a key can have. */
+  readonly secrets: readonly AcceptedSecret[];
+}
+
+/** What the keyring has of a key. It hashes an id to find it, so what was found once is kept by its id for as long as the keyring. */
+function findKnownKey(keyring: Keyring, keyId: string): KnownKey | undefined {
+  let keys = found.get(keyring);
+  if (keys === undefined) {
+    keys = new Map();
+    found.set(keyring, keys);
   }
-  let grant = grants.get(keyId);
-  if (grant === undefined) {
-    grant = keyring.find(keyId);
+  let known = keys.get(keyId);
+  if (known === undefined) {
+    const grant = keyring.find(keyId);
     // Only what is there: anybody can ask for ids that are not.
-    if (grant !== undefined) grants.set(grant.keyId, grant);
+    if (grant === undefined) return undefined;
+    known = { grant, secrets: [...listSecrets(grant), ...NO_SECRETS].slice(0, SECRETS) };
+    keys.set(grant.keyId, known);
   }
-  return grant;
+  return known;
 }
 
 /** By keyring, and gone with it. */
-const found = new WeakMap<Keyring, Map<string, KeyGrant>>();
+const found = new WeakMap<Keyring, Map<string, KnownKey>>();
 
 /** The caller that a grant makes. Made once a grant: it is the same for each call. */
 function toCaller(grant: KeyGrant): Caller {

@@ -78,6 +78,22 @@ describe("hold", () => {
     expect(hold.confirmedAtMs("snapshot")).toBeUndefined();
   });
 
+  it("ages by whichever clock says more, so that a clock that is set back makes nothing younger", () => {
+    const hold = new SnapshotHold(options);
+    const keyring = sampleKeyring(4n);
+    hold.offerKeyring(keyring.note, keyring.tree);
+    expect(hold.ageMs("keyring", 1_000, 0)).toBe(Number.POSITIVE_INFINITY);
+
+    hold.confirm("keyring", 4n, 10_000);
+    expect(hold.ageMs("keyring", 13_000, 7)).toBe(3_000);
+    expect(hold.ageMs("keyring", 9_999, 7)).toBe(Number.POSITIVE_INFINITY);
+
+    hold.confirm("keyring", 4n, 20_000, 500);
+    expect(hold.ageMs("keyring", 21_000, 1_500)).toBe(1_000);
+    expect(hold.ageMs("keyring", 5_000, 4_500)).toBe(4_000);
+    expect(hold.ageMs("keyring", 99_000, 4_500)).toBe(79_000);
+  });
+
   it("what is overtaken by a newer one while it is looked at in slices is not swapped in", async () => {
     const hold = new SnapshotHold(options);
     const many = Array.from({ length: 20_000 }, (_, index) => sampleKeyEntry(toKeyId(index)));

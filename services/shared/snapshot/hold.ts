@@ -68,6 +68,7 @@ export class SnapshotHold {
   #keyring: HeldKeyring | undefined;
   #current: PinnedPolicy | undefined;
   readonly #confirmedAtMs = new Map<HeadKind, number>();
+  readonly #confirmedMonotonicMs = new Map<HeadKind, number>();
   readonly #listeners = new Set<(kind: HeadKind) => void>();
 
   constructor(options: HoldOptions) {
@@ -91,12 +92,29 @@ export class SnapshotHold {
 
   /**
    * Notes that policy named this version as the newest, at an instant in milliseconds since 1970. A version that is not the one
-   * held confirms nothing, and a later confirmation stays.
+   * held confirms nothing, and a later confirmation stays. `monotonicMs` is the same instant of the monotonic clock, when it was in
+   * this life of the process.
    */
-  confirm(kind: HeadKind, version: bigint, atMs: number): void {
+  confirm(kind: HeadKind, version: bigint, atMs: number, monotonicMs?: number): void {
     const held = kind === "snapshot" ? this.#snapshot : this.#keyring;
     if (held === undefined || held.head.version !== version) return;
     this.#confirmedAtMs.set(kind, Math.max(atMs, this.#confirmedAtMs.get(kind) ?? 0));
+    if (monotonicMs === undefined) return;
+    const before = this.#confirmedMonotonicMs.get(kind) ?? Number.NEGATIVE_INFINITY;
+    this.#confirmedMonotonicMs.set(kind, Math.max(monotonicMs, before));
+  }
+
+  /**
+   * For how long what is held was not confirmed, in milliseconds, at an instant of both clocks; Infinity when nothing says. Setting the
+   * machine's clock back makes nothing younger: what is known of this life only is aged by the monotonic clock.
+   */
+  ageMs(kind: HeadKind, nowMs: number, nowMonotonicMs: number): number {
+    const atMs = this.#confirmedAtMs.get(kind);
+    if (atMs === undefined) return Number.POSITIVE_INFINITY;
+    const monotonicMs = this.#confirmedMonotonicMs.get(kind);
+    if (monotonicMs !== undefined) return Math.max(nowMs - atMs, nowMonotonicMs - monotonicMs);
+    // Confirmed in an earlier life, and in the future: the clock was set back, by nobody knows how much.
+    return nowMs < atMs ? Number.POSITIVE_INFINITY : nowMs - atMs;
   }
 
   /**

@@ -42,6 +42,8 @@ export interface KeptSnapshots {
    * when nothing is held. A read of a map: cheap enough for each call.
    */
   confirmedAtMs(kind: HeadKind): number | undefined;
+  /** For how long what is held was not confirmed, in milliseconds, by whichever clock says more; Infinity when nothing says. */
+  getAgeMs(kind: HeadKind): number;
   /** Resolves as soon as there is a snapshot and a keyring, from wherever; never when none comes. */
   readonly ready: Promise<void>;
   /** Calls `listener` after each swap. Returns how to stop it. */
@@ -111,6 +113,7 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
   return {
     current: () => hold.current(),
     confirmedAtMs: (kind) => hold.confirmedAtMs(kind),
+    getAgeMs: (kind) => hold.ageMs(kind, clock.nowMs(), clock.monotonicMs()),
     ready: ready.promise,
     onChange: (listener) => hold.onChange(listener),
     close: async () => {

@@ -1,7 +1,7 @@
 /** Signed snapshots and keyrings for tests. */
-import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { create, type Message, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { Dialect } from "../../../gen/weir/policy/v1/policy_pb.ts";
-import { KeyringGrantSchema, SnapshotSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { type KeyGrantSchema, KeyringGrantSchema, SnapshotSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { hashKey } from "../key/key.ts";
 import { generateNoteKey, type NoteSigner, parseSignerKey, parseVerifierKey, signNote } from "../note/note.ts";
@@ -65,12 +65,7 @@ export function sampleSnapshot(
 export function sampleKeyEntry(
   keyId: string,
   text = keyId,
-  changes: Partial<Record<"team" | "app" | "organisation", string>> & {
-    models?: string[];
-    requestsPerMinute?: number;
-    revokedAt?: { seconds: bigint };
-    expiresAt?: { seconds: bigint };
-  } = {},
+  changes: Partial<Exclude<MessageInitShape<typeof KeyGrantSchema>, Message>> = {},
 ): DigestedEntry {
   const key = {
     keyId,

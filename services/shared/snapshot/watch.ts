@@ -1,3 +1,4 @@
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
 import {
   type Head,
@@ -136,8 +137,8 @@ class Watch {
         await this.#finish(piece.value);
         break;
       case "heartbeat":
-        this.#confirm("snapshot", piece.value.snapshotVersion);
-        this.#confirm("keyring", piece.value.keyringVersion);
+        this.#confirm("snapshot", piece.value.snapshotVersion, piece.value.readAge);
+        this.#confirm("keyring", piece.value.keyringVersion, piece.value.readAge);
         break;
       default:
         // A piece that a later policy knows is none of ours.
@@ -145,9 +146,11 @@ class Watch {
     }
   }
 
-  #confirm(kind: HeadKind, version: bigint): void {
+  /** Confirms as of when policy read it: an instance that lost its database goes on naming what it read last. */
+  #confirm(kind: HeadKind, version: bigint, readAge?: Duration): void {
     const { hold, clock, onConfirmed } = this.#options;
-    hold.confirm(kind, version, clock.nowMs());
+    const ageMs = readAge === undefined ? 0 : Math.max(0, durationMs(readAge));
+    hold.confirm(kind, version, clock.nowMs() - ageMs, clock.monotonicMs() - ageMs);
     onConfirmed?.(kind);
   }
 

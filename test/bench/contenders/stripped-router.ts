@@ -65,6 +65,7 @@ const standings = new Standings({ clock, router: "stripped" });
 const dispatcher = new ChatDispatcher({ pools, standings, sweep, clock, memory, counter, answerLimitBytes: 256 << 20 });
 const observer = metering === "with-metrics" ? createObserver(metrics, new FailureLog(log, clock)) : noObserver;
 const chats = new Chats({
+  getKeyringAgeMs: () => 0,
   current: () => hold.current(),
   counters: new LimitCounters(),
   upstreams,
