@@ -3,13 +3,21 @@ import { readTls, type Tls, tlsSettings } from "../services/shared/mesh/tls.ts";
 import { readSettings } from "../services/shared/settings.ts";
 import { createLayout, createPorts, DEFAULT_BASE_PORT, HOST, REGIONS } from "./up/layout.ts";
 
-/** Where the services of a mesh are. Each is "host:port". */
+/** A service that operators ask. */
+export interface Endpoint {
+  /** "host:port". */
+  readonly address: string;
+  /** File with the admin key that it knows, when the mesh is one of this machine. WEIR_TOKEN goes before it. */
+  readonly tokenFile?: string;
+}
+
+/** Where the services of a mesh are. */
 export interface Addresses {
-  readonly policy: string;
-  readonly metering: string;
+  readonly policy: Endpoint;
+  readonly metering: Endpoint;
   /** By region, and "control". */
-  readonly audit: Readonly<Record<string, string>>;
-  /** By region: where callers reach a router. */
+  readonly audit: Readonly<Record<string, Endpoint>>;
+  /** By region: where callers reach a router, as "host:port". */
   readonly router: Readonly<Record<string, string>>;
   /** Path of the trust file for `weir audit verify`. */
   readonly trust: string;
@@ -18,6 +26,11 @@ export interface Addresses {
 /** Settings of the `weir` command, besides its options. */
 const CLI_SETTINGS = {
   ...tlsSettings,
+  WEIR_TOKEN: {
+    kind: "secret",
+    optional: true,
+    meaning: "Token of an issuer, or admin key, that says who asks. Default: the admin key of the mesh of --data-dir.",
+  },
   WEIR_POLICY_ADDRESS: { kind: "string", optional: true, meaning: "host:port of policy." },
   WEIR_METERING_ADDRESS: { kind: "string", optional: true, meaning: "host:port of metering." },
   WEIR_AUDIT_ADDRESSES: {
@@ -42,14 +55,19 @@ const CLI_SETTINGS = {
 /** Counts the addresses of the development mesh that `weir up` starts. */
 export function createMeshAddresses(dataDir: string, basePort: number): Addresses {
   const ports = createPorts(basePort);
-  const byRegion = (prefix: "audit" | "router") =>
-    Object.fromEntries(REGIONS.map((region) => [region, `${HOST}:${ports[`${prefix}-${region}`]}`]));
+  const layout = createLayout(dataDir);
+  const endpoint = (name: keyof typeof ports): Endpoint => ({
+    address: `${HOST}:${ports[name]}`,
+    tokenFile: layout.adminKey,
+  });
   return {
-    policy: `${HOST}:${ports.policy}`,
-    metering: `${HOST}:${ports.metering}`,
-    audit: { control: `${HOST}:${ports["audit-control"]}`, ...byRegion("audit") },
-    router: byRegion("router"),
-    trust: `${createLayout(dataDir).keys}/trust.txt`,
+    policy: endpoint("policy"),
+    metering: endpoint("metering"),
+    audit: Object.fromEntries(
+      (["control", ...REGIONS] as const).map((region) => [region, endpoint(`audit-${region}`)]),
+    ),
+    router: Object.fromEntries(REGIONS.map((region) => [region, `${HOST}:${ports[`router-${region}`]}`])),
+    trust: `${layout.keys}/trust.txt`,
   };
 }
 
@@ -65,11 +83,14 @@ export function findAddresses(dataDir: string, environment: NodeJS.ProcessEnv): 
     if (!region || !address) {
       throw new Error(`Cannot read WEIR_AUDIT_ADDRESSES: "${item}" is not region=host:port`);
     }
-    return [region, address];
+    return [region, { address }];
   });
+  // The admin key of a mesh on this machine is shown to no other.
+  const elsewhere = (address: string | undefined): Endpoint | undefined =>
+    address === undefined ? undefined : { address };
   return {
-    policy: settings.WEIR_POLICY_ADDRESS ?? mesh.policy,
-    metering: settings.WEIR_METERING_ADDRESS ?? mesh.metering,
+    policy: elsewhere(settings.WEIR_POLICY_ADDRESS) ?? mesh.policy,
+    metering: elsewhere(settings.WEIR_METERING_ADDRESS) ?? mesh.metering,
     audit: audit.length > 0 ? Object.fromEntries(audit) : mesh.audit,
     router: mesh.router,
     trust: settings.WEIR_TRUST ?? mesh.trust,
@@ -84,9 +105,25 @@ export function findTls(environment: NodeJS.ProcessEnv): Tls | undefined {
   return readTls(readSettings(environment, CLI_SETTINGS));
 }
 
+/**
+ * The token or admin key that the command shows to a service: that of the environment, else that of the mesh on this machine; undefined
+ * when there is none.
+ */
+export function findToken({ tokenFile }: Endpoint, environment: NodeJS.ProcessEnv): string | undefined {
+  const { WEIR_TOKEN: token } = readSettings(environment, CLI_SETTINGS);
+  if (token !== undefined || tokenFile === undefined) return token;
+  try {
+    return readFileSync(tokenFile, "utf8").trim();
+  } catch {
+    return undefined; // the service says what it needs
+  }
+}
+
 function readMeshFile(dataDir: string): Addresses | undefined {
   try {
-    return JSON.parse(readFileSync(createLayout(dataDir).meshFile, "utf8")) as Addresses;
+    const mesh = JSON.parse(readFileSync(createLayout(dataDir).meshFile, "utf8")) as Addresses;
+    // An older version wrote down addresses alone.
+    return typeof mesh.policy === "string" ? undefined : mesh;
   } catch {
     return undefined; // no mesh was started here
   }

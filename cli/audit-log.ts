@@ -11,6 +11,7 @@ import { type Record as AuditRecord, RecordSchema } from "../gen/weir/audit/v1/r
 import { writeExport } from "../services/audit/verification/write-export.ts";
 import { writeProof } from "../services/audit/verification/write-proof.ts";
 import { parseTrust } from "../services/shared/note/note.ts";
+import type { Endpoint } from "./addresses.ts";
 import { CALL_OPTIONS, withClient } from "./control-plane.ts";
 
 /** Records and checkpoints asked for at a time. */
@@ -18,7 +19,7 @@ const PAGE_SIZE = 500;
 
 /** Calls the audit service of a region, or of "control". Throws when the mesh has none of that name. */
 export function withAuditLog<Result>(
-  addresses: Readonly<Record<string, string>>,
+  addresses: Readonly<Record<string, Endpoint>>,
   region: string,
   use: (client: Client<typeof AuditService>) => Promise<Result>,
 ): Promise<Result> {

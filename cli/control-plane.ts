@@ -1,21 +1,28 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createMeshTransport } from "../services/shared/mesh/client.ts";
-import { findTls } from "./addresses.ts";
+import { type Endpoint, findTls, findToken } from "./addresses.ts";
 
 /** How long a command waits for a service, in milliseconds. */
 const RPC_TIMEOUT_MS = 15_000;
 
 /**
- * Calls a service over gRPC, under TLS when the environment names certificates, and closes the connection afterwards. A service that is
+ * Calls a service over gRPC as an operator (as nobody, when it is given as "host:port" alone), under TLS when the environment names certificates, and closes the connection afterwards. A service that is
  * not there fails the call at once: a person waits for the answer.
  */
 export async function withClient<Service extends DescService, Result>(
-  address: string,
+  endpoint: Endpoint | string,
   service: Service,
   use: (client: Client<Service>) => Promise<Result>,
 ): Promise<Result> {
-  const transport = createMeshTransport({ addresses: [address], tls: findTls(process.env), waitForReady: false });
+  const { address, ...rest } = typeof endpoint === "string" ? { address: endpoint } : endpoint;
+  const token = typeof endpoint === "string" ? undefined : findToken({ address, ...rest }, process.env);
+  const transport = createMeshTransport({
+    addresses: [address],
+    tls: findTls(process.env),
+    waitForReady: false,
+    ...(token !== undefined && { token: () => token }),
+  });
   try {
     return await use(createClient(service, transport));
   } finally {

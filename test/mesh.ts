@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Endpoint } from "../cli/addresses.ts";
 import { CALL_OPTIONS, withClient } from "../cli/control-plane.ts";
 import { toPolicy } from "../cli/policy-file.ts";
 import { createExamplePolicy } from "../cli/up/example-policy.ts";
@@ -35,6 +36,8 @@ export interface StartMeshOptions {
 export interface Mesh extends RunningProcesses {
   /** Key of the demo tenant for all models, without a limit. */
   readonly key: string;
+  /** The admin key of the mesh: for requests that a test sends by hand. */
+  readonly adminKey: string;
   /** What the router of a region is called as: "http://127.0.0.1:…". The OpenAI base URL is this and "/v1". */
   routerUrl(region: Region): string;
   /** Where operators reach the router of a region. */
@@ -130,6 +133,7 @@ async function furnish(
   const providerUrl = `http://${HOST}:${ports.provider}`;
   const mesh: Omit<Mesh, "key"> = {
     ...processes,
+    adminKey: readFileSync(processes.layout.adminKey, "utf8").trim(),
     providerUrl,
     stop,
     routerUrl: (region) => `http://${HOST}:${ports[`router-${region}`]}`,
@@ -179,18 +183,18 @@ function isRunning({ processes }: RunningProcesses): (router: Router) => boolean
       : processes[`router-${region}-${number}`]?.isRunning === true;
 }
 
-async function publish(policyAddress: string, policy: Policy): Promise<bigint> {
-  return withClient(policyAddress, PolicyService, async (client) => {
+async function publish(endpoint: Endpoint, policy: Policy): Promise<bigint> {
+  return withClient(endpoint, PolicyService, async (client) => {
     const { version } = await client.publishPolicy({ requestId: randomUUID(), policy, comment: "Test" }, CALL_OPTIONS);
     return version!.version;
   });
 }
 
 /** Asks policy until these routers have reported the latest versions as running. */
-async function waitCurrent(policyAddress: string, routers: readonly Router[]): Promise<void> {
+async function waitCurrent(policy: Endpoint, routers: readonly Router[]): Promise<void> {
   const deadline = AbortSignal.timeout(WAIT_MS);
   let behind = routers.map(({ region, number }) => `${region}-${number}`);
-  await withClient(policyAddress, ReleaseService, async (client) => {
+  await withClient(policy, ReleaseService, async (client) => {
     while (behind.length > 0) {
       const { instances, latest } = await client.listInstances({}, CALL_OPTIONS);
       behind = behind.filter((name) => {

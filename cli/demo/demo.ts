@@ -6,6 +6,7 @@ import { PolicyService } from "../../gen/weir/policy/v1/policy_service_pb.ts";
 import { ReleaseService } from "../../gen/weir/policy/v1/release_service_pb.ts";
 import { verifyRecord } from "../../services/audit/verification/verify-record.ts";
 import { readProof } from "../../services/audit/verification/write-proof.ts";
+import type { Endpoint } from "../addresses.ts";
 import { readTrust, saveProof, withAuditLog } from "../audit-log.ts";
 import { formatSpend, querySpend } from "../commands/spend.ts";
 import { CALL_OPTIONS, withClient } from "../control-plane.ts";
@@ -137,8 +138,8 @@ async function publishExample(mesh: RunningMesh): Promise<bigint> {
 }
 
 /** Waits until a router of each region has reported that it runs the latest versions. */
-async function waitApplied(policyAddress: string, signal: AbortSignal): Promise<void> {
-  await withClient(policyAddress, ReleaseService, (client) =>
+async function waitApplied(policy: Endpoint, signal: AbortSignal): Promise<void> {
+  await withClient(policy, ReleaseService, (client) =>
     until("policy to reach every region", signal, async () => {
       const { instances, latest } = await client.listInstances({}, CALL_OPTIONS);
       const isCurrent = (region: string) => {
@@ -157,8 +158,8 @@ async function waitApplied(policyAddress: string, signal: AbortSignal): Promise<
 }
 
 /** Waits until the ledger holds entries of each of these chats. */
-async function waitPosted(address: string, chats: readonly DemoChat[], signal: AbortSignal): Promise<void> {
-  await withClient(address, SpendService, (client) =>
+async function waitPosted(metering: Endpoint, chats: readonly DemoChat[], signal: AbortSignal): Promise<void> {
+  await withClient(metering, SpendService, (client) =>
     until("usage to be posted", signal, async () => {
       for (const { requestId } of chats) {
         const { entries } = await client.listLedgerEntries(

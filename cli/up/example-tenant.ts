@@ -6,6 +6,7 @@ import { KeyService } from "../../gen/weir/policy/v1/key_service_pb.ts";
 import { type Policy, PolicySchema } from "../../gen/weir/policy/v1/policy_pb.ts";
 import { PolicyService } from "../../gen/weir/policy/v1/policy_service_pb.ts";
 import { WeirError } from "../../services/shared/errors/weir-error.ts";
+import type { Endpoint } from "../addresses.ts";
 import { CALL_OPTIONS, readPages, withClient } from "../control-plane.ts";
 import { EXAMPLE_COMMENT } from "./example-policy.ts";
 import { writeSecretFile } from "./secret-file.ts";
@@ -22,8 +23,8 @@ export const DEMO_TENANT = {
  * Publishes the example policy when there is no policy yet, or when the latest one is an example that has become outdated (other
  * port, other providers). A policy of the user's own is left alone. Returns the version it published, or `undefined`.
  */
-export async function publishExampleWhereMissing(policyAddress: string, example: Policy): Promise<bigint | undefined> {
-  return withClient(policyAddress, PolicyService, async (client) => {
+export async function publishExampleWhereMissing(endpoint: Endpoint, example: Policy): Promise<bigint | undefined> {
+  return withClient(endpoint, PolicyService, async (client) => {
     const latest = await client.getPolicy({}, CALL_OPTIONS).catch((error: unknown) => {
       if (isNotFound(error)) {
         return undefined;
@@ -49,10 +50,10 @@ export async function publishExampleWhereMissing(policyAddress: string, example:
 
 /** Makes a key for the demo tenant and returns it. */
 export async function createTenantKey(
-  policyAddress: string,
+  policy: Endpoint,
   options: { readonly displayName: string; readonly models?: readonly string[]; readonly requestsPerMinute?: number },
 ): Promise<{ keyId: string; secret: string }> {
-  return withClient(policyAddress, KeyService, async (client) => {
+  return withClient(policy, KeyService, async (client) => {
     const { key, secret } = await client.createKey(
       {
         requestId: randomUUID(),
@@ -71,12 +72,12 @@ export async function createTenantKey(
  * Returns the demo key: the one of its file when policy still honours it, else a new one, which is written there (mode 0600), since
  * policy itself keeps no more than a hash.
  */
-export async function getDemoKey(policyAddress: string, path: string): Promise<string> {
+export async function getDemoKey(policy: Endpoint, path: string): Promise<string> {
   const kept = readKey(path);
-  if (kept !== undefined && (await isHonoured(policyAddress, kept))) {
+  if (kept !== undefined && (await isHonoured(policy, kept))) {
     return kept;
   }
-  const { secret } = await createTenantKey(policyAddress, { displayName: "Demo key of weir up" });
+  const { secret } = await createTenantKey(policy, { displayName: "Demo key of weir up" });
   writeSecretFile(path, `${secret}\n`);
   return secret;
 }
@@ -89,9 +90,9 @@ function readKey(path: string): string | undefined {
   }
 }
 
-async function isHonoured(policyAddress: string, key: string): Promise<boolean> {
+async function isHonoured(policy: Endpoint, key: string): Promise<boolean> {
   const keyId = key.split("_")[2];
-  const keys = await withClient(policyAddress, KeyService, (client) =>
+  const keys = await withClient(policy, KeyService, (client) =>
     readPages(async (pageToken) => {
       const page = await client.listKeys({ organisation: DEMO_TENANT.organisation, pageToken }, CALL_OPTIONS);
       return { items: page.keys, nextPageToken: page.nextPageToken };

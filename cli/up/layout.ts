@@ -20,6 +20,10 @@ export interface Layout {
   /** Compiled code of the services, which Node keeps there. */
   readonly compileCache: string;
   readonly demoKey: string;
+  /** Who operates the mesh. */
+  readonly operators: string;
+  /** The admin key that the `weir` commands show; a secret. */
+  readonly adminKey: string;
   /** Addresses of the mesh that last started here; the `weir` commands read it to find their services. */
   readonly meshFile: string;
 }
@@ -39,6 +43,8 @@ export function createLayout(dataDir: string): Layout {
     credentials: join(root, "credentials"),
     compileCache: join(root, "compile-cache"),
     demoKey: join(root, "demo-key"),
+    operators: join(root, "operators.yaml"),
+    adminKey: join(root, "keys", "admin.key"),
     meshFile: join(root, "mesh.json"),
   };
 }

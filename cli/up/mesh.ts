@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { type Addresses, createMeshAddresses } from "../addresses.ts";
 import { createAuditOrigin, generateTrustRoot, type TrustRoot } from "../keygen.ts";
+import { ensureAdminKey } from "../operators.ts";
 import { lockDataDir } from "./data-dir-lock.ts";
 import { findTakenPorts } from "./free-port.ts";
 import {
@@ -107,6 +108,7 @@ export async function startProcesses(options: MeshOptions, signal?: AbortSignal)
     if (trust.made.length > 0) {
       progress.done("make signing keys", 0, trust.made.join(", "));
     }
+    if (ensureAdminKey(layout).made) progress.done("make admin key", 0, layout.adminKey);
     const [postgres, program] = await Promise.all([
       preparePostgres({ dataDir: layout.dataDir, port: ports.postgres, progress }),
       obtainNatsServer({ binDir: layout.bin, progress }),
@@ -228,6 +230,7 @@ function planServices(input: PlanInput): Plan {
         WEIR_REGION: region,
         WEIR_ORIGIN: createAuditOrigin(region),
         WEIR_SIGNING_KEY: trust.auditKey(region),
+        WEIR_OPERATORS: layout.operators,
         WEIR_DATABASE_URL: postgres.url(`audit_${region}`),
         WEIR_NATS_URL: nats.url(region === "control" ? "control-audit" : `audit-${region}`),
       }),
@@ -277,6 +280,7 @@ function planServices(input: PlanInput): Plan {
         WEIR_AUDIT_NATS_URL: nats.url("control-producer"),
         WEIR_AUDIT_ADDRESS: address("audit-control"),
         WEIR_SIGNING_KEY: trust.policyKey,
+        WEIR_OPERATORS: layout.operators,
       }),
     }),
     metering: createServiceProcess({
@@ -287,6 +291,7 @@ function planServices(input: PlanInput): Plan {
         WEIR_DATABASE_URL: postgres.url("metering"),
         WEIR_NATS_URL: nats.url("metering"),
         WEIR_REGIONS: REGIONS.join(","),
+        WEIR_OPERATORS: layout.operators,
       }),
     }),
     "audit-control": audit("control"),

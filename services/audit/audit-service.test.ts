@@ -2,6 +2,7 @@ import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AuditService } from "../../gen/weir/audit/v1/audit_service_pb.ts";
 import { startPostgres, type TestPostgres } from "../../test/parts.ts";
+import { createTestAccessInterceptor } from "../shared/authority/authority.fixture.ts";
 import { ManualClock, systemClock } from "../shared/clock.ts";
 import { createPool, type Pool, query } from "../shared/database/pool.ts";
 import { fromConnectError } from "../shared/errors/wire.ts";
@@ -53,7 +54,7 @@ const client = () =>
   createClient(
     AuditService,
     createRouterTransport((router) => router.service(AuditService, createAuditService(pool)), {
-      router: { interceptors: [createErrorInterceptor(log)] },
+      router: { interceptors: [createErrorInterceptor(log), createTestAccessInterceptor()] },
     }),
   );
 const reasonOf = (promise: Promise<unknown>) =>

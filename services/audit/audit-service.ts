@@ -7,6 +7,7 @@ import {
   type LoggedRecord,
   LoggedRecordSchema,
 } from "../../gen/weir/audit/v1/audit_service_pb.ts";
+import { type Access, getAccess } from "../shared/authority/access.ts";
 import type { Pool } from "../shared/database/pool.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createPageToken, readPageSize, readPageToken, readPlaceNumber } from "../shared/page.ts";
@@ -42,12 +43,12 @@ export function createAuditService(pool: Pool): ServiceImpl<typeof AuditService>
       };
     },
 
-    async getRecord({ recordId }) {
-      return { record: toLoggedRecord(await getRecord(pool, recordId)) };
+    async getRecord({ recordId }, context) {
+      return { record: toLoggedRecord(await getRecord(pool, recordId, getAccess(context))) };
     },
 
-    async getInclusionProof({ recordId, treeSize }) {
-      const record = await getRecord(pool, recordId);
+    async getInclusionProof({ recordId, treeSize }, context) {
+      const record = await getRecord(pool, recordId, getAccess(context));
       const checkpoint = await findCheckpointOf(pool, treeSize);
       if (!checkpoint || record.index >= checkpoint.size) throw notCovered(record, checkpoint, treeSize);
       const { size, root } = checkpoint;
@@ -91,9 +92,10 @@ export function createAuditService(pool: Pool): ServiceImpl<typeof AuditService>
   };
 }
 
-async function getRecord(pool: Pool, recordId: string): Promise<StoredRecord> {
+/** Finds a record that the operator may read. Any other one is answered as one that is not there: who may not read it learns no more. */
+async function getRecord(pool: Pool, recordId: string, access: Access): Promise<StoredRecord> {
   const record = await findRecord(pool, recordId);
-  if (record) return record;
+  if (record !== undefined && access.allows({ organisation: record.organisation })) return record;
   throw new WeirError("NOT_FOUND", `Cannot find record: the log has none with the id "${recordId}"`, {
     facts: { record_id: recordId },
   });

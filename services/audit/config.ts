@@ -1,9 +1,11 @@
+import { authoritySettings } from "../shared/authority/open-authority.ts";
 import { tlsSettings } from "../shared/mesh/tls.ts";
 import { commonSettings, type Declarations, readSettings, type Settings } from "../shared/settings.ts";
 import type { Log } from "../shared/telemetry/log.ts";
 
 /** The settings of an audit service, each documented once; the table in the README is printed from here. */
 export const DECLARATIONS = {
+  ...authoritySettings,
   ...commonSettings,
   ...tlsSettings,
   WEIR_LISTEN: {

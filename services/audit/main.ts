@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { AuditService } from "../../gen/weir/audit/v1/audit_service_pb.ts";
 import { IntakeService } from "../../gen/weir/audit/v1/intake_service_pb.ts";
+import { openAuthority } from "../shared/authority/open-authority.ts";
 import { connectBus } from "../shared/bus/bus.ts";
 import { systemClock } from "../shared/clock.ts";
 import { createPool } from "../shared/database/pool.ts";
@@ -31,6 +32,7 @@ runService("audit", async ({ environment, log, signal }) => {
   const clock = systemClock;
   const metrics = createMetrics("audit");
   const health = new Health({ gauge: metrics.weir_ready });
+  const authority = openAuthority({ settings: config, clock, log, metrics, signal });
   const pool = createPool({ url, log });
   const bus = await connectBus({ urls: [config.WEIR_NATS_URL], name: `audit ${region}`, log });
   metrics.weir_bus_connected.set({ bus: "audit" }, 0);
@@ -42,6 +44,7 @@ runService("audit", async ({ environment, log, signal }) => {
     routes: (router) =>
       router.service(AuditService, createAuditService(pool)).service(IntakeService, createIntakeService(pool)),
     services: [AuditService, IntakeService],
+    authority,
     reflection: config.WEIR_REFLECTION,
     health,
     fallback: createOperationsHandler({ health, metrics }),

@@ -12,6 +12,7 @@ import { IntakeService } from "../../gen/weir/audit/v1/intake_service_pb.ts";
 import { RecordSchema } from "../../gen/weir/audit/v1/record_pb.ts";
 import { AuditRecordedBatchSchema, AuditRecordedSchema } from "../../gen/weir/event/v1/audit_recorded_pb.ts";
 import { startNats, startPostgres, type TestNats, type TestPostgres } from "../../test/parts.ts";
+import { createTestAccessInterceptor } from "../shared/authority/authority.fixture.ts";
 import { type Bus, connectBus } from "../shared/bus/bus.ts";
 import { publish } from "../shared/bus/publish.ts";
 import { ensureStream } from "../shared/bus/streams.ts";
@@ -98,10 +99,13 @@ async function startInstance(): Promise<{ stop: () => Promise<void>; health: Hea
 }
 
 const services = () =>
-  createRouterTransport((router) => {
-    router.service(AuditService, createAuditService(pool));
-    router.service(IntakeService, createIntakeService(pool));
-  });
+  createRouterTransport(
+    (router) => {
+      router.service(AuditService, createAuditService(pool));
+      router.service(IntakeService, createIntakeService(pool));
+    },
+    { router: { interceptors: [createTestAccessInterceptor()] } },
+  );
 const audit = () => createClient(AuditService, services());
 const watermark = async () => (await createClient(IntakeService, services()).getWatermark(producer)).seq;
 

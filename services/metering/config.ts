@@ -1,3 +1,4 @@
+import { authoritySettings } from "../shared/authority/open-authority.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { tlsSettings } from "../shared/mesh/tls.ts";
 import { commonSettings, type Declarations, readSettings, type Settings } from "../shared/settings.ts";
@@ -31,6 +32,7 @@ export const DECLARATIONS = {
     default: "eu,us",
     meaning: "Ids of the regions whose usage is taken in; each is the name of its server's JetStream domain.",
   },
+  ...authoritySettings,
   ...commonSettings,
   ...tlsSettings,
 } as const satisfies Declarations;

@@ -1,5 +1,6 @@
 import { IntakeService } from "../../gen/weir/metering/v1/intake_service_pb.ts";
 import { SpendService } from "../../gen/weir/metering/v1/spend_service_pb.ts";
+import { openAuthority } from "../shared/authority/open-authority.ts";
 import { connectBus } from "../shared/bus/bus.ts";
 import { systemClock } from "../shared/clock.ts";
 import { createPool } from "../shared/database/pool.ts";
@@ -26,6 +27,7 @@ async function start({ environment, log, signal }: ServiceContext): Promise<Stop
   const clock = systemClock;
   const metrics = createMetrics("metering");
   const health = new Health({ gauge: metrics.weir_ready });
+  const authority = openAuthority({ settings: config, clock, log, metrics, signal });
   const pool = createPool({ url: config.WEIR_DATABASE_URL, max: config.WEIR_DATABASE_CONNECTIONS, log });
   const bus = await connectBus({ urls: [config.WEIR_NATS_URL], name: "metering", log });
   metrics.weir_bus_connected.set({ bus: "mesh" }, 0);
@@ -41,6 +43,7 @@ async function start({ environment, log, signal }: ServiceContext): Promise<Stop
     },
     services: [SpendService, IntakeService],
     interceptors: [createGate(() => opened)],
+    authority,
     reflection: config.WEIR_REFLECTION,
     health,
     fallback: createOperationsHandler({ health, metrics }),

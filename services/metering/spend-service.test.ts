@@ -6,6 +6,7 @@ import { Dimension, type QuerySpendRequestSchema, SpendService } from "../../gen
 import { Meter } from "../../gen/weir/type/v1/usage_pb.ts";
 import { startPostgres, type TestPostgres } from "../../test/parts.ts";
 import { createUsageMessage, createUsages, NOON_MS, type UsageOptions } from "../../test/usages.ts";
+import { createTestAccessInterceptor } from "../shared/authority/authority.fixture.ts";
 import { ManualClock } from "../shared/clock.ts";
 import { migrate } from "../shared/database/migrate.ts";
 import { createPool, type Pool } from "../shared/database/pool.ts";
@@ -45,16 +46,19 @@ async function post(count: number, options: UsageOptions): Promise<void> {
   await takeInFacts(facts, rooms, AbortSignal.timeout(20_000));
 }
 
-const transport = createRouterTransport((router) => {
-  router.service(SpendService, {
-    querySpend: (request, context) => wired(() => createSpendService(pool, clock).querySpend(request, context)),
-    listLedgerEntries: (request, context) =>
-      wired(() => createSpendService(pool, clock).listLedgerEntries(request, context)),
-  });
-  router.service(IntakeService, {
-    getWatermark: (request, context) => createIntakeService(pool).getWatermark(request, context),
-  });
-});
+const transport = createRouterTransport(
+  (router) => {
+    router.service(SpendService, {
+      querySpend: (request, context) => wired(() => createSpendService(pool, clock).querySpend(request, context)),
+      listLedgerEntries: (request, context) =>
+        wired(() => createSpendService(pool, clock).listLedgerEntries(request, context)),
+    });
+    router.service(IntakeService, {
+      getWatermark: (request, context) => createIntakeService(pool).getWatermark(request, context),
+    });
+  },
+  { router: { interceptors: [createTestAccessInterceptor()] } },
+);
 const client = createClient(SpendService, transport);
 
 async function wired<T>(act: () => T | Promise<T>): Promise<T> {

@@ -7,6 +7,7 @@ import {
   type SpendService,
 } from "../../gen/weir/metering/v1/spend_service_pb.ts";
 import type { Meter } from "../../gen/weir/type/v1/usage_pb.ts";
+import { type Access, getAccess } from "../shared/authority/access.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { Pool } from "../shared/database/pool.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
@@ -30,9 +31,18 @@ const COLUMNS: Readonly<Partial<Record<Dimension, SpendColumn>>> = {
 /** Serves weir.metering.v1.SpendService. */
 export function createSpendService(pool: Pool, clock: Clock): ServiceImpl<typeof SpendService> {
   return {
-    querySpend: (request) => answerSpend(pool, request, new Date(clock.nowMs()).toISOString().slice(0, 10)),
+    querySpend(request, context) {
+      requireFilters(request, getAccess(context));
+      return answerSpend(pool, request, new Date(clock.nowMs()).toISOString().slice(0, 10));
+    },
     listLedgerEntries: (request) => answerEntries(pool, request),
   };
+}
+
+/** An operator of one environment may ask for its spend, and must say so by a filter. */
+function requireFilters({ organisation, filters }: QuerySpendRequest, access: Access): void {
+  const environments = filters.find(({ dimension }) => dimension === Dimension.ENVIRONMENT)?.values ?? [""];
+  for (const environment of environments) access.require({ organisation, environment });
 }
 
 async function answerSpend(pool: Pool, request: QuerySpendRequest, today: string) {

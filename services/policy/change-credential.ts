@@ -13,9 +13,10 @@ import { appendToOutbox } from "../shared/database/outbox.ts";
 import type { PoolClient } from "../shared/database/pool.ts";
 import { type FieldViolation, WeirError } from "../shared/errors/weir-error.ts";
 import { createEventId } from "../shared/ids.ts";
+import type { Acting } from "./acting.ts";
 import { createRecordFact } from "./distribution/facts.ts";
 import { type MintedCredentialSet, mintCredentialSet, nextSetVersion } from "./distribution/mint-credentials.ts";
-import { ACTOR, afterCommit, type ChangeParts } from "./publish.ts";
+import { afterCommit, type ChangeParts } from "./publish.ts";
 import { change } from "./store/change.ts";
 import {
   deleteEnvelopes,
@@ -36,11 +37,11 @@ import { findPolicy } from "./store/policy-versions.ts";
 export async function setCredential(
   parts: ChangeParts,
   request: SetCredentialRequest,
-  signal?: AbortSignal,
+  acting: Acting,
 ): Promise<StoredCredential> {
   checkEnvelopes(request);
   const { organisation, name, sealed } = request;
-  return await makeChange(parts, SetCredentialRequestSchema, request, signal, async (client, before, at) => {
+  return await makeChange(parts, SetCredentialRequestSchema, request, acting, async (client, before, at) => {
     await checkOrganisation(client, organisation);
     const version = (before?.version ?? 0n) + 1n;
     if (sealed.some((envelope) => envelope.version !== version)) throw conflict("set", name, before?.version ?? 0n);
@@ -63,10 +64,10 @@ export async function setCredential(
 export async function deleteCredential(
   parts: ChangeParts,
   request: DeleteCredentialRequest,
-  signal?: AbortSignal,
+  acting: Acting,
 ): Promise<StoredCredential> {
   const { organisation, name, expectedVersion } = request;
-  return await makeChange(parts, DeleteCredentialRequestSchema, request, signal, async (client, before) => {
+  return await makeChange(parts, DeleteCredentialRequestSchema, request, acting, async (client, before) => {
     if (before === undefined) {
       throw new WeirError("NOT_FOUND", `Cannot delete credential: organisation "${organisation}" has no "${name}"`, {
         facts: { organisation, name },
@@ -95,7 +96,7 @@ async function makeChange<Desc extends DescMessage>(
   parts: ChangeParts,
   schema: Desc,
   request: MessageShape<Desc> & AnyRequest,
-  signal: AbortSignal | undefined,
+  { access, signal }: Acting,
   act: (client: PoolClient, before: StoredCredential | undefined, at: Date) => Promise<Done>,
 ): Promise<StoredCredential> {
   const { requestId, organisation, name } = request;
@@ -114,7 +115,7 @@ async function makeChange<Desc extends DescMessage>(
       }
       const after = (await findCredential(client, organisation, name)) as StoredCredential;
       await insertCredentialChange(client, { requestId, requestDigest, organisation, name, changedAt: at });
-      if (sets.length > 0) await record(client, parts, { request, at, done, sets, before, after });
+      if (sets.length > 0) await record(client, parts, { actor: access.actor, request, at, done, sets, before, after });
       return after;
     },
     signal === undefined ? {} : { signal },
@@ -127,6 +128,7 @@ async function record(
   client: PoolClient,
   { clock }: ChangeParts,
   {
+    actor,
     request,
     at,
     done,
@@ -134,6 +136,7 @@ async function record(
     before,
     after,
   }: {
+    readonly actor: string;
     readonly request: AnyRequest;
     readonly at: Date;
     readonly done: Done;
@@ -156,7 +159,7 @@ async function record(
     organisation,
     act: {
       case: "credentialChange",
-      value: { actor: ACTOR, requestId, name, change: done.change, version: done.version, regions, comment },
+      value: { actor, requestId, name, change: done.change, version: done.version, regions, comment },
     },
   });
   await appendToOutbox(client, fact);

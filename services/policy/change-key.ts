@@ -19,6 +19,7 @@ import { appendToOutbox } from "../shared/database/outbox.ts";
 import type { PoolClient } from "../shared/database/pool.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createSecret } from "../shared/key/key.ts";
+import type { Acting } from "./acting.ts";
 import { checkAgainstPolicy } from "./current-policy.ts";
 import { createKeyRecord } from "./distribution/key-record.ts";
 import { mintKeyring } from "./distribution/mint-keyring.ts";
@@ -27,7 +28,7 @@ import { disableGrant, enableGrant, revokeGrant, rotateGrant, updateGrant } from
 import { createEtag, decodeGrant, encodeGrant } from "./keys/grant.ts";
 import { indexGrant } from "./keys/index-grant.ts";
 import { pickSettings } from "./keys/pick-settings.ts";
-import { ACTOR, afterCommit, type ChangeParts } from "./publish.ts";
+import { afterCommit, type ChangeParts } from "./publish.ts";
 import { change } from "./store/change.ts";
 import { findRequestDigest, rememberRequest } from "./store/key-requests.ts";
 import { listRegions } from "./store/snapshots.ts";
@@ -52,16 +53,12 @@ export interface ChangedKey {
 const DAY_MS = 86_400_000;
 
 /** Changes the settings that the mask names. Throws ARGUMENT_INVALID for what does not fit the published policy. */
-export async function updateKey(
-  parts: ChangeParts,
-  request: UpdateKeyRequest,
-  signal?: AbortSignal,
-): Promise<ChangedKey> {
+export async function updateKey(parts: ChangeParts, request: UpdateKeyRequest, acting: Acting): Promise<ChangedKey> {
   const { displayName, ...settings } = pickSettings(request);
   const labels = request.settings?.labels ?? {};
   const ordered = Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
   const asked = { ...request, ...(request.settings && { settings: { ...request.settings, labels: ordered } }) };
-  return await changeKey(parts, request, signal, {
+  return await changeKey(parts, request, acting, {
     act: "update key",
     change: KeyChange.UPDATED,
     digest: digest(UpdateKeyRequestSchema, asked),
@@ -81,12 +78,12 @@ export async function updateKey(
 export async function rotateKey(
   parts: ChangeParts,
   request: RotateKeyRequest,
-  signal?: AbortSignal,
+  acting: Acting,
 ): Promise<ChangedKey & { readonly secret: string | undefined }> {
   const { overlap } = request;
   const overlapMs = overlap === undefined ? DAY_MS : Number(overlap.seconds) * 1_000 + Math.floor(overlap.nanos / 1e6);
   let secret: string | undefined;
-  const changed = await changeKey(parts, request, signal, {
+  const changed = await changeKey(parts, request, acting, {
     act: "rotate key",
     change: KeyChange.ROTATED,
     digest: digest(RotateKeyRequestSchema, request),
@@ -103,9 +100,9 @@ export async function rotateKey(
 export async function disableKey(
   parts: ChangeParts,
   request: MessageShape<typeof DisableKeyRequestSchema>,
-  signal?: AbortSignal,
+  acting: Acting,
 ): Promise<ChangedKey> {
-  return await changeKey(parts, request, signal, {
+  return await changeKey(parts, request, acting, {
     act: "disable key",
     change: KeyChange.DISABLED,
     digest: digest(DisableKeyRequestSchema, request),
@@ -117,9 +114,9 @@ export async function disableKey(
 export async function enableKey(
   parts: ChangeParts,
   request: MessageShape<typeof EnableKeyRequestSchema>,
-  signal?: AbortSignal,
+  acting: Acting,
 ): Promise<ChangedKey> {
-  return await changeKey(parts, request, signal, {
+  return await changeKey(parts, request, acting, {
     act: "enable key",
     change: KeyChange.ENABLED,
     digest: digest(EnableKeyRequestSchema, request),
@@ -131,9 +128,9 @@ export async function enableKey(
 export async function revokeKey(
   parts: ChangeParts,
   request: MessageShape<typeof RevokeKeyRequestSchema>,
-  signal?: AbortSignal,
+  acting: Acting,
 ): Promise<ChangedKey> {
-  return await changeKey(parts, request, signal, {
+  return await changeKey(parts, request, acting, {
     act: "revoke key",
     change: KeyChange.REVOKED,
     digest: digest(RevokeKeyRequestSchema, request),
@@ -156,16 +153,17 @@ interface KeyEdit {
 }
 
 /**
- * Changes a key. Throws NOT_FOUND, VERSION_CONFLICT when the etag is another, ALREADY_EXISTS when the request id changed something
+ * Changes a key. Throws NOT_FOUND, PERMISSION_DENIED for a key of an environment that the operator has no say over, VERSION_CONFLICT when the etag is another, ALREADY_EXISTS when the request id changed something
  * else, ARGUMENT_INVALID for a revoked key, unless it is to be revoked.
  */
 async function changeKey(
   parts: ChangeParts,
   request: KeyChangeRequest,
-  signal: AbortSignal | undefined,
+  acting: Acting,
   edit: KeyEdit,
 ): Promise<ChangedKey> {
   const { requestId, organisation, keyId } = request;
+  const { access, signal } = acting;
   const changed = await change(
     parts.pool,
     async (client) => {
@@ -174,9 +172,11 @@ async function changeKey(
         const message = `Cannot ${edit.act}: organisation "${organisation}" has no key "${keyId}"`;
         throw new WeirError("NOT_FOUND", message, { facts: { organisation, key_id: keyId } });
       }
+      // An operator of one environment has no say over the keys of another.
+      access.require({ organisation, environment: decodeGrant(key.grant).environment });
       const regions = (await listRegions(client)).map(({ region }) => region);
       const isRepeat = checkRepeat(await findRequestDigest(client, requestId), edit, request);
-      const done = isRepeat ? key : await store(client, parts, { request, edit, key, regions });
+      const done = isRepeat ? key : await store(client, parts, { actor: access.actor, request, edit, key, regions });
       return { key: done, keyrings: regions.map((region) => ({ region, version: done.grantVersion })) };
     },
     signal === undefined ? {} : { signal },
@@ -186,6 +186,7 @@ async function changeKey(
 }
 
 interface Change {
+  readonly actor: string;
   readonly request: KeyChangeRequest;
   readonly edit: KeyEdit;
   readonly key: StoredKey;
@@ -195,7 +196,7 @@ interface Change {
 async function store(
   client: PoolClient,
   { signer, clock, catalogue }: ChangeParts,
-  { request, edit, key, regions }: Change,
+  { actor, request, edit, key, regions }: Change,
 ): Promise<StoredKey> {
   const { requestId, organisation, keyId, comment } = request;
   const before = decodeGrant(key.grant);
@@ -217,7 +218,7 @@ async function store(
   const revokedVersion = after.grant.revokedAt === undefined ? undefined : minted.version;
   await updateKeyRow(client, { ...indexGrant(after.grant), displayName, rotatedAt, revokedVersion });
   await rememberRequest(client, { requestId, digest: edit.digest, at });
-  const act = { change: edit.change, actor: ACTOR, requestId, organisation, keyId, tenant: "", comment };
+  const act = { change: edit.change, actor, requestId, organisation, keyId, tenant: "", comment };
   await appendToOutbox(client, createKeyRecord({ ...act, before: key.grant, after: grant }, minted, regions, at));
   return { ...key, displayName, rotatedAt, grant, grantVersion: minted.version };
 }

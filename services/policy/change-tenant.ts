@@ -3,12 +3,13 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { KeyChange } from "../../gen/weir/audit/v1/record_pb.ts";
 import { appendToOutbox } from "../shared/database/outbox.ts";
 import type { PoolClient } from "../shared/database/pool.ts";
+import type { Acting } from "./acting.ts";
 import { checkAgainstPolicy } from "./current-policy.ts";
 import { createKeyRecord } from "./distribution/key-record.ts";
 import { mintKeyring } from "./distribution/mint-keyring.ts";
 import { findPathViolations } from "./keys/check-key.ts";
 import { encodeDisabledTenant } from "./keys/grant.ts";
-import { ACTOR, afterCommit, type ChangeParts } from "./publish.ts";
+import { afterCommit, type ChangeParts } from "./publish.ts";
 import { change } from "./store/change.ts";
 import { findEntry, findLatestKeyring } from "./store/keyrings.ts";
 import { listRegions } from "./store/snapshots.ts";
@@ -28,9 +29,9 @@ export type TenantKeyrings = readonly { readonly region: string; readonly versio
 export async function disableTenant(
   parts: ChangeParts,
   request: TenantChangeRequest,
-  signal?: AbortSignal,
+  acting: Acting,
 ): Promise<TenantKeyrings> {
-  return await changeTenant(parts, request, signal, async (client, before, at) => {
+  return await changeTenant(parts, request, acting, async (client, before, at) => {
     if (before !== undefined) return undefined;
     const { tenant } = request;
     await checkAgainstPolicy(client, "disable tenant", (policy) => findPathViolations(policy, tenant));
@@ -45,9 +46,9 @@ export async function disableTenant(
 export async function enableTenant(
   parts: ChangeParts,
   request: TenantChangeRequest,
-  signal?: AbortSignal,
+  acting: Acting,
 ): Promise<TenantKeyrings> {
-  return await changeTenant(parts, request, signal, async (_client, before) =>
+  return await changeTenant(parts, request, acting, async (_client, before) =>
     before === undefined ? undefined : { change: KeyChange.TENANT_ENABLED, after: undefined },
   );
 }
@@ -61,7 +62,7 @@ interface TenantEdit {
 async function changeTenant(
   parts: ChangeParts,
   { requestId, tenant, comment }: TenantChangeRequest,
-  signal: AbortSignal | undefined,
+  { access: { actor }, signal }: Acting,
   edit: (client: PoolClient, before: Uint8Array | undefined, at: Date) => Promise<TenantEdit | undefined>,
 ): Promise<TenantKeyrings> {
   const { signer, clock, catalogue } = parts;
@@ -82,7 +83,7 @@ async function changeTenant(
       const changes = [{ id, grant: after }];
       const minted = await mintKeyring(client, { known: catalogue.keyring, changes, regions, signer, at });
       const organisation = tenant.split("/")[0] as string;
-      const act = { change: edited.change, actor: ACTOR, requestId, organisation, keyId: "", tenant, comment };
+      const act = { change: edited.change, actor, requestId, organisation, keyId: "", tenant, comment };
       await appendToOutbox(client, createKeyRecord({ ...act, before: entry?.grant, after }, minted, regions, at));
       return regions.map((region) => ({ region, version: minted.version }));
     },

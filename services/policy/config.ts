@@ -1,3 +1,4 @@
+import { authoritySettings } from "../shared/authority/open-authority.ts";
 import { tlsSettings } from "../shared/mesh/tls.ts";
 import { commonSettings, type Declarations, readSettings, type Settings } from "../shared/settings.ts";
 import type { Log } from "../shared/telemetry/log.ts";
@@ -38,6 +39,7 @@ export const DECLARATIONS = {
     kind: "path",
     meaning: "File with the key that signs heads of snapshots and keyrings, made by `weir keygen` (PRIVATE+KEY+…).",
   },
+  ...authoritySettings,
   ...commonSettings,
   ...tlsSettings,
 } as const satisfies Declarations;

@@ -186,7 +186,7 @@ describe("CredentialService", () => {
     const watches = ["eu-1", "eu-2", "eu-3"].map((instance) => new TestWatch(policy, { instance, boot: "b1" }));
     await Promise.all(watches.map((watch) => watch.nextAny()));
     const report = (instance: string, version: bigint, refusal = "", boot = "b1") =>
-      policy.credentials.reportCredentials({
+      policy.routerCredentials.reportCredentials({
         region: "eu",
         instance,
         boot,
@@ -258,8 +258,8 @@ class Deliveries {
   readonly #ending = new AbortController();
   readonly #pieces: AsyncIterator<WatchCredentialsResponse>;
 
-  constructor({ credentials }: TestInstance, held: HeldSet) {
-    this.#pieces = credentials
+  constructor({ routerCredentials }: TestInstance, held: HeldSet) {
+    this.#pieces = routerCredentials
       .watchCredentials({ instance: "eu-1", boot: "b1", ...held }, { signal: this.#ending.signal, timeoutMs: 0 })
       [Symbol.asyncIterator]();
   }

@@ -8,6 +8,7 @@ import {
   SealedCredentialSchema,
 } from "../../gen/weir/policy/v1/credential_service_pb.ts";
 import { createPageToken, readPageSize, readPageToken } from "../shared/page.ts";
+import { toActing } from "./acting.ts";
 import { deleteCredential, setCredential } from "./change-credential.ts";
 import { CONNECTED_MS } from "./distribution/attendance.ts";
 import { watchCredentialPieces } from "./distribution/watch-credentials.ts";
@@ -28,12 +29,12 @@ export function createCredentialService(parts: ChangeParts): ServiceImpl<typeof 
   const describeOne = async (credential: StoredCredential): Promise<Credential | undefined> =>
     (await describe(credential.organisation, [credential]))[0];
   return {
-    async setCredential(request, { signal }) {
-      const credential = await describeOne(await setCredential(parts, request, signal));
+    async setCredential(request, context) {
+      const credential = await describeOne(await setCredential(parts, request, toActing(context)));
       return { ...(credential && { credential }) };
     },
-    async deleteCredential(request, { signal }) {
-      const credential = await describeOne(await deleteCredential(parts, request, signal));
+    async deleteCredential(request, context) {
+      const credential = await describeOne(await deleteCredential(parts, request, toActing(context)));
       return { ...(credential && { credential }) };
     },
     async listCredentials({ organisation, name, pageSize, pageToken }) {

@@ -13,6 +13,7 @@ import {
 } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { TenantService } from "../../gen/weir/policy/v1/tenant_service_pb.ts";
 import { startNats, startPostgres, type TestNats, type TestPostgres } from "../../test/parts.ts";
+import { createTestAuthority, TEST_ADMIN_KEY } from "../shared/authority/authority.fixture.ts";
 import { connectBus } from "../shared/bus/bus.ts";
 import { type Clock, systemClock } from "../shared/clock.ts";
 import { createPool, type Pool } from "../shared/database/pool.ts";
@@ -101,6 +102,7 @@ async function startInstance(options: {
   const policy = createPolicyInstance({ pool, signer, bus, auditBus: bus, intake, clock, health, log });
   const server = await startMeshServer({
     listen: { host: "127.0.0.1", port: 0 },
+    authority: createTestAuthority(),
     routes: policy.routes,
     services: policy.services,
     reflection: true,
@@ -109,7 +111,9 @@ async function startInstance(options: {
   });
   const running = policy.run(stopping.signal);
   for await (const { ready } of health.watch(AbortSignal.timeout(20_000))) if (ready) break;
-  const transport = createMeshTransport({ addresses: [`127.0.0.1:${server.address.port}`] });
+  const addresses = [`127.0.0.1:${server.address.port}`];
+  const transport = createMeshTransport({ addresses, token: () => TEST_ADMIN_KEY });
+  const routers = createMeshTransport({ addresses });
   let isStopped = false;
   return {
     pool,
@@ -117,7 +121,8 @@ async function startInstance(options: {
     keys: createClient(KeyService, transport),
     tenants: createClient(TenantService, transport),
     credentials: createClient(CredentialService, transport),
-    snapshots: createClient(SnapshotService, transport),
+    routerCredentials: createClient(CredentialService, routers),
+    snapshots: createClient(SnapshotService, routers),
     releases: createClient(ReleaseService, transport),
     explain: createClient(ExplainService, transport),
     async stop() {
@@ -125,6 +130,7 @@ async function startInstance(options: {
       isStopped = true;
       stopping.abort();
       transport.close();
+      routers.close();
       await server.close();
       await running;
       await bus.close();

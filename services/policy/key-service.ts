@@ -3,8 +3,10 @@ import { timestampFromDate, timestampFromMs, timestampMs } from "@bufbuild/proto
 import type { ServiceImpl } from "@connectrpc/connect";
 import { type Key, KeySchema, type KeyService, KeyState } from "../../gen/weir/policy/v1/key_service_pb.ts";
 import type { KeyGrant } from "../../gen/weir/policy/v1/snapshot_pb.ts";
+import { getAccess } from "../shared/authority/access.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createPageToken, readNumberToken, readPageSize } from "../shared/page.ts";
+import { toActing } from "./acting.ts";
 import { type ChangedKey, disableKey, enableKey, revokeKey, rotateKey, updateKey } from "./change-key.ts";
 import { findOldSecretExpiry } from "./keys/edit-grant.ts";
 import { createEtag, decodeGrant } from "./keys/grant.ts";
@@ -21,17 +23,19 @@ export function createKeyService(parts: ChangeParts): ServiceImpl<typeof KeyServ
   const showMade = ({ key, secret }: MadeKey) => ({ key: show(key), secret: secret ?? "" });
   const showChanged = ({ key, keyrings }: ChangedKey) => ({ key: show(key), keyrings: [...keyrings] });
   return {
-    async createKey(request, { signal }) {
-      const [made] = await makeKeys(parts, [request], () => "", signal);
+    async createKey(request, context) {
+      const [made] = await makeKeys(parts, [request], () => "", toActing(context));
       return showMade(made as MadeKey);
     },
-    async batchCreateKeys({ requests }, { signal }) {
-      const made = await makeKeys(parts, requests, (index) => `requests[${index}].`, signal);
+    async batchCreateKeys({ requests }, context) {
+      const made = await makeKeys(parts, requests, (index) => `requests[${index}].`, toActing(context));
       return { keys: made.map(showMade) };
     },
-    async getKey({ organisation, keyId }) {
+    async getKey({ organisation, keyId }, context) {
       const key = await findKey(parts.pool, organisation, keyId);
-      if (key === undefined) {
+      // A key of an environment that the operator has no say over is answered as one that is not there, as it is in no list of theirs.
+      const environment = key && decodeGrant(key.grant).environment;
+      if (key === undefined || !getAccess(context).allows({ organisation, environment: environment ?? "" })) {
         throw new WeirError("NOT_FOUND", `Cannot show key: organisation "${organisation}" has no key "${keyId}"`, {
           facts: { organisation, key_id: keyId },
         });
@@ -54,14 +58,14 @@ export function createKeyService(parts: ChangeParts): ServiceImpl<typeof KeyServ
         nextPageToken: last === undefined ? "" : createPageToken(list, [String(last.position)]),
       };
     },
-    updateKey: async (request, { signal }) => showChanged(await updateKey(parts, request, signal)),
-    async rotateKey(request, { signal }) {
-      const rotated = await rotateKey(parts, request, signal);
+    updateKey: async (request, context) => showChanged(await updateKey(parts, request, toActing(context))),
+    async rotateKey(request, context) {
+      const rotated = await rotateKey(parts, request, toActing(context));
       return { ...showChanged(rotated), secret: rotated.secret ?? "" };
     },
-    disableKey: async (request, { signal }) => showChanged(await disableKey(parts, request, signal)),
-    enableKey: async (request, { signal }) => showChanged(await enableKey(parts, request, signal)),
-    revokeKey: async (request, { signal }) => showChanged(await revokeKey(parts, request, signal)),
+    disableKey: async (request, context) => showChanged(await disableKey(parts, request, toActing(context))),
+    enableKey: async (request, context) => showChanged(await enableKey(parts, request, toActing(context))),
+    revokeKey: async (request, context) => showChanged(await revokeKey(parts, request, toActing(context))),
   };
 }
 

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { createClient } from "@connectrpc/connect";
 import { IntakeService } from "../../gen/weir/audit/v1/intake_service_pb.ts";
+import { openAuthority } from "../shared/authority/open-authority.ts";
 import { connectBus } from "../shared/bus/bus.ts";
 import { systemClock } from "../shared/clock.ts";
 import { createPool } from "../shared/database/pool.ts";
@@ -23,6 +24,7 @@ runService("policy", async ({ environment, log, signal }) => {
   const clock = systemClock;
   const metrics = createMetrics("policy");
   const health = new Health({ gauge: metrics.weir_ready });
+  const authority = openAuthority({ settings: config, clock, log, metrics, signal });
   const pool = createPool({ url: config.WEIR_DATABASE_URL, max: config.WEIR_DATABASE_CONNECTIONS, log });
   const bus = await connectBus({ urls: [config.WEIR_NATS_URL], name: "policy", log });
   const auditBus = await connectBus({ urls: [config.WEIR_AUDIT_NATS_URL], name: "policy records", log });
@@ -39,6 +41,7 @@ runService("policy", async ({ environment, log, signal }) => {
     tls,
     routes: policy.routes,
     services: policy.services,
+    authority,
     reflection: config.WEIR_REFLECTION,
     health,
     fallback: createOperationsHandler({ health, metrics }),

@@ -7,6 +7,7 @@ import { appendToOutbox } from "../shared/database/outbox.ts";
 import type { PoolClient } from "../shared/database/pool.ts";
 import { type FieldViolation, WeirError } from "../shared/errors/weir-error.ts";
 import { createKey } from "../shared/key/key.ts";
+import type { Acting } from "./acting.ts";
 import { checkAgainstPolicy } from "./current-policy.ts";
 import { createKeyRecord } from "./distribution/key-record.ts";
 import { mintKeyring } from "./distribution/mint-keyring.ts";
@@ -14,7 +15,7 @@ import { findSettingViolations, findTenantViolations } from "./keys/check-key.ts
 import { createGrant } from "./keys/edit-grant.ts";
 import { encodeGrant } from "./keys/grant.ts";
 import { indexGrant } from "./keys/index-grant.ts";
-import { ACTOR, afterCommit, type ChangeParts } from "./publish.ts";
+import { afterCommit, type ChangeParts } from "./publish.ts";
 import { change } from "./store/change.ts";
 import { listRegions } from "./store/snapshots.ts";
 import { findKeysByRequests, insertKeys, type StoredKey } from "./store/virtual-keys.ts";
@@ -28,19 +29,20 @@ export interface MadeKey {
 
 /**
  * Makes keys of one organisation, all or none, with one keyring. Throws ARGUMENT_INVALID with every field that does not fit the
- * published policy, ALREADY_EXISTS when a request id made another key. `fieldOf` names the request of an index in violations.
+ * published policy, PERMISSION_DENIED for an environment that the operator has no say over, ALREADY_EXISTS when a request id made another key. `fieldOf` names the request of an index in violations.
  */
 export async function makeKeys(
   parts: ChangeParts,
   requests: readonly CreateKeyRequest[],
   fieldOf: (index: number) => string,
-  signal?: AbortSignal,
+  { access, signal }: Acting,
 ): Promise<MadeKey[]> {
   const asked = requests.map((request) => ({
     request,
     id: request.requestId.toLowerCase(),
     digest: digestRequest(request),
   }));
+  for (const { organisation, environment } of requests) access.require({ organisation, environment });
   checkBatch(requests, fieldOf);
   const made = await change(
     parts.pool,
@@ -49,7 +51,8 @@ export async function makeKeys(
       const repeated = await findKeysByRequests(client, requestIds);
       for (const { request, id, digest } of asked) checkRepeat(repeated.get(id), digest, request);
       const fresh = asked.filter(({ id }) => !repeated.has(id));
-      const secrets = fresh.length === 0 ? NONE : await storeKeys(client, parts, fresh, fieldOf);
+      const secrets =
+        fresh.length === 0 ? NONE : await storeKeys(client, parts, { actor: access.actor, asked: fresh, fieldOf });
       const stored = fresh.length === 0 ? repeated : await findKeysByRequests(client, requestIds);
       return requestIds.map((id) => ({ key: stored.get(id) as StoredKey, secret: secrets.get(id) }));
     },
@@ -66,14 +69,19 @@ interface AskedKey {
   readonly digest: Uint8Array;
 }
 
+interface AskedKeys {
+  readonly actor: string;
+  readonly asked: readonly AskedKey[];
+  readonly fieldOf: (index: number) => string;
+}
+
 const NONE: ReadonlyMap<string, string> = new Map();
 
 /** Returns the secret of each key by its request's id. */
 async function storeKeys(
   client: PoolClient,
   { signer, clock, catalogue }: ChangeParts,
-  asked: readonly AskedKey[],
-  fieldOf: (index: number) => string,
+  { actor, asked, fieldOf }: AskedKeys,
 ): Promise<ReadonlyMap<string, string>> {
   const at = new Date(clock.nowMs());
   await checkAgainstPolicy(client, "create key", (policy) =>
@@ -106,7 +114,7 @@ async function storeKeys(
     createKeyRecord(
       {
         change: KeyChange.CREATED,
-        actor: ACTOR,
+        actor,
         requestId,
         organisation,
         keyId,

@@ -7,6 +7,7 @@ import {
   type PolicyVersion,
   PolicyVersionSchema,
 } from "../../gen/weir/policy/v1/policy_service_pb.ts";
+import { getAccess } from "../shared/authority/access.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createPageToken, readNumberToken, readPageSize } from "../shared/page.ts";
 import { checkPolicy } from "./compilation/check-policy.ts";
@@ -33,8 +34,10 @@ export function createPolicyService(parts: ChangeParts): ServiceImpl<typeof Poli
         findings: [...findings],
       };
     },
-    async publishPolicy({ requestId, policy, expectedVersion, comment }, { signal }) {
-      const request = { requestId, policy: orEmpty(policy), expectedVersion, comment };
+    async publishPolicy({ requestId, policy, expectedVersion, comment }, context) {
+      const { signal } = context;
+      const { actor } = getAccess(context);
+      const request = { actor, requestId, policy: orEmpty(policy), expectedVersion, comment };
       const { version, findings } = await publishPolicy(parts, request, signal);
       return { version: toPolicyVersion(version), findings: [...findings] };
     },
@@ -60,8 +63,10 @@ export function createPolicyService(parts: ChangeParts): ServiceImpl<typeof Poli
         nextPageToken: last === undefined ? "" : createPageToken(["versions"], [String(last.version)]),
       };
     },
-    async rollBackPolicy({ requestId, version, expectedVersion, comment }, { signal }) {
-      const made = await rollBackPolicy(parts, { requestId, version, expectedVersion, comment }, signal);
+    async rollBackPolicy({ requestId, version, expectedVersion, comment }, context) {
+      const { signal } = context;
+      const { actor } = getAccess(context);
+      const made = await rollBackPolicy(parts, { actor, requestId, version, expectedVersion, comment }, signal);
       return { version: toPolicyVersion(made) };
     },
   };

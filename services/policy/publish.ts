@@ -34,11 +34,10 @@ export interface ChangeParts {
   readonly announce: () => void;
 }
 
-/** Who did something, as far as the control plane knows: until operators have names. */
-export const ACTOR = "operator";
-
 /** What a publisher wants. */
 export interface PublishRequest {
+  /** Who wants it, for the record: "issuer#subject". */
+  readonly actor: string;
   /** UUID. A repeat gets the version that the first call made. */
   readonly requestId: string;
   readonly policy: Policy;
@@ -121,7 +120,7 @@ async function store(
   before: StoredVersion | undefined,
 ): Promise<StoredVersion> {
   const { signer, clock, catalogue } = parts;
-  const { policy, contentOf, comment, requestId, content } = request;
+  const { actor, policy, contentOf, comment, requestId, content } = request;
   const publishedAt = new Date(clock.nowMs());
   const version = (before?.version ?? 0n) + 1n;
   const { organisation } = policy;
@@ -158,7 +157,7 @@ async function store(
       organisation,
       act: {
         case: "policyChange",
-        value: { actor: ACTOR, requestId, version, beforeDigest, afterDigest: digest, contentOf, comment, snapshots },
+        value: { actor, requestId, version, beforeDigest, afterDigest: digest, contentOf, comment, snapshots },
       },
     }),
   );

@@ -1,6 +1,7 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { TenantService } from "../../gen/weir/policy/v1/tenant_service_pb.ts";
 import { createPageToken, readPageSize, readPageToken } from "../shared/page.ts";
+import { toActing } from "./acting.ts";
 import { disableTenant, enableTenant } from "./change-tenant.ts";
 import { decodeDisabledTenant } from "./keys/grant.ts";
 import type { ChangeParts } from "./publish.ts";
@@ -11,11 +12,11 @@ const PAGE = { default: 50, max: 200 };
 /** Serves weir.policy.v1.TenantService. */
 export function createTenantService(parts: ChangeParts): ServiceImpl<typeof TenantService> {
   return {
-    async disableTenant(request, { signal }) {
-      return { keyrings: [...(await disableTenant(parts, request, signal))] };
+    async disableTenant(request, context) {
+      return { keyrings: [...(await disableTenant(parts, request, toActing(context)))] };
     },
-    async enableTenant(request, { signal }) {
-      return { keyrings: [...(await enableTenant(parts, request, signal))] };
+    async enableTenant(request, context) {
+      return { keyrings: [...(await enableTenant(parts, request, toActing(context)))] };
     },
     async listDisabledTenants({ organisation, pageSize, pageToken }) {
       const limit = readPageSize(pageSize, PAGE);

@@ -29,22 +29,27 @@ function readPids(): Record<string, number> {
 
 /** A write or a read of each service, with the URL it is asked at and a request that would be right. */
 const CALLS: [name: string, url: () => string, good: object][] = [
-  ["policy", () => `http://${mesh.addresses.policy}/weir.policy.v1.KeyService/ListKeys`, { organisation: "demo" }],
   [
-    "metering",
-    () => `http://${mesh.addresses.metering}/weir.metering.v1.SpendService/QuerySpend`,
+    "policy",
+    () => `http://${mesh.addresses.policy.address}/weir.policy.v1.KeyService/ListKeys`,
     { organisation: "demo" },
   ],
-  ["audit", () => `http://${mesh.addresses.audit.eu}/weir.audit.v1.AuditService/ListRecords`, {}],
+  [
+    "metering",
+    () => `http://${mesh.addresses.metering.address}/weir.metering.v1.SpendService/QuerySpend`,
+    { organisation: "demo" },
+  ],
+  ["audit", () => `http://${mesh.addresses.audit.eu?.address}/weir.audit.v1.AuditService/ListRecords`, {}],
   [
     "the control plane's audit",
-    () => `http://${mesh.addresses.audit.control}/weir.audit.v1.AuditService/ListRecords`,
+    () => `http://${mesh.addresses.audit.control?.address}/weir.audit.v1.AuditService/ListRecords`,
     {},
   ],
 ];
 
 function post(url: string, body: string | Buffer, type = "application/json"): Promise<Response> {
-  return fetch(url, { method: "POST", body: new Uint8Array(Buffer.from(body)), headers: { "content-type": type } });
+  const headers = { "content-type": type, authorization: `Bearer ${mesh.adminKey}` };
+  return fetch(url, { method: "POST", body: new Uint8Array(Buffer.from(body)), headers });
 }
 
 async function expectInvalid(response: Response): Promise<string> {
@@ -110,7 +115,7 @@ describe.each(CALLS)("%s", (_, url, good) => {
 describe("policy", () => {
   const call = (method: string, body: object | string) =>
     post(
-      `http://${mesh.addresses.policy}/weir.policy.v1.${method}`,
+      `http://${mesh.addresses.policy.address}/weir.policy.v1.${method}`,
       typeof body === "string" ? body : JSON.stringify(body),
     );
   const KEY = {
@@ -197,7 +202,7 @@ describe("policy", () => {
 
 describe("audit", () => {
   const call = (method: string, body: object) =>
-    post(`http://${mesh.addresses.audit.control}/weir.audit.v1.AuditService/${method}`, JSON.stringify(body));
+    post(`http://${mesh.addresses.audit.control?.address}/weir.audit.v1.AuditService/${method}`, JSON.stringify(body));
 
   it("refuses proofs of what is not in the log", async () => {
     const record = await call("GetInclusionProof", { recordId: randomUUID() });
@@ -221,7 +226,7 @@ describe("audit", () => {
 describe("metering", () => {
   const call = (body: object) =>
     post(
-      `http://${mesh.addresses.metering}/weir.metering.v1.SpendService/QuerySpend`,
+      `http://${mesh.addresses.metering.address}/weir.metering.v1.SpendService/QuerySpend`,
       JSON.stringify({ organisation: "demo", ...body }),
     );
 

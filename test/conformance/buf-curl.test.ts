@@ -41,7 +41,7 @@ const AUDIT = [
 const SERVICES: [name: string, url: () => string, methods: string[]][] = [
   [
     "policy",
-    () => `http://${mesh.addresses.policy}`,
+    () => `http://${mesh.addresses.policy.address}`,
     [
       "weir.policy.v1.ExplainService/Explain",
       "weir.policy.v1.KeyService/CreateKey",
@@ -52,11 +52,11 @@ const SERVICES: [name: string, url: () => string, methods: string[]][] = [
   ],
   [
     "metering",
-    () => `http://${mesh.addresses.metering}`,
+    () => `http://${mesh.addresses.metering.address}`,
     ["weir.metering.v1.IntakeService/GetWatermark", "weir.metering.v1.SpendService/QuerySpend"],
   ],
-  ["the control plane's audit", () => `http://${mesh.addresses.audit.control}`, AUDIT],
-  ["a region's audit", () => `http://${mesh.addresses.audit.eu}`, AUDIT],
+  ["the control plane's audit", () => `http://${mesh.addresses.audit.control?.address}`, AUDIT],
+  ["a region's audit", () => `http://${mesh.addresses.audit.eu?.address}`, AUDIT],
   [
     "a router for callers",
     () => mesh.routerUrl("eu"),
@@ -84,24 +84,36 @@ describe.each(SERVICES)("%s", (_, url, methods) => {
 });
 
 it.each([
-  ["policy", () => `http://${mesh.addresses.policy}/weir.policy.v1.PolicyService/GetPolicy`, {}, "policy"],
+  ["policy", () => `http://${mesh.addresses.policy.address}/weir.policy.v1.PolicyService/GetPolicy`, {}, "policy"],
   [
     "policy",
-    () => `http://${mesh.addresses.policy}/weir.policy.v1.KeyService/ListKeys`,
+    () => `http://${mesh.addresses.policy.address}/weir.policy.v1.KeyService/ListKeys`,
     { organisation: "demo" },
     "keys",
   ],
-  ["policy", () => `http://${mesh.addresses.policy}/weir.policy.v1.ReleaseService/ListInstances`, {}, "instances"],
+  [
+    "policy",
+    () => `http://${mesh.addresses.policy.address}/weir.policy.v1.ReleaseService/ListInstances`,
+    {},
+    "instances",
+  ],
   [
     "metering",
-    () => `http://${mesh.addresses.metering}/weir.metering.v1.SpendService/QuerySpend`,
+    () => `http://${mesh.addresses.metering.address}/weir.metering.v1.SpendService/QuerySpend`,
     { organisation: "demo" },
     "",
   ],
-  ["audit", () => `http://${mesh.addresses.audit.control}/weir.audit.v1.AuditService/ListRecords`, {}, "records"],
-  ["audit", () => `http://${mesh.addresses.audit.eu}/weir.audit.v1.AuditService/ListCheckpoints`, {}, ""],
+  [
+    "audit",
+    () => `http://${mesh.addresses.audit.control?.address}/weir.audit.v1.AuditService/ListRecords`,
+    {},
+    "records",
+  ],
+  ["audit", () => `http://${mesh.addresses.audit.eu?.address}/weir.audit.v1.AuditService/ListCheckpoints`, {}, ""],
 ])("calls %s with a typed request", async (_, url, request, field) => {
-  const answer = JSON.parse(await curl("-d", JSON.stringify(request), url()));
+  const answer = JSON.parse(
+    await curl("-H", `authorization: Bearer ${mesh.adminKey}`, "-d", JSON.stringify(request), url()),
+  );
 
   if (field !== "") expect(answer).toHaveProperty(field);
 });

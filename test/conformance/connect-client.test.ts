@@ -78,9 +78,9 @@ describe.each(TRANSPORTS)("%s", (_, createTransport) => {
   });
 
   it("asks the control plane", async () => {
-    const client = createClient(ReleaseService, createTransport(`http://${mesh.addresses.policy}`));
+    const client = createClient(ReleaseService, createTransport(`http://${mesh.addresses.policy.address}`));
 
-    const { instances } = await client.listInstances({});
+    const { instances } = await client.listInstances({}, { headers: { authorization: `Bearer ${mesh.adminKey}` } });
 
     expect(instances.map(({ region }) => region).sort()).toEqual(["eu", "us"]);
   });
@@ -89,7 +89,12 @@ describe.each(TRANSPORTS)("%s", (_, createTransport) => {
 it("a read without side effects is a plain GET of Connect", async () => {
   const path = "weir.policy.v1.ReleaseService/ListInstances";
 
-  const response = await fetch(`http://${mesh.addresses.policy}/${path}?connect=v1&encoding=json&message=%7B%7D`);
+  const response = await fetch(
+    `http://${mesh.addresses.policy.address}/${path}?connect=v1&encoding=json&message=%7B%7D`,
+    {
+      headers: { authorization: `Bearer ${mesh.adminKey}` },
+    },
+  );
 
   expect(response.status).toBe(200);
   expect(await response.json()).toMatchObject({ instances: [{ region: "eu" }, { region: "us" }] });

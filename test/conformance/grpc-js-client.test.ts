@@ -199,13 +199,15 @@ describe("Stream", () => {
 });
 
 it("the control plane answers it with the fields at fault", async () => {
-  const policy = new Client(mesh.addresses.policy, credentials.createInsecure());
+  const policy = new Client(mesh.addresses.policy.address, credentials.createInsecure());
   const [path, serialize, deserialize, request] = describeCall(KeyService.method.listKeys, {
     organisation: "Not An Id",
   });
   const error = await failureOf(
     new Promise((resolve, reject) => {
-      policy.makeUnaryRequest(path, serialize, deserialize, request, (failure, answer) =>
+      const metadata = new Metadata();
+      metadata.set("authorization", `Bearer ${mesh.adminKey}`);
+      policy.makeUnaryRequest(path, serialize, deserialize, request, metadata, (failure, answer) =>
         failure ? reject(failure) : resolve(answer),
       );
     }),

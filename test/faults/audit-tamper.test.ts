@@ -89,7 +89,10 @@ describe("a log whose database was changed", () => {
 
     const readiness = await waitFor(
       async () =>
-        (await fetch(`http://${mesh.addresses.audit.eu}/readyz`)).json() as Promise<{ ready: boolean; reason: string }>,
+        (await fetch(`http://${mesh.addresses.audit.eu?.address}/readyz`)).json() as Promise<{
+          ready: boolean;
+          reason: string;
+        }>,
       ({ reason }) => reason.includes("Cannot trust stored log"),
     );
     expect(readiness.ready).toBe(false);

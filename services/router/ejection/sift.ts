@@ -1,6 +1,6 @@
+import { DRAW_RANGE } from "../../shared/decision/draw.ts";
 import type { Plan, RankedTarget, RejectedTarget } from "../../shared/decision/plan.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
-import { DRAW_RANGE } from "../../shared/decision/draw.ts";
 import type { Denial } from "../admission/admission.ts";
 
 /** How a candidate is seen by one call. */

@@ -67,6 +67,13 @@ export const REASONS = {
   CREDENTIAL_REFUSED: { code: Code.Unavailable, status: 503, retry: false, actor: "operator", type: "server_error" },
   DEADLINE_EXCEEDED: { code: Code.DeadlineExceeded, status: 504, retry: true, actor: "caller", type: "server_error" },
   DRAINING: { code: Code.Unavailable, status: 503, retry: true, actor: "nobody", type: "server_error" },
+  IDENTITY_MISSING: {
+    code: Code.Unauthenticated,
+    status: 401,
+    retry: false,
+    actor: "caller",
+    type: "authentication_error",
+  },
   INTERNAL: { code: Code.Internal, status: 500, retry: false, actor: "operator", type: "server_error" },
   KEY_DISABLED: {
     code: Code.PermissionDenied,
@@ -172,6 +179,13 @@ export const REASONS = {
     type: "permission_error",
   },
   TIMEOUT: { code: Code.DeadlineExceeded, status: 504, retry: true, actor: "caller", type: "server_error" },
+  TOKEN_REFUSED: {
+    code: Code.Unauthenticated,
+    status: 401,
+    retry: false,
+    actor: "caller",
+    type: "authentication_error",
+  },
   TOOL_NOT_ALLOWED: {
     code: Code.PermissionDenied,
     status: 403,

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { IntakeService } from "../../../gen/weir/metering/v1/intake_service_pb.ts";
 import { SnapshotService } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import { createTestAuthority } from "../authority/authority.fixture.ts";
 import { WeirError } from "../errors/weir-error.ts";
 import { fromConnectError } from "../errors/wire.ts";
 import { createLog } from "../telemetry/log.ts";
@@ -28,6 +29,7 @@ interface Seen {
 async function start(seq = 7n, port = 0) {
   const seen: Seen = {};
   const server = await startMeshServer({
+    authority: createTestAuthority(),
     listen: { host: "127.0.0.1", port },
     services: [IntakeService, SnapshotService],
     reflection: false,

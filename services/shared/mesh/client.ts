@@ -14,7 +14,7 @@ import { type Address, parseAddress } from "../settings.ts";
 import type { Log } from "../telemetry/log.ts";
 import { formatAddress, toTarget } from "./address-resolver.ts";
 import { toCallError, toHeaders } from "./client-error.ts";
-import type { Tls } from "./tls.ts";
+import { isLoopback, type Tls } from "./tls.ts";
 
 /** Where a service is and how its channel is kept. */
 export interface MeshTransportOptions {
@@ -25,6 +25,11 @@ export interface MeshTransportOptions {
    * addresses each instance must have a certificate for the host of the first.
    */
   readonly tls?: Tls | undefined;
+  /**
+   * Token or admin key of an operator, sent with each call; asked for anew each time. Refused (SETTING_INVALID) where it would go beyond
+   * loopback in plain text. Default: none.
+   */
+  readonly token?: () => string | undefined;
   /** How long a unary call without a deadline of its own may take, milliseconds. Default 10,000. */
   readonly defaultTimeoutMs?: number;
   /** Whether a call waits (within its deadline) for an instance to be there, or fails at once. Default true. */
@@ -63,11 +68,23 @@ const CHANNEL_OPTIONS = {
 export function createMeshTransport(options: MeshTransportOptions): MeshTransport {
   const addresses = options.addresses.map(parseAddress);
   if (addresses.length === 0) throw new WeirError("SETTING_INVALID", "Cannot reach service: it has no address");
+  const exposed = options.tls === undefined && addresses.find(({ host }) => !isLoopback(host));
+  if (options.token !== undefined && exposed) {
+    throw new WeirError(
+      "SETTING_INVALID",
+      `Cannot reach ${exposed.host}: a token is not sent in plain text, set WEIR_TLS_CLIENT_CA`,
+      {
+        facts: { host: exposed.host },
+      },
+    );
+  }
   const client = new Client(findTarget(addresses), toCredentials(options.tls), CHANNEL_OPTIONS);
   const { defaultTimeoutMs = 10_000, waitForReady = true, clock = systemClock } = options;
 
   function begin(header: ConstructorParameters<typeof Headers>[0], timeoutMs: number | undefined) {
     const metadata = new Metadata({ waitForReady });
+    const token = options.token?.();
+    if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
     new Headers(header).forEach((value, key) => {
       metadata.add(key, key.endsWith("-bin") ? Buffer.from(value, "base64") : value);
     });

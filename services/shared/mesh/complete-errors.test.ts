@@ -6,6 +6,7 @@ import { trailerParse } from "@connectrpc/connect/protocol-grpc-web";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { IntakeService } from "../../../gen/weir/metering/v1/intake_service_pb.ts";
+import { createTestAuthority } from "../authority/authority.fixture.ts";
 import { createLog } from "../telemetry/log.ts";
 import { Health } from "./health.ts";
 import { type MeshServer, startMeshServer } from "./server.ts";
@@ -17,6 +18,7 @@ let url: string;
 
 beforeAll(async () => {
   server = await startMeshServer({
+    authority: createTestAuthority(),
     listen: { host: "127.0.0.1", port: 0 },
     services: [IntakeService],
     reflection: false,

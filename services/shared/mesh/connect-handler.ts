@@ -1,13 +1,14 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { Code, ConnectError, type ConnectRouter, createConnectRouter, type Interceptor } from "@connectrpc/connect";
-import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
+import type { UniversalHandler, UniversalServerRequest } from "@connectrpc/connect/protocol";
 import {
   compressionGzip,
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import type { Log } from "../telemetry/log.ts";
+import type { Admission, CallGate } from "./call-gate.ts";
 import { completeErrors } from "./complete-errors.ts";
 import { answerJson, type PlainHandler } from "./operations.ts";
 
@@ -15,6 +16,8 @@ import { answerJson, type PlainHandler } from "./operations.ts";
 export interface ConnectHandlerOptions {
   readonly routes: (router: ConnectRouter) => void;
   readonly interceptors: Interceptor[];
+  /** Says whether a call may be made, before anything of its body is read. */
+  readonly gate: CallGate;
   /** Largest message, after decompression, bytes. */
   readonly readMaxBytes: number;
   /** Aborts when calls in flight have to end now. */
@@ -57,15 +60,31 @@ export function createConnectHandler(options: ConnectHandlerOptions): PlainHandl
         message: "Cannot serve request: its authority or path is malformed",
       });
     }
-    handler(universal)
+    answer(handler, universal, options.gate(handler.method, request))
       .then(completeErrors)
-      .then((answer) => universalResponseToNodeResponse(answer, response))
+      .then((answered) => universalResponseToNodeResponse(answered, response))
       .catch((error: unknown) => {
         // The peer went away in the middle of the answer, or the handler of the protocol itself failed.
         options.log.debug({ err: error, path }, "RPC cut");
         response.destroy();
       });
   };
+}
+
+async function answer(
+  handler: UniversalHandler,
+  request: UniversalServerRequest,
+  asked: Admission | Promise<Admission>,
+) {
+  const { values, refusal } = asked instanceof Promise ? await asked : asked;
+  // The library says a refusal in the protocol of the call, as it does with a body that cannot be read. This one is not read.
+  const body = refusal === undefined ? request.body : refuse(refusal);
+  return await handler({ ...request, body, contextValues: values });
+}
+
+// biome-ignore lint/correctness/useYield: it is read like a body, and has nothing in it
+async function* refuse(refusal: ConnectError): AsyncGenerator<Uint8Array> {
+  throw refusal;
 }
 
 function isGrpc(request: IncomingMessage): boolean {

@@ -7,6 +7,7 @@ import {
   GetWatermarkResponseSchema,
   IntakeService,
 } from "../../../gen/weir/metering/v1/intake_service_pb.ts";
+import { createTestAuthority } from "../authority/authority.fixture.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
 import { toEnvelopes } from "./envelope.ts";
@@ -38,6 +39,7 @@ async function start(open: (call: HotCall) => void = (call) => call.end(answer(1
   const logLines: string[] = [];
   const metrics = createMetrics("metering", { process: false });
   server = await startMeshServer({
+    authority: createTestAuthority(),
     listen: { host: "127.0.0.1", port: 0 },
     services: [IntakeService],
     reflection: false,

@@ -3,9 +3,11 @@ import http2 from "node:http2";
 import net from "node:net";
 import type { Duplex } from "node:stream";
 import tls from "node:tls";
+import { systemClock } from "../clock.ts";
 import type { Address, Declarations, Settings } from "../settings.ts";
 import type { PlainHandler } from "./operations.ts";
-import type { Tls } from "./tls.ts";
+import { findPeer, readPeer } from "./peer.ts";
+import { findTrustDomain, type Tls } from "./tls.ts";
 
 /** Bounds of a listener. All have defaults that suit a service. */
 export interface ListenerLimits {
@@ -65,7 +67,10 @@ export async function listen(options: {
    * (SO_REUSEPORT, Linux). Default false: a port that is taken is refused.
    */
   readonly reusePort?: boolean;
-  /** Whether a peer must have a certificate of the mesh's authorities. */
+  /**
+   * Whether peers are asked for a certificate of the mesh's authorities. One that does not verify ends the connection; a peer without one is
+   * let in as nobody known, since operators bring tokens.
+   */
   readonly mutual: boolean;
   readonly handler: PlainHandler;
   /** Tried first with each stream of HTTP/2, before anything of a request is made of it: true when it took the stream over. */
@@ -119,10 +124,12 @@ export async function listen(options: {
     sessions.add(session);
     session.once("close", () => sessions.delete(session));
     if (draining) session.close();
+    if (options.mutual) endWithCertificate(session);
   });
   // An error of one session or stream is its peer's affair; without a listener it would end the process.
   h2.on("sessionError", () => undefined);
 
+  const trustDomain = options.tls && findTrustDomain(options.tls.certificate);
   let accepted = 0;
   const feed = (socket: Duplex, isHttp2: boolean) => void (isHttp2 ? h2 : h1).emit("connection", socket);
   const accept = (socket: net.Socket) => {
@@ -146,7 +153,8 @@ export async function listen(options: {
             key: options.tls.key,
             ...(options.tls.authorities !== undefined && options.mutual && { ca: options.tls.authorities }),
             requestCert: options.mutual,
-            rejectUnauthorized: options.mutual,
+            // Judged below: this would turn away peers without a certificate too.
+            rejectUnauthorized: false,
             minVersion: "TLSv1.2",
             ALPNProtocols: ["h2", "http/1.1"],
             handshakeTimeout: headersTimeoutMs,
@@ -154,6 +162,7 @@ export async function listen(options: {
           },
           (socket) => {
             accept(socket);
+            if (options.mutual && !admitPeer(socket, trustDomain)) return;
             feed(socket, socket.alpnProtocol === "h2");
           },
         );
@@ -222,6 +231,27 @@ function whenNoneWaits(countAccepted: () => number): Promise<void> {
     };
     setImmediate(look);
   });
+}
+
+/** Longest that a Node timer can wait, milliseconds. */
+const LONGEST_TIMER_MS = 2_147_483_647;
+/** How long before the end of its certificate a peer is asked to connect anew. */
+const FAREWELL_MS = 1_000;
+
+/** Whether a peer under TLS may go on: with a certificate that verifies, or with none. Ends the connection of any other. */
+function admitPeer(socket: tls.TLSSocket, trustDomain: string | undefined): boolean {
+  if (socket.authorized) readPeer(socket, trustDomain);
+  else if (socket.getPeerX509Certificate() !== undefined) socket.destroy();
+  return !socket.destroyed;
+}
+
+/** Sends a peer away (GOAWAY) before its certificate ends: its calls in flight go on, those to come need the certificate that follows. */
+function endWithCertificate(session: http2.ServerHttp2Session): void {
+  const peer = findPeer({ socket: session.socket });
+  if (peer === undefined) return;
+  const leftMs = Math.max(peer.expiresAtMs - FAREWELL_MS - systemClock.nowMs(), 0);
+  const timer = setTimeout(() => session.close(), Math.min(leftMs, LONGEST_TIMER_MS)).unref();
+  session.once("close", () => clearTimeout(timer));
 }
 
 /** Tells whether a plain-text connection begins as HTTP/2, and hands it on as if nothing had been read. */

@@ -4,6 +4,7 @@ import { AuditService } from "../../../gen/weir/audit/v1/audit_service_pb.ts";
 import { IntakeService as AuditIntakeService } from "../../../gen/weir/audit/v1/intake_service_pb.ts";
 import { IntakeService } from "../../../gen/weir/metering/v1/intake_service_pb.ts";
 import { SpendService } from "../../../gen/weir/metering/v1/spend_service_pb.ts";
+import { CredentialService } from "../../../gen/weir/policy/v1/credential_service_pb.ts";
 import { ExplainService } from "../../../gen/weir/policy/v1/explain_service_pb.ts";
 import { KeyService } from "../../../gen/weir/policy/v1/key_service_pb.ts";
 import { PolicyService } from "../../../gen/weir/policy/v1/policy_service_pb.ts";
@@ -27,6 +28,11 @@ const TABLE: Readonly<Record<string, keyof typeof Permission>> = {
   "weir.metering.v1.IntakeService/GetWatermark": "INTAKE_READ",
   "weir.metering.v1.SpendService/ListLedgerEntries": "SPEND_READ",
   "weir.metering.v1.SpendService/QuerySpend": "SPEND_READ",
+  "weir.policy.v1.CredentialService/DeleteCredential": "CREDENTIAL_WRITE",
+  "weir.policy.v1.CredentialService/ListCredentials": "CREDENTIAL_READ",
+  "weir.policy.v1.CredentialService/ReportCredentials": "CREDENTIAL_WATCH",
+  "weir.policy.v1.CredentialService/SetCredential": "CREDENTIAL_WRITE",
+  "weir.policy.v1.CredentialService/WatchCredentials": "CREDENTIAL_WATCH",
   "weir.policy.v1.ExplainService/Explain": "POLICY_READ",
   "weir.policy.v1.KeyService/BatchCreateKeys": "KEY_WRITE",
   "weir.policy.v1.KeyService/CreateKey": "KEY_WRITE",
@@ -37,7 +43,8 @@ const TABLE: Readonly<Record<string, keyof typeof Permission>> = {
   "weir.policy.v1.KeyService/RevokeKey": "KEY_WRITE",
   "weir.policy.v1.KeyService/RotateKey": "KEY_WRITE",
   "weir.policy.v1.KeyService/UpdateKey": "KEY_WRITE",
-  "weir.policy.v1.PolicyService/CheckPolicy": "POLICY_READ",
+  "weir.policy.v1.PolicyService/CheckPolicy": "POLICY_CHECK",
+  "weir.policy.v1.PolicyService/DiffPolicy": "POLICY_CHECK",
   "weir.policy.v1.PolicyService/GetPolicy": "POLICY_READ",
   "weir.policy.v1.PolicyService/ListPolicyVersions": "POLICY_READ",
   "weir.policy.v1.PolicyService/PublishPolicy": "POLICY_WRITE",
@@ -57,6 +64,7 @@ const SERVICES = [
   AuditService,
   AuditIntakeService,
   ChatService,
+  CredentialService,
   EmbeddingService,
   ExplainService,
   IntakeService,

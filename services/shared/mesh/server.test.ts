@@ -13,6 +13,7 @@ import { HealthCheckResponse_ServingStatus, Health as HealthProto } from "../../
 import { IntakeService } from "../../../gen/weir/metering/v1/intake_service_pb.ts";
 import { SpendService } from "../../../gen/weir/metering/v1/spend_service_pb.ts";
 import { SnapshotService } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import { createTestAuthority } from "../authority/authority.fixture.ts";
 import { WeirError } from "../errors/weir-error.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
@@ -36,6 +37,7 @@ async function start(options: Partial<MeshServerOptions> = {}): Promise<{ url: s
   const health = new Health();
   const metrics = createMetrics("metering", { process: false });
   server = await startMeshServer({
+    authority: createTestAuthority(),
     listen: { host: "127.0.0.1", port: 0 },
     services: [IntakeService, SnapshotService],
     reflection: true,

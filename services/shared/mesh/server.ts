@@ -2,10 +2,12 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { DescService } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
 import { Health as HealthProto } from "../../../gen/grpc/health/v1/health_pb.ts";
+import type { Authority } from "../authority/authority.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { Address } from "../settings.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { createCallGate, createGateInterceptor } from "./call-gate.ts";
 import { createConnectHandler } from "./connect-handler.ts";
 import type { Health } from "./health.ts";
 import { createHealthService } from "./health-service.ts";
@@ -13,10 +15,11 @@ import { createHotRpcs, type HotMethod } from "./hot-rpc.ts";
 import { createDrainInterceptor, createErrorInterceptor } from "./interceptors.ts";
 import { type ListenerLimits, listen } from "./listener.ts";
 import { answerJson, type PlainHandler } from "./operations.ts";
+import { findPeer } from "./peer.ts";
 import { checkPermissions } from "./permission.ts";
 import { routeReflection } from "./reflection-service.ts";
 import { createSettleCall } from "./settle-call.ts";
-import { checkListen, type Tls } from "./tls.ts";
+import { checkListen, isLoopback, type Tls } from "./tls.ts";
 import { createValidation } from "./validate.ts";
 
 /** What a server of the mesh serves, and to whom. */
@@ -27,14 +30,19 @@ export interface MeshServerOptions {
   /** Without it the server speaks plain text, and refuses to listen beyond loopback. */
   readonly tls?: Tls | undefined;
   /**
-   * Who may connect under TLS: peers with a certificate of the mesh (the default: each other's services and operators),
-   * or anyone (a router's callers, who bring a key instead).
+   * Whom the server is for: the mesh's services, who show certificates under TLS, and operators, who bring tokens (the default), or
+   * anyone (a router's callers, who bring a key instead).
    */
   readonly clients?: "certified" | "anyone";
   /** Registers the services with their implementations. */
   readonly routes: (router: ConnectRouter) => void;
   /** The same services, for health and reflection. */
   readonly services: readonly DescService[];
+  /**
+   * Says who asks, for RPCs that operators and services call. Without one only what is public and what a caller's key opens is served:
+   * every other RPC is refused to everybody.
+   */
+  readonly authority?: Authority;
   /** Whether server reflection (v1 and v1alpha) is served. */
   readonly reflection: boolean;
   readonly health: Health;
@@ -80,6 +88,13 @@ export async function startMeshServer(options: MeshServerOptions): Promise<MeshS
   checkListen(options.listen, options.tls, clients);
   checkPermissions(options.services);
   const shutdown = new AbortController();
+  const settle = createSettleCall(log, options.metrics);
+  const gate = createCallGate({
+    authority: options.authority,
+    isLocal: options.tls === undefined && isLoopback(options.listen.host),
+    settle,
+  });
+  const isMutual = clients === "certified" && options.tls?.authorities !== undefined;
   const connect = createConnectHandler({
     routes(router) {
       router.service(HealthProto, createHealthService(health, options.services));
@@ -89,17 +104,19 @@ export async function startMeshServer(options: MeshServerOptions): Promise<MeshS
     interceptors: [
       createErrorInterceptor(log, options.metrics),
       createDrainInterceptor(health),
+      createGateInterceptor(),
       createValidation(),
       ...(options.interceptors ?? []),
     ],
+    gate,
     readMaxBytes: options.readMaxBytes ?? 4 << 20,
     shutdownSignal: shutdown.signal,
-    fallback: options.fallback ?? answerNotFound,
+    fallback: isMutual ? forKnownPeers(options.fallback ?? answerNotFound) : (options.fallback ?? answerNotFound),
     log,
   });
   const hot = createHotRpcs({
     methods: options.hot ?? [],
-    settle: createSettleCall(log, options.metrics),
+    settle,
     shutdown: shutdown.signal,
   });
   const { first } = options;
@@ -107,7 +124,7 @@ export async function startMeshServer(options: MeshServerOptions): Promise<MeshS
     listen: options.listen,
     reusePort: options.reusePort ?? false,
     tls: options.tls,
-    mutual: clients === "certified" && options.tls?.authorities !== undefined,
+    mutual: isMutual,
     handler(request, response) {
       try {
         if (!first?.(request, response)) connect(request, response);
@@ -141,6 +158,18 @@ export async function startMeshServer(options: MeshServerOptions): Promise<MeshS
       shutdown.abort(new ConnectError("the instance is closing", Code.Unavailable));
       await listener.close();
     },
+  };
+}
+
+/** Under mutual TLS what is no RPC is for peers with a certificate: it asks for no token. But whoever probes may hear whether it is well. */
+function forKnownPeers(handler: PlainHandler): PlainHandler {
+  return (request, response) => {
+    const [path] = (request.url ?? "").split("?", 1);
+    if (findPeer(request) !== undefined || path === "/healthz" || path === "/readyz") return handler(request, response);
+    answerJson(response, 401, {
+      code: "unauthenticated",
+      message: "Cannot serve request: it needs a certificate of the mesh",
+    });
   };
 }
 

@@ -1,7 +1,9 @@
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { WeirError } from "../errors/weir-error.ts";
 import type { Address, Declarations, Settings } from "../settings.ts";
+import { findSpiffeName } from "./peer.ts";
 
 /** Settings of TLS, for every service: all absent in development, on loopback. */
 export const tlsSettings = {
@@ -15,7 +17,7 @@ export const tlsSettings = {
     kind: "path",
     optional: true,
     meaning:
-      "PEM file with the authorities of the mesh: services admit only callers they certified, and trust only such servers.",
+      "PEM file with the authorities of the mesh: services know each other by certificates of theirs, and trust only such servers.",
   },
 } as const satisfies Declarations;
 
@@ -42,6 +44,11 @@ export function readTls(settings: Settings<typeof tlsSettings>): Tls | undefined
     key: readPem("WEIR_TLS_KEY", key),
     ...(authorities !== undefined && { authorities: readPem("WEIR_TLS_CLIENT_CA", authorities) }),
   };
+}
+
+/** The mesh that a certificate belongs to; nothing when it names no service of a mesh. */
+export function findTrustDomain(certificate: Buffer): string | undefined {
+  return findSpiffeName(new X509Certificate(certificate).subjectAltName)?.trustDomain;
 }
 
 function readPem(name: string, path: string): Buffer {

@@ -102,6 +102,11 @@ export const METRICS = {
     labels: ["region", "kind"],
   },
   weir_policy_watchers: { type: "gauge", by: "policy", help: "Instances that watch, by region.", labels: ["region"] },
+  weir_operators_refused: {
+    type: "gauge",
+    by: "all",
+    help: "Whether the operators' document as it stands is refused, so that an older one is in force (1), or not (0).",
+  },
   weir_ready: { type: "gauge", by: "all", help: "Whether the service says it is ready (1) or not (0)." },
   weir_router_attempts_total: {
     type: "counter",

@@ -134,7 +134,7 @@ async function measure(mesh: Mesh, { calls, chat, pinned, onPhase }: MeasureOpti
     while (!isOver) draining.push(await chat(SEGMENT_SECONDS));
     const [usageSeconds, recordSeconds] = await following;
     const memory = watched.stop();
-    const repeatedUsages = await readRepeated(mesh.addresses.metering);
+    const repeatedUsages = await readRepeated(mesh.addresses.metering.address);
 
     onPhase("chats after it");
     const after = await chatFor(chat, BASELINE_SEGMENTS);

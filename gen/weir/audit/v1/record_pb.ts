@@ -308,7 +308,8 @@ export const RefusalRecordSchema: GenMessage<RefusalRecord> = /*@__PURE__*/
  */
 export type PolicyChangeRecord = Message<"weir.audit.v1.PolicyChangeRecord"> & {
   /**
-   * Who did it, as far as the control plane knows: "operator" until operators have names.
+   * Who did it, as "issuer#subject": the issuer's URL and the operator's name there, or "weir:admin-key" and the id of the key. Records of
+   * before operators had names say "operator".
    *
    * @generated from field: string actor = 1;
    */
@@ -378,7 +379,7 @@ export const PolicyChangeRecordSchema: GenMessage<PolicyChangeRecord> = /*@__PUR
  */
 export type KeyChangeRecord = Message<"weir.audit.v1.KeyChangeRecord"> & {
   /**
-   * Who did it.
+   * Who did it, as "issuer#subject", like that of a PolicyChangeRecord.
    *
    * @generated from field: string actor = 1;
    */

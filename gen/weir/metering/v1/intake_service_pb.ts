@@ -6,13 +6,14 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_weir_type_v1_permission } from "../../type/v1/permission_pb.ts";
+import { file_weir_type_v1_scope } from "../../type/v1/scope_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file weir/metering/v1/intake_service.proto.
  */
 export const file_weir_metering_v1_intake_service: GenFile = /*@__PURE__*/
-  fileDesc("CiV3ZWlyL21ldGVyaW5nL3YxL2ludGFrZV9zZXJ2aWNlLnByb3RvEhB3ZWlyLm1ldGVyaW5nLnYxIqMBChNHZXRXYXRlcm1hcmtSZXF1ZXN0EjAKBnJlZ2lvbhgBIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDMxfSQSMgoIaW5zdGFuY2UYAiABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEiYKBGJvb3QYAyABKAlCGLpIFXITMhFeW2EtejAtOS1dezEsMzZ9JCIjChRHZXRXYXRlcm1hcmtSZXNwb25zZRILCgNzZXEYASABKAMydwoNSW50YWtlU2VydmljZRJmCgxHZXRXYXRlcm1hcmsSJS53ZWlyLm1ldGVyaW5nLnYxLkdldFdhdGVybWFya1JlcXVlc3QaJi53ZWlyLm1ldGVyaW5nLnYxLkdldFdhdGVybWFya1Jlc3BvbnNlIgeQAgHo4BgLYgZwcm90bzM", [file_buf_validate_validate, file_weir_type_v1_permission]);
+  fileDesc("CiV3ZWlyL21ldGVyaW5nL3YxL2ludGFrZV9zZXJ2aWNlLnByb3RvEhB3ZWlyLm1ldGVyaW5nLnYxIqsBChNHZXRXYXRlcm1hcmtSZXF1ZXN0EjQKBnJlZ2lvbhgBIAEoCUIkukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDMxfST44BgDEjYKCGluc3RhbmNlGAIgASgJQiS6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JPjgGAQSJgoEYm9vdBgDIAEoCUIYukgVchMyEV5bYS16MC05LV17MSwzNn0kIiMKFEdldFdhdGVybWFya1Jlc3BvbnNlEgsKA3NlcRgBIAEoAzJ3Cg1JbnRha2VTZXJ2aWNlEmYKDEdldFdhdGVybWFyaxIlLndlaXIubWV0ZXJpbmcudjEuR2V0V2F0ZXJtYXJrUmVxdWVzdBomLndlaXIubWV0ZXJpbmcudjEuR2V0V2F0ZXJtYXJrUmVzcG9uc2UiB5ACAejgGAtiBnByb3RvMw", [file_buf_validate_validate, file_weir_type_v1_permission, file_weir_type_v1_scope]);
 
 /**
  * Names one life of a producer.
