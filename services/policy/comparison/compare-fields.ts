@@ -164,6 +164,7 @@ function sayWhole({ desc, message }: ReflectMessage): string {
 /** A value as proto JSON has it, without the quotes of text. Empty when it is not set. */
 function toText(message: ReflectMessage | undefined, field: DescField): string {
   if (message === undefined || !message.isSet(field)) return "";
+  if (field.fieldKind === "scalar") return String(message.get(field));
   const json = toJson(message.desc, message.message) as Record<string, unknown>;
   const value = json[field.jsonName];
   if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value.join(", ");

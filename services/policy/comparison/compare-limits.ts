@@ -26,10 +26,9 @@ export function compareLimits(before: Policy, after: Policy, keys: KeyTally): Po
   );
   const others = after.limits.flatMap((limit, index) => {
     const was = old.get(limit.id);
-    const text = describeLimit(limit);
-    const common = { ...nameLimit(limit, index), after: text, keys: keys.count(limit.tenants) };
+    if (was !== undefined && equals(LimitSchema, was, limit)) return [];
+    const common = { ...nameLimit(limit, index), after: describeLimit(limit), keys: keys.count(limit.tenants) };
     if (was === undefined) return createChange({ ...common, kind: ChangeKind.ADDED });
-    if (equals(LimitSchema, was, limit)) return [];
     return createChange({ ...common, kind: ChangeKind.CHANGED, before: describeLimit(was) });
   });
   return [...gone, ...others];

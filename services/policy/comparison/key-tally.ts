@@ -15,11 +15,14 @@ export interface KeyGroup {
 /** Living keys, counted by tenant and by which of some models they may ask for. Holds no key and no id of one. */
 export class KeyTally {
   readonly #models: ReadonlySet<string>;
+  readonly #allModels: readonly string[];
+  readonly #tenants = new Map<string, { tenant: KeyGroup["tenant"]; keys: bigint }>();
   readonly #groups = new Map<string, Omit<KeyGroup, "keys"> & { keys: bigint }>();
 
   /** `models`: those in question; others make no difference. */
   constructor(models: ReadonlySet<string>) {
     this.#models = models;
+    this.#allModels = [...models].sort();
   }
 
   /** Counts the key of a grant, if it is good at `nowMs`. */
@@ -27,13 +30,17 @@ export class KeyTally {
     const { organisation, team, app, environment, regions, revokedAt, expiresAt } = grant;
     const isExpired = expiresAt !== undefined && Number(expiresAt.seconds) * 1000 <= nowMs;
     if (revokedAt !== undefined || isExpired) return;
-    const models = grant.models.includes("*")
-      ? [...this.#models]
-      : grant.models.filter((model) => this.#models.has(model));
-    const key = JSON.stringify([organisation, team, app, environment, models, regions]);
+    const tenant = [organisation, team, app, environment] as const;
+    const ofTenant = this.#tenants.get(tenant.join("/")) ?? { tenant, keys: 0n };
+    this.#tenants.set(tenant.join("/"), ofTenant);
+    ofTenant.keys += 1n;
+    const isForAll = grant.models.includes("*");
+    const models = isForAll ? this.#allModels : grant.models.filter((model) => this.#models.has(model)).sort();
+    // All of them need no naming: there may be thousands.
+    const key = JSON.stringify([...tenant, isForAll ? "*" : models, regions]);
     const group = this.#groups.get(key);
     if (group !== undefined) group.keys += 1n;
-    else this.#groups.set(key, { tenant: [organisation, team, app, environment], models, regions, keys: 1n });
+    else this.#groups.set(key, { tenant, models, regions, keys: 1n });
   }
 
   /** Every group, by tenant. */
@@ -45,7 +52,7 @@ export class KeyTally {
   count(selector: TenantSelector | undefined): bigint {
     const { organisation = "", team = "", app = "", environment = "" } = selector ?? {};
     const wanted = [organisation, team, app, environment];
-    return [...this.#groups.values()]
+    return [...this.#tenants.values()]
       .filter(({ tenant }) => wanted.every((id, part) => id === "" || id === tenant[part]))
       .reduce((sum, { keys }) => sum + keys, 0n);
   }
