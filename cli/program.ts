@@ -6,6 +6,7 @@ import { addKeygenCommand } from "./commands/keygen.ts";
 import { addKeyCommands } from "./commands/keys.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
 import { addSpendCommand } from "./commands/spend.ts";
+import { addTenantCommands } from "./commands/tenants.ts";
 import { addUpCommand } from "./commands/up.ts";
 import { type OutputFormat, printFailure } from "./output.ts";
 
@@ -22,6 +23,7 @@ export function createProgram(): Command {
   addKeygenCommand(program);
   addPolicyCommands(program);
   addKeyCommands(program);
+  addTenantCommands(program);
   addSpendCommand(program);
   addAuditCommands(program);
   addExplainCommand(program);

@@ -1,93 +1,109 @@
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, Option } from "commander";
 import {
   CreateKeyResponseSchema,
+  GetKeyResponseSchema,
   type Key,
   KeyService,
+  KeyState,
   ListKeysResponseSchema,
-  RevokeKeyResponseSchema,
 } from "../../gen/weir/policy/v1/key_service_pb.ts";
 import { CALL_OPTIONS, readPages, withClient } from "../control-plane.ts";
+import { collectLabel, parseCount } from "../key-options.ts";
 import { formatTable, formatTime, printMessage } from "../output.ts";
 import { type Context, getContext } from "./context.ts";
+import { addKeyChangeCommands } from "./keys/change-keys.ts";
+import { describeKey, describeState, formatLimit } from "./keys/describe-key.ts";
+import { addScopeOptions, type ScopeOptions, toSettings } from "./keys/scope-options.ts";
 
-interface CreateOptions {
+interface CreateOptions extends ScopeOptions {
   readonly organisation: string;
   readonly team: string;
   readonly app: string;
   readonly environment: string;
-  readonly model: readonly string[];
-  readonly requestsPerMinute: number;
-  readonly expires?: Date;
-  readonly name: string;
 }
+
+interface ListOptions {
+  readonly organisation: string;
+  readonly team: string;
+  readonly app: string;
+  readonly environment: string;
+  readonly state?: keyof typeof STATES;
+  readonly label?: Readonly<Record<string, string>>;
+  readonly limit?: number;
+}
+
+const STATES = {
+  active: KeyState.ACTIVE,
+  disabled: KeyState.DISABLED,
+  expired: KeyState.EXPIRED,
+  revoked: KeyState.REVOKED,
+} as const;
 
 /** Adds `weir keys …`: what an operator does with virtual keys. */
 export function addKeyCommands(program: Command): void {
-  const keys = program.command("keys").description("make, list and revoke virtual keys");
+  const keys = program.command("keys").description("make, list, change, rotate and revoke virtual keys");
 
-  keys
-    .command("create")
-    .description("make a key; its secret is printed once and kept nowhere")
-    .requiredOption("--organisation <id>", "who pays")
-    .requiredOption("--team <id>", "team of the organisation")
-    .requiredOption("--app <id>", "app of the team")
-    .requiredOption("--environment <id>", "environment of the app")
-    .option("--model <id...>", 'models that it may ask for; "*" means all', ["*"])
-    .option("--requests-per-minute <n>", "limit of its own; 0 means none", parseCount, 0)
-    .option("--expires <time>", "when it stops being good, such as 2027-01-31 or 2027-01-31T12:00:00Z", parseTime)
-    .option("--name <text>", "name for people", "")
-    .action((options: CreateOptions, command: Command) => createKey(options, getContext(command)));
+  addScopeOptions(
+    keys
+      .command("create")
+      .description("make a key; its secret is printed once and kept nowhere")
+      .requiredOption("--organisation <id>", "who pays")
+      .requiredOption("--team <id>", "team of the organisation")
+      .requiredOption("--app <id>", "app of the team")
+      .requiredOption("--environment <id>", "environment of the app"),
+  ).action((options: CreateOptions, command: Command) => createKey(options, getContext(command)));
 
   keys
     .command("list")
     .description("list keys, newest first, without secrets")
     .requiredOption("--organisation <id>", "whose keys")
-    .action((options: { organisation: string }, command: Command) =>
-      listKeys(options.organisation, getContext(command)),
-    );
+    .option("--team <id>", "only those of a team", "")
+    .option("--app <id>", "only those of an app", "")
+    .option("--environment <id>", "only those of an environment", "")
+    .addOption(new Option("--state <state>", "only those in a state").choices(Object.keys(STATES)))
+    .option("--label <name=value>", "only those with a label; again for several", collectLabel)
+    .option("--limit <n>", "at most so many", parseCount)
+    .action((options: ListOptions, command: Command) => listKeys(options, getContext(command)));
 
   keys
-    .command("revoke")
-    .description("revoke a key, for ever")
-    .argument("<key-id>", "id of the key: the part of 12 characters, not its secret")
+    .command("get")
+    .description("show a key, without its secret")
+    .argument("<key-id>", "id of the key: the part of 12 characters")
     .requiredOption("--organisation <id>", "whose key")
-    .option("--comment <text>", "why, for the record", "")
-    .action((keyId: string, options: { organisation: string; comment: string }, command: Command) =>
-      revokeKey(keyId, options, getContext(command)),
+    .action((keyId: string, options: { organisation: string }, command: Command) =>
+      getKey(keyId, options.organisation, getContext(command)),
     );
+
+  addKeyChangeCommands(keys);
 }
 
 async function createKey(options: CreateOptions, { addresses, output }: Context): Promise<void> {
-  const response = await withClient(addresses.policy, KeyService, (client) =>
-    client.createKey(
-      {
-        requestId: randomUUID(),
-        displayName: options.name,
-        organisation: options.organisation,
-        team: options.team,
-        app: options.app,
-        environment: options.environment,
-        models: [...options.model],
-        requestsPerMinute: options.requestsPerMinute,
-        ...(options.expires ? { expiresAt: timestampFromDate(options.expires) } : {}),
-      },
-      CALL_OPTIONS,
-    ),
-  );
+  const { organisation, team, app, environment } = options;
+  const asked = {
+    requestId: randomUUID(),
+    organisation,
+    team,
+    app,
+    environment,
+    models: ["*"],
+    ...toSettings(options),
+  };
+  const response = await withClient(addresses.policy, KeyService, (client) => client.createKey(asked, CALL_OPTIONS));
   printMessage(output, CreateKeyResponseSchema, response, () =>
     [`Made key ${response.key?.keyId}. Its secret is shown only now:`, "", `  ${response.secret}`].join("\n"),
   );
 }
 
-async function listKeys(organisation: string, { addresses, output }: Context): Promise<void> {
+async function listKeys(options: ListOptions, { addresses, output }: Context): Promise<void> {
+  const { organisation, team, app, environment, state, label = {}, limit } = options;
+  const asked = { organisation, team, app, environment, labels: { ...label }, ...(state && { state: STATES[state] }) };
   const keys = await withClient(addresses.policy, KeyService, (client) =>
     readPages(async (pageToken) => {
-      const page = await client.listKeys({ organisation, pageToken, pageSize: 200 }, CALL_OPTIONS);
+      const page = await client.listKeys({ ...asked, pageToken, pageSize: 200 }, CALL_OPTIONS);
       return { items: page.keys, nextPageToken: page.nextPageToken };
-    }),
+    }, limit),
   );
   printMessage(output, ListKeysResponseSchema, create(ListKeysResponseSchema, { keys }), () =>
     formatTable(
@@ -99,7 +115,7 @@ async function listKeys(organisation: string, { addresses, output }: Context): P
         key.app,
         key.environment,
         key.models.join(", "),
-        key.requestsPerMinute ? String(key.requestsPerMinute) : "no limit",
+        formatLimit(key),
         formatTime(key.createdAt),
         describeState(key),
       ]),
@@ -107,44 +123,9 @@ async function listKeys(organisation: string, { addresses, output }: Context): P
   );
 }
 
-async function revokeKey(
-  keyId: string,
-  { organisation, comment }: { organisation: string; comment: string },
-  { addresses, output }: Context,
-): Promise<void> {
+async function getKey(keyId: string, organisation: string, { addresses, output }: Context): Promise<void> {
   const response = await withClient(addresses.policy, KeyService, (client) =>
-    client.revokeKey({ requestId: randomUUID(), organisation, keyId, comment }, CALL_OPTIONS),
+    client.getKey({ organisation, keyId }, CALL_OPTIONS),
   );
-  printMessage(output, RevokeKeyResponseSchema, response, () =>
-    [
-      `Revoked key ${keyId}. A router refuses it from these keyring versions on (weir policy status):`,
-      ...response.keyrings.map(({ region, version }) => `  ${region}: ${version}`),
-    ].join("\n"),
-  );
-}
-
-function describeState(key: Key): string {
-  if (key.revokedAt) {
-    return `revoked ${formatTime(key.revokedAt)}`;
-  }
-  if (key.expiresAt) {
-    const expired = Number(key.expiresAt.seconds) * 1000 <= Date.now();
-    return `${expired ? "expired" : "good until"} ${formatTime(key.expiresAt)}`;
-  }
-  return "good";
-}
-
-function parseCount(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) {
-    throw new InvalidArgumentError("should be a whole number from 0");
-  }
-  return Number(text);
-}
-
-function parseTime(text: string): Date {
-  const time = new Date(text);
-  if (Number.isNaN(time.getTime())) {
-    throw new InvalidArgumentError("should be a time such as 2027-01-31T12:00:00Z");
-  }
-  return time;
+  printMessage(output, GetKeyResponseSchema, response, () => describeKey(response.key as Key));
 }
