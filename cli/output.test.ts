@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { formatCost, formatTable } from "./output.ts";
+import { escapeControl, formatCost, formatTable } from "./output.ts";
 
 describe("formatTable()", () => {
   it("makes columns as wide as their widest cell, with numbers to the right", () => {
@@ -22,5 +22,11 @@ describe("formatTable()", () => {
 describe("formatCost()", () => {
   it("shows every digit of a nano-dollar", () => {
     expect(formatCost(1n)).toBe("$0.000000001");
+  });
+});
+
+describe("escapeControl()", () => {
+  it("leaves nothing that moves a cursor or turns text, and all else", () => {
+    expect(escapeControl("Zürich \u001b[2J\n\u202Ex 漢字")).toBe("Zürich \\u001b[2J\\u000a\\u202ex 漢字");
   });
 });

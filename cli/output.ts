@@ -36,6 +36,14 @@ export function printJson(value: unknown): void {
   console.log(JSON.stringify(value, null, 2));
 }
 
+/** Text that is safe to print: what comes from a file or a service must not move a terminal's cursor or turn the direction of text. */
+export function escapeControl(text: string): string {
+  return text.replaceAll(
+    /[\p{Cc}\p{Bidi_Control}]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 /** Money as text with all its digits: "$0.000123450". */
 export function formatCost(nanos: bigint): string {
   return `$${formatDollars(nanos)}`;

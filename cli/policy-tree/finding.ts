@@ -1,4 +1,5 @@
 import { Severity, SeveritySchema } from "../../gen/weir/policy/v1/policy_pb.ts";
+import { escapeControl } from "../output.ts";
 import { formatPlace, type Place } from "./place.ts";
 
 /** Something wrong with a policy, or worth a second look, with the place in its files. */
@@ -68,12 +69,4 @@ export function toFindingsJson(findings: readonly LocatedFinding[]): object[] {
 
 function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? "" : "s"}`;
-}
-
-/** Text that is safe to print: a policy may come from a stranger's branch, and what it says must not move a terminal's cursor. */
-export function escapeControl(text: string): string {
-  return text.replaceAll(
-    /[\p{Cc}\p{Bidi_Control}]/gu,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
 }

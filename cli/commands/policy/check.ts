@@ -25,13 +25,22 @@ export async function check(path: string, { strict = false }: CheckOptions, cont
   process.exitCode = hasError(findings) || (strict && findings.length > 0) ? 1 : 0;
 }
 
-/** All that is wrong with a tree: what its files say of themselves, and what policy says of what could be read. */
+/**
+ * All that is wrong with a tree: what its files say of themselves, and what policy says of what could be read. When policy can't be asked, what
+ * is known without it is still told.
+ */
 export async function findAll(tree: PolicyTree, { addresses }: Context): Promise<readonly LocatedFinding[]> {
   if (!isWorthChecking(tree)) return tree.findings;
-  const { findings } = await withClient(addresses.policy, PolicyService, (client) =>
-    client.checkPolicy({ policy: tree.policy }, CALL_OPTIONS),
-  );
-  return locateFindings(tree, findings);
+  try {
+    const { findings } = await withClient(addresses.policy, PolicyService, (client) =>
+      client.checkPolicy({ policy: tree.policy }, CALL_OPTIONS),
+    );
+    return locateFindings(tree, findings);
+  } catch (error) {
+    if (tree.findings.length === 0) throw error;
+    console.error(`Only the files were checked. ${fromConnectError(error).message}`);
+    return tree.findings;
+  }
 }
 
 /** Prints findings as the command's result. */

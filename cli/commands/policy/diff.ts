@@ -8,8 +8,8 @@ import {
   PolicyVersionSchema,
 } from "../../../gen/weir/policy/v1/policy_service_pb.ts";
 import { CALL_OPTIONS, withClient } from "../../control-plane.ts";
-import { printJson } from "../../output.ts";
-import { escapeControl, formatFindings, toFindingsJson } from "../../policy-tree/finding.ts";
+import { escapeControl, printJson } from "../../output.ts";
+import { formatFindings, toFindingsJson } from "../../policy-tree/finding.ts";
 import { formatPlace, type Place } from "../../policy-tree/place.ts";
 import { locateFindings, type PolicyTree } from "../../policy-tree/read-policy-tree.ts";
 import type { Context } from "../context.ts";

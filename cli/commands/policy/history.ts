@@ -9,7 +9,7 @@ import {
   RollBackPolicyResponseSchema,
 } from "../../../gen/weir/policy/v1/policy_service_pb.ts";
 import { CALL_OPTIONS, readPages, withClient } from "../../control-plane.ts";
-import { formatTable, formatTime, printMessage } from "../../output.ts";
+import { escapeControl, formatTable, formatTime, printMessage } from "../../output.ts";
 import type { Context } from "../context.ts";
 import type { PublishOptions } from "./publish.ts";
 import { describeVersion, formatSnapshots, tellConflict } from "./version.ts";
@@ -21,7 +21,7 @@ export async function show(version: bigint, { addresses, output }: Context): Pro
   );
   printMessage(output, GetPolicyResponseSchema, response, () =>
     [
-      ...(response.version ? [`# ${describeVersion(response.version).replaceAll(/\s+/g, " ")}`] : []),
+      ...(response.version ? [`# ${describeVersion(response.version)}`] : []),
       stringify(toJson(PolicySchema, response.policy ?? create(PolicySchema))).trimEnd(),
     ].join("\n"),
   );
@@ -43,7 +43,7 @@ export async function list(limit: number, { addresses, output }: Context): Promi
         formatTime(item.publishedAt),
         item.contentOf ? String(item.contentOf) : "",
         item.snapshots.map(({ region, version }) => `${region} ${version}`).join(", "),
-        item.comment,
+        escapeControl(item.comment),
       ]),
     ),
   );

@@ -4,7 +4,7 @@ import type { PolicyService, PolicyVersion } from "../../../gen/weir/policy/v1/p
 import { WeirError } from "../../../services/shared/errors/weir-error.ts";
 import { fromConnectError } from "../../../services/shared/errors/wire.ts";
 import { CALL_OPTIONS } from "../../control-plane.ts";
-import { formatTime } from "../../output.ts";
+import { escapeControl, formatTime } from "../../output.ts";
 
 /** Most versions that a conflict names. */
 const NAMED_VERSIONS = 20;
@@ -25,7 +25,7 @@ export function formatSnapshots(version: PolicyVersion | undefined): string {
 /** A version in words: its number, when it was published and why. */
 export function describeVersion({ version, publishedAt, contentOf, comment }: PolicyVersion): string {
   const origin = contentOf === 0n ? "" : `, content of version ${contentOf}`;
-  return `version ${version}, published ${formatTime(publishedAt)}${origin}${comment === "" ? "" : `: "${comment}"`}`;
+  return `version ${version}, published ${formatTime(publishedAt)}${origin}${comment === "" ? "" : `: "${escapeControl(comment)}"`}`;
 }
 
 /** Does an act that expects a version. When others came between, the error's message tells of each of them. */
