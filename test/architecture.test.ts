@@ -44,6 +44,7 @@ const PURE_ROOMS = [
   "services/metering/rating/",
   "services/policy/compilation/",
   "services/policy/comparison/",
+  "services/policy/rollout/",
   "services/router/admission/limit.ts",
   "services/router/ejection/standing.ts",
 ] as const;
@@ -70,7 +71,7 @@ const PURE_MAY_IMPORT = [
  */
 const ROOMS: Record<string, readonly string[]> = {
   router: ["admission", "providers", "routing", "ejection", "arrival", "rpc", "counting", "dispatch", "accounting"],
-  policy: ["compilation", "comparison", "keys", "store", "distribution"],
+  policy: ["compilation", "comparison", "rollout", "keys", "store", "distribution"],
   metering: ["rating", "ledger", "store"],
   audit: ["merkle", "verification", "store", "log"],
 };

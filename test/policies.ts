@@ -35,9 +35,9 @@ export function askPolicy<S extends DescService, T>(
   return withClient(mesh.addresses.policy, service, ask);
 }
 
-/** Publishes a policy and returns its version, without waiting for anyone. */
+/** Publishes a policy for all routers at once and returns its version, without waiting for anyone. */
 export async function publishPolicy(mesh: Mesh, policy: Policy, comment = ""): Promise<bigint> {
-  const request = { requestId: randomUUID(), policy, comment };
+  const request = { requestId: randomUUID(), policy, comment, allAtOnce: true };
   const { version } = await askPolicy(mesh, PolicyService, (client) => client.publishPolicy(request, CALL_OPTIONS));
   return version?.version ?? 0n;
 }

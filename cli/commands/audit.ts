@@ -12,6 +12,7 @@ import {
   KeyChange,
   RecordSchema,
 } from "../../gen/weir/audit/v1/record_pb.ts";
+import { ReleaseState, ReleaseStateSchema } from "../../gen/weir/policy/v1/release_pb.ts";
 import { OutcomeKindSchema } from "../../gen/weir/type/v1/usage_pb.ts";
 import type { Verdict } from "../../services/audit/verification/verdict.ts";
 import { verifyExportFolder } from "../../services/audit/verification/verify-export.ts";
@@ -194,6 +195,12 @@ function describeAct({ act }: AuditRecord): string {
       const { name, version, change, regions } = act.value;
       const done = change === CredentialChange.DELETED ? "deleted" : `set to version ${version}`;
       return `credential ${name} ${done} in ${regions.map(({ region }) => region).join(", ")}`;
+    }
+    case "releaseChange": {
+      const { policyVersion, after, wave, allAtOnce, reasons } = act.value;
+      const state = ReleaseStateSchema.value[after]?.localName.toLowerCase();
+      const where = allAtOnce ? ", all at once" : after === ReleaseState.ROLLING ? `, wave ${wave}` : "";
+      return `release of policy version ${policyVersion} ${state}${where}${reasons.length > 0 ? `: ${reasons.join("; ")}` : ""}`;
     }
     case undefined:
       return "unknown to this version of weir";

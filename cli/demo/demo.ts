@@ -130,7 +130,7 @@ async function publishExample(mesh: RunningMesh): Promise<bigint> {
   const policy = toPolicy(createExamplePolicy(mesh.ports.provider, mesh.modelProviders), "example policy");
   return withClient(mesh.addresses.policy, PolicyService, async (client) => {
     const { version } = await client.publishPolicy(
-      { requestId: randomUUID(), policy, comment: EXAMPLE_COMMENT },
+      { requestId: randomUUID(), policy, comment: EXAMPLE_COMMENT, allAtOnce: true },
       CALL_OPTIONS,
     );
     return version!.version;

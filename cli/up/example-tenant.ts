@@ -41,6 +41,8 @@ export async function publishExampleWhereMissing(endpoint: Endpoint, example: Po
         policy: example,
         comment: EXAMPLE_COMMENT,
         expectedVersion: latest?.version?.version ?? 0n,
+        // The mesh starts with it, or with other ports: nothing that runs is worth waiting for.
+        allAtOnce: true,
       },
       CALL_OPTIONS,
     );

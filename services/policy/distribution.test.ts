@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { RecordSchema } from "../../gen/weir/audit/v1/record_pb.ts";
 import { AuditRecordedBatchSchema } from "../../gen/weir/event/v1/audit_recorded_pb.ts";
 import { PolicyPublishedSchema } from "../../gen/weir/event/v1/policy_published_pb.ts";
+import { ReleaseState } from "../../gen/weir/policy/v1/release_pb.ts";
 import { SnapshotKind, SnapshotPhase } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { connectBus } from "../shared/bus/bus.ts";
 import { consume } from "../shared/bus/consume.ts";
@@ -177,7 +178,7 @@ describe("watchSnapshots()", () => {
 
   it("keeps sending what is whole when a part of the database was damaged", async () => {
     await publishSample(first);
-    await publishSample(first);
+    await publishSample(first, undefined, { allAtOnce: true });
     await harness.pool.query("update snapshot set content = '\\x00' where region = 'eu' and version = 2");
     await harness.pool.query("update keyring set digest = '\\x00'");
 
@@ -418,10 +419,10 @@ describe("the outbox", () => {
         .flatMap((payload) => fromBinary(AuditRecordedBatchSchema, payload).records)
         .filter(({ producer }) => producer?.boot === ours);
     const seqs = (all: Uint8Array[]) => new Set(facts(all).map(({ producer }) => producer?.seq));
-    const payloads = await collect("AUDIT", (all) => seqs(all).size === 3);
+    const payloads = await collect("AUDIT", (all) => seqs(all).size === 4);
 
     const bySeq = new Map(facts(payloads).map((fact) => [fact.producer?.seq, fact]));
-    const records = [1n, 2n, 3n].map((seq) => fromBinary(RecordSchema, bySeq.get(seq)!.record));
+    const records = [1n, 2n, 3n, 4n].map((seq) => fromBinary(RecordSchema, bySeq.get(seq)!.record));
     expect(records).toMatchObject([
       {
         region: "control",
@@ -434,13 +435,19 @@ describe("the outbox", () => {
       },
       {
         act: {
+          case: "releaseChange",
+          value: { requestId, policyVersion: 1n, after: ReleaseState.DONE, allAtOnce: true },
+        },
+      },
+      {
+        act: {
           case: "keyChange",
           value: { keyId: key!.keyId, keyrings: [{ region: "eu", version: 2n }, { region: "us" }] },
         },
       },
       { act: { case: "keyChange", value: { keyId: key!.keyId, comment: "leaked" } } },
     ]);
-    expect((await harness.pool.query("select seq from outbox where lane = 'audit' order by seq")).rows).toHaveLength(3);
+    expect((await harness.pool.query("select seq from outbox where lane = 'audit' order by seq")).rows).toHaveLength(4);
   });
 
   it("forgets a record that audit has committed", async () => {
@@ -452,7 +459,7 @@ describe("the outbox", () => {
 
     const left = async () =>
       (await harness.pool.query("select seq from outbox where lane = 'audit'")).rows.map(({ seq }) => seq);
-    // The second is numbered and stays; the first is gone.
-    await until(async () => (await left()).join() === "2", "forgetting the first record");
+    // The others are numbered and stay; the first is gone.
+    await until(async () => (await left()).join() === "2,3", "forgetting the first record");
   });
 });

@@ -99,7 +99,17 @@ async function startInstance(options: {
   const intake = { getWatermark: async () => ({ seq: watermark() }) } as never as ReturnType<
     typeof createClient<typeof IntakeService>
   >;
-  const policy = createPolicyInstance({ pool, signer, bus, auditBus: bus, intake, clock, health, log });
+  const policy = createPolicyInstance({
+    pool,
+    signer,
+    bus,
+    auditBus: bus,
+    intake,
+    clock,
+    health,
+    log,
+    reconnectGraceMs: 0,
+  });
   const server = await startMeshServer({
     listen: { host: "127.0.0.1", port: 0 },
     authority: createTestAuthority(),
@@ -143,7 +153,12 @@ async function startInstance(options: {
 export async function publishSample(
   { policies }: TestInstance,
   change?: (json: ReturnType<typeof samplePolicyJson>) => void,
-  rest: { readonly requestId?: string; readonly expectedVersion?: bigint; readonly comment?: string } = {},
+  rest: {
+    readonly requestId?: string;
+    readonly expectedVersion?: bigint;
+    readonly comment?: string;
+    readonly allAtOnce?: boolean;
+  } = {},
 ) {
   return await policies.publishPolicy({ requestId: randomUUID(), ...rest, policy: samplePolicy(change) });
 }

@@ -34,10 +34,10 @@ export function createPolicyService(parts: ChangeParts): ServiceImpl<typeof Poli
         findings: [...findings],
       };
     },
-    async publishPolicy({ requestId, policy, expectedVersion, comment }, context) {
+    async publishPolicy({ requestId, policy, expectedVersion, comment, allAtOnce }, context) {
       const { signal } = context;
       const { actor } = getAccess(context);
-      const request = { actor, requestId, policy: orEmpty(policy), expectedVersion, comment };
+      const request = { actor, requestId, policy: orEmpty(policy), expectedVersion, comment, allAtOnce };
       const { version, findings } = await publishPolicy(parts, request, signal);
       return { version: toPolicyVersion(version), findings: [...findings] };
     },
@@ -63,10 +63,14 @@ export function createPolicyService(parts: ChangeParts): ServiceImpl<typeof Poli
         nextPageToken: last === undefined ? "" : createPageToken(["versions"], [String(last.version)]),
       };
     },
-    async rollBackPolicy({ requestId, version, expectedVersion, comment }, context) {
+    async rollBackPolicy({ requestId, version, expectedVersion, comment, allAtOnce }, context) {
       const { signal } = context;
       const { actor } = getAccess(context);
-      const made = await rollBackPolicy(parts, { actor, requestId, version, expectedVersion, comment }, signal);
+      const made = await rollBackPolicy(
+        parts,
+        { actor, requestId, version, expectedVersion, comment, allAtOnce },
+        signal,
+      );
       return { version: toPolicyVersion(made) };
     },
   };

@@ -20,10 +20,12 @@ import { createCredentialService } from "./credential-service.ts";
 import { createPublishedRelay, createRecordRelay } from "./distribution/announce.ts";
 import { Attendance } from "./distribution/attendance.ts";
 import { Catalogue } from "./distribution/catalogue.ts";
+import { TrafficDesk } from "./distribution/traffic-desk.ts";
 import { createExplainService } from "./explain-service.ts";
 import { fillKeyIndex } from "./fill-key-index.ts";
 import { createKeyService } from "./key-service.ts";
 import { createPolicyService } from "./policy-service.ts";
+import { ReleaseDriver } from "./release-driver.ts";
 import { createReleaseService } from "./release-service.ts";
 import { createSnapshotService } from "./snapshot-service.ts";
 import { listenForChanges } from "./store/listen.ts";
@@ -40,6 +42,8 @@ export interface PolicyOptions {
   readonly health: Health;
   readonly metrics?: Metrics;
   readonly log: Log;
+  /** How long routers may take to come back after policy was away, before a release takes them for gone. Default 10,000. */
+  readonly reconnectGraceMs?: number;
 }
 
 /** An instance of policy, ready to be served. */
@@ -66,6 +70,8 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
     for (const relay of relays) relay.wake();
   };
   const changes = { pool, signer, clock, catalogue, announce };
+  const releases = new ReleaseDriver(changes, log, options.reconnectGraceMs);
+  const traffic = new TrafficDesk({ pool, clock, log });
 
   // One failure is told once; what was read last is handed out meanwhile.
   let isFailing = false;
@@ -102,8 +108,11 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
       router.service(KeyService, createKeyService(changes));
       router.service(TenantService, createTenantService(changes));
       router.service(CredentialService, createCredentialService(changes));
-      router.service(SnapshotService, createSnapshotService({ pool, clock, catalogue, attendance }));
-      router.service(ReleaseService, createReleaseService({ pool, catalogue }));
+      router.service(
+        SnapshotService,
+        createSnapshotService({ pool, clock, catalogue, attendance, traffic, onReport: () => releases.wake() }),
+      );
+      router.service(ReleaseService, createReleaseService(changes));
       router.service(ExplainService, createExplainService({ catalogue, clock }));
     },
     async run(signal) {
@@ -121,8 +130,15 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
         // Another instance may have appended to the outbox and died; whoever relays should look.
         announce();
         void refresh();
+        releases.wake();
       };
-      await Promise.all([listenForChanges({ pool, clock, log, signal, onChange }), attendance.run(signal), rereading]);
+      await Promise.all([
+        listenForChanges({ pool, clock, log, signal, onChange }),
+        attendance.run(signal),
+        traffic.run(signal),
+        releases.run(signal),
+        rereading,
+      ]);
       await Promise.all(relays.map((relay) => relay.stop()));
     },
   };

@@ -1,8 +1,8 @@
 /**
- * The life of a policy, from top to bottom: check → compile, one snapshot a region → store and announce in one transaction →
- * distribute. What routers do with it is in services/shared/snapshot.
+ * The life of a policy, from top to bottom: check → compile, one snapshot a region → store, begin its release and announce, in one
+ * transaction → distribute. How the release goes on is in `release.ts`; what routers do with it is in services/shared/snapshot.
  */
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Finding, type Policy, PolicySchema, Severity } from "../../gen/weir/policy/v1/policy_pb.ts";
@@ -17,11 +17,18 @@ import { type CompiledSnapshot, compileSnapshot } from "./compilation/compile.ts
 import { hasError } from "./compilation/finding.ts";
 import type { Catalogue } from "./distribution/catalogue.ts";
 import { createPublishedFact, createRecordFact } from "./distribution/facts.ts";
+import { beginRelease } from "./distribution/begin-release.ts";
 import { renewCredentialSets } from "./distribution/mint-credentials.ts";
 import { extendKeyring } from "./distribution/mint-keyring.ts";
 import { signHead } from "./keys/sign-head.ts";
 import { change } from "./store/change.ts";
-import { findPolicy, findVersionByRequest, insertVersion, type StoredVersion } from "./store/policy-versions.ts";
+import {
+  findPolicy,
+  findVersionByRequest,
+  insertVersion,
+  type StoredPolicy,
+  type StoredVersion,
+} from "./store/policy-versions.ts";
 import { insertSnapshot, listRegions } from "./store/snapshots.ts";
 
 /** What changes of policy and keys are made with. */
@@ -44,6 +51,8 @@ export interface PublishRequest {
   /** Latest version that the publisher has seen; 0 checks nothing. */
   readonly expectedVersion: bigint;
   readonly comment: string;
+  /** Gives it to all routers at once, whatever the policy says of waves. Default false. */
+  readonly allAtOnce?: boolean;
 }
 
 /** What came of it. */
@@ -90,6 +99,23 @@ export async function rollBackPolicy(
   return await makeVersion(parts, { ...request, policy, content: old.content, contentOf: old.version }, signal);
 }
 
+/**
+ * Brings an old content back as the next version, for all routers at once. Call it inside a change. It is not checked again: it is what
+ * ran before, and must come back whatever today's rules say. Returns the new version.
+ */
+export async function restoreVersion(
+  client: PoolClient,
+  parts: ChangeParts,
+  old: StoredPolicy,
+  { actor, comment }: { readonly actor: string; readonly comment: string },
+): Promise<bigint> {
+  const policy = fromBinary(PolicySchema, old.content);
+  const { content, digest, version: contentOf } = old;
+  const request = { requestId: randomUUID(), policy, expectedVersion: 0n, comment, content, contentOf, actor };
+  const before = await findPolicy(client, 0n);
+  return (await store(client, parts, { ...request, allAtOnce: true }, digest, before)).version;
+}
+
 interface NewContent extends PublishRequest {
   readonly content: Uint8Array;
   readonly contentOf: bigint;
@@ -120,7 +146,7 @@ async function store(
   before: StoredVersion | undefined,
 ): Promise<StoredVersion> {
   const { signer, clock, catalogue } = parts;
-  const { actor, policy, contentOf, comment, requestId, content } = request;
+  const { actor, policy, contentOf, comment, requestId, content, allAtOnce } = request;
   const publishedAt = new Date(clock.nowMs());
   const version = (before?.version ?? 0n) + 1n;
   const { organisation } = policy;
@@ -161,6 +187,7 @@ async function store(
       },
     }),
   );
+  await beginRelease(client, parts, { version, policy, contentOf, requestId, actor, ...(allAtOnce && { allAtOnce }) });
   return {
     version,
     organisation,

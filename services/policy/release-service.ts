@@ -1,6 +1,7 @@
-import { create } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
+import { type Release, ReleaseSchema } from "../../gen/weir/policy/v1/release_pb.ts";
 import {
   type Instance,
   InstanceSchema,
@@ -8,23 +9,41 @@ import {
   RunningVersionSchema,
 } from "../../gen/weir/policy/v1/release_service_pb.ts";
 import { SnapshotKind, type SnapshotPhase } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import { getAccess } from "../shared/authority/access.ts";
 import type { Pool } from "../shared/database/pool.ts";
+import { WeirError } from "../shared/errors/weir-error.ts";
 import { createPageToken, readPageSize, readPageToken } from "../shared/page.ts";
 import { CONNECTED_MS } from "./distribution/attendance.ts";
 import type { Catalogue } from "./distribution/catalogue.ts";
+import { isEnded, readReleaseView } from "./distribution/release-view.ts";
+import type { ChangeParts } from "./publish.ts";
+import { haltRelease } from "./release.ts";
 import { listInstances, type StoredInstance } from "./store/instances.ts";
+import { findRelease, type StoredRelease } from "./store/releases.ts";
 
 const PAGE = { default: 100, max: 1_000 };
 
-/** What the service is made of. */
-export interface ReleaseParts {
-  readonly pool: Pool;
-  readonly catalogue: Catalogue;
-}
+/** A release is looked at so often while somebody follows it, and told at least so often. */
+const LOOK_MS = 250;
+const REPEAT_MS = 5_000;
 
-/** Serves weir.policy.v1.ReleaseService: what every instance says of itself, whichever instance of policy it said it to. */
-export function createReleaseService({ pool, catalogue }: ReleaseParts): ServiceImpl<typeof ReleaseService> {
+/** Serves weir.policy.v1.ReleaseService: how far a version has come, and what every instance says of itself, to whichever it said it. */
+export function createReleaseService(parts: ChangeParts): ServiceImpl<typeof ReleaseService> {
+  const { pool, catalogue } = parts;
   return {
+    async getRelease({ policyVersion }) {
+      return { release: await readReleaseView(pool, await getRelease(pool, policyVersion)) };
+    },
+    async *watchRelease({ policyVersion }, { signal }) {
+      // "The latest" is the one that is it now; a later one supersedes it and ends the watch.
+      const { policyVersion: version } = await getRelease(pool, policyVersion);
+      for await (const release of watchRelease(parts, version, signal)) yield { release };
+    },
+    async haltRelease({ requestId, policyVersion, comment }, context) {
+      const { actor } = getAccess(context);
+      await haltRelease(parts, { requestId, policyVersion, comment, actor }, context.signal);
+      return { release: await readReleaseView(pool, await getRelease(pool, policyVersion)) };
+    },
     async listInstances({ region, pageSize, pageToken }) {
       await catalogue.refreshIfReachable();
       const limit = readPageSize(pageSize, PAGE);
@@ -40,18 +59,20 @@ export function createReleaseService({ pool, catalogue }: ReleaseParts): Service
       const instances = found.slice(0, limit);
       const last = found.length > limit ? instances.at(-1) : undefined;
       return {
-        instances: instances.map(toInstance),
+        instances: instances.map((instance) => toInstance(instance, catalogue)),
         nextPageToken: last === undefined ? "" : createPageToken(list, [last.region, last.instance]),
         latest: catalogue
           .listRegions()
           .filter((id) => region === "" || id === region)
           .map((id) => {
-            const { snapshot, keyring } = catalogue.getRegion(id);
+            const { snapshot: released, candidate, keyring } = catalogue.getRegion(id);
+            const latest = candidate?.snapshot ?? released;
             return {
               region: id,
-              snapshotVersion: snapshot?.version ?? 0n,
+              snapshotVersion: latest?.version ?? 0n,
               keyringVersion: keyring?.version ?? 0n,
-              policyVersion: snapshot?.policyVersion ?? 0n,
+              policyVersion: latest?.policyVersion ?? 0n,
+              releasedVersion: released?.version ?? 0n,
             };
           }),
       };
@@ -59,7 +80,40 @@ export function createReleaseService({ pool, catalogue }: ReleaseParts): Service
   };
 }
 
-function toInstance({ region, instance, boot, build, isWatching, reports }: StoredInstance): Instance {
+async function getRelease(pool: Pool, policyVersion: bigint): Promise<StoredRelease> {
+  const release = await findRelease(pool, policyVersion);
+  if (release !== undefined) return release;
+  const state = policyVersion === 0n ? "nothing was published yet" : `version ${policyVersion} has none`;
+  throw new WeirError("NOT_FOUND", `Cannot get release: ${state}`, {
+    facts: { policy_version: String(policyVersion) },
+  });
+}
+
+// Looks again and again: reports may come to any instance of policy, and bake times run. Tells it when it is another.
+async function* watchRelease(
+  { pool, clock }: ChangeParts,
+  version: bigint,
+  signal: AbortSignal,
+): AsyncGenerator<Release> {
+  let told: Uint8Array | undefined;
+  let toldAtMs = 0;
+  while (!signal.aborted) {
+    const stored = await getRelease(pool, version);
+    const release = await readReleaseView(pool, stored);
+    const bytes = toBinary(ReleaseSchema, release);
+    const isNew = told === undefined || Buffer.compare(told, bytes) !== 0;
+    if (isNew || clock.monotonicMs() - toldAtMs >= REPEAT_MS) {
+      told = bytes;
+      toldAtMs = clock.monotonicMs();
+      yield release;
+    }
+    if (isEnded(stored)) return;
+    await clock.sleep(LOOK_MS, signal).catch(() => {});
+  }
+}
+
+function toInstance(stored: StoredInstance, catalogue: Catalogue): Instance {
+  const { region, instance, boot, build, isWatching, reports, snapshotAgeMs, keyringAgeMs } = stored;
   const of = (kind: SnapshotKind) => {
     const report = reports.find((each) => each.kind === kind);
     return create(
@@ -69,6 +123,7 @@ function toInstance({ region, instance, boot, build, isWatching, reports }: Stor
         reportedVersion: report.version,
         phase: report.phase as SnapshotPhase,
         reasons: [...report.reasons],
+        crashes: report.crashes,
         reportedAt: timestampFromDate(report.reportedAt),
       },
     );
@@ -81,5 +136,8 @@ function toInstance({ region, instance, boot, build, isWatching, reports }: Stor
     snapshot: of(SnapshotKind.SNAPSHOT),
     keyring: of(SnapshotKind.KEYRING),
     connected: isWatching,
+    wantedVersion: catalogue.getRouter(region, instance).snapshot?.version ?? 0n,
+    ...(snapshotAgeMs !== undefined && { snapshotAge: durationFromMs(snapshotAgeMs) }),
+    ...(keyringAgeMs !== undefined && { keyringAge: durationFromMs(keyringAgeMs) }),
   });
 }

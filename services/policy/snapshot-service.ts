@@ -1,9 +1,11 @@
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { SnapshotService } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { Pool } from "../shared/database/pool.ts";
 import type { Attendance } from "./distribution/attendance.ts";
 import type { Catalogue } from "./distribution/catalogue.ts";
+import type { TrafficDesk } from "./distribution/traffic-desk.ts";
 import { watchPieces } from "./distribution/watch.ts";
 import { storeReport } from "./store/instances.ts";
 
@@ -13,11 +15,14 @@ export interface SnapshotParts {
   readonly clock: Clock;
   readonly catalogue: Catalogue;
   readonly attendance: Attendance;
+  readonly traffic: TrafficDesk;
+  /** Called after each report of a version that was stored: a release may be waiting for it. */
+  readonly onReport: () => void;
 }
 
 /** Serves weir.policy.v1.SnapshotService. A watch needs no database: what was read last is handed out. */
 export function createSnapshotService(parts: SnapshotParts): ServiceImpl<typeof SnapshotService> {
-  const { pool, clock, catalogue, attendance } = parts;
+  const { pool, clock, catalogue, attendance, traffic, onReport } = parts;
   return {
     async *watchSnapshots(request, { signal }) {
       const { region, instance, boot } = request;
@@ -29,8 +34,17 @@ export function createSnapshotService(parts: SnapshotParts): ServiceImpl<typeof 
       }
     },
     async reportSnapshot(report) {
-      const { region, instance, boot, build, kind, version, digest, phase, reasons, runningVersion } = report;
-      await storeReport(pool, { region, instance, boot, build, kind, version, digest, phase, reasons, runningVersion });
+      await storeReport(pool, report);
+      onReport();
+      return {};
+    },
+    reportTraffic({ snapshotVersion, snapshotAge, keyringAge, ...report }) {
+      traffic.take({
+        ...report,
+        version: snapshotVersion,
+        snapshotAgeMs: snapshotAge && durationMs(snapshotAge),
+        keyringAgeMs: keyringAge && durationMs(keyringAge),
+      });
       return {};
     },
   };

@@ -43,6 +43,7 @@ import { UpstreamBook } from "./routing/upstream-book.ts";
 import { createGrpcSurface } from "./rpc/grpc-surface.ts";
 import { createStandingWatch, showStandings } from "./standing-watch.ts";
 import { toState } from "./state.ts";
+import { createTrafficReader } from "./traffic.ts";
 
 /** How long before the end of the drain time the last streams are ended, so that they can say so and are settled. */
 const FAREWELL_MS = 500;
@@ -88,6 +89,7 @@ runService("router", async ({ environment, log, signal }) => {
     log,
     clock,
     metrics,
+    readTraffic: createTrafficReader(metrics),
     onConnected: (connected) => {
       isPolicyConnected = connected;
     },

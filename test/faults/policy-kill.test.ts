@@ -23,7 +23,7 @@ afterAll(() => mesh?.stop());
 type Change = () => Promise<{ kind: "policy"; version: bigint } | { kind: "key"; keyId: string }>;
 
 function createPublish(): Change {
-  const request = { requestId: randomUUID(), policy: changePolicy(mesh) };
+  const request = { requestId: randomUUID(), policy: changePolicy(mesh), allAtOnce: true };
   return async () => {
     const { version } = await askPolicy(mesh, PolicyService, (client) => client.publishPolicy(request, CALL_OPTIONS));
     return { kind: "policy", version: version?.version ?? 0n };

@@ -1,4 +1,5 @@
 import { fromBinary } from "@bufbuild/protobuf";
+import { ReleaseState } from "../../../gen/weir/policy/v1/release_pb.ts";
 import { SnapshotSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import type { WatchSnapshotsResponse } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import type { Clock } from "../../shared/clock.ts";
@@ -10,8 +11,9 @@ import type { Log } from "../../shared/telemetry/log.ts";
 import type { Metrics } from "../../shared/telemetry/metrics.ts";
 import { advanceKeyring, EMPTY_KEYRING, findChangesSince, type KeyringState } from "../keys/keyring-state.ts";
 import { findLatestKeyring, listEntriesSince, listKeyringHeads } from "../store/keyrings.ts";
-import { findLatestSnapshot, listRegions } from "../store/snapshots.ts";
 import { type CredentialRelease, type CredentialReleases, readCredentialReleases } from "./credential-releases.ts";
+import { findReleaseUnderWay, listReleaseRegions, listReleaseRouters } from "../store/releases.ts";
+import { findSnapshot, listRegions } from "../store/snapshots.ts";
 import { toChangePiece, toHeadPiece, toKeyringPieces, toSnapshotPieces } from "./pieces.ts";
 
 /** A version that can be sent: encoded once, shared by all who watch. */
@@ -33,11 +35,26 @@ export interface SnapshotRelease extends Release {
 
 /** What a region is to run, as far as this instance knows. */
 export interface RegionRelease {
+  /** What was released to all of its routers. */
   readonly snapshot: SnapshotRelease | undefined;
+  /** What a release is bringing in waves; absent when none is under way. */
+  readonly candidate: Candidate | undefined;
   readonly keyring: Release | undefined;
 }
 
-const NOTHING: RegionRelease = { snapshot: undefined, keyring: undefined };
+/** A snapshot that some routers of a region are to run. */
+export interface Candidate {
+  readonly snapshot: SnapshotRelease;
+  /** Whether all routers of the region are. */
+  readonly isOpen: boolean;
+  /** Names of those that are, when not all are. */
+  readonly instances: ReadonlySet<string>;
+}
+
+/** What one router is to run. */
+export type RouterRelease = Pick<RegionRelease, "snapshot" | "keyring">;
+
+const NOTHING: RegionRelease = { snapshot: undefined, candidate: undefined, keyring: undefined };
 
 /** What a catalogue needs. */
 export interface CatalogueOptions {
@@ -101,6 +118,13 @@ export class Catalogue {
     return this.#credentials.get(region);
   }
 
+  /** What a router is to run: the released snapshot, or the one under way when its wave has come. Keyrings are never staged. */
+  getRouter(region: string, instance: string): RouterRelease {
+    const { snapshot, candidate, keyring } = this.getRegion(region);
+    const isAdmitted = candidate !== undefined && (candidate.isOpen || candidate.instances.has(instance));
+    return { snapshot: isAdmitted ? candidate.snapshot : snapshot, keyring };
+  }
+
   /** Every known region, by id. */
   listRegions(): string[] {
     return [...this.#regions.keys()].sort();
@@ -156,25 +180,27 @@ export class Catalogue {
     }
     this.#keyring = keyring;
     const regions = await listRegions(pool);
+    const underWay = await readUnderWay(pool);
     const heads = new Map(
       (await listKeyringHeads(pool, keyring.version)).map(({ region, head }) => [region, head] as const),
     );
-    for (const { region, snapshotVersion } of regions) {
+    for (const { region, releasedVersion } of regions) {
       const before = this.getRegion(region);
-      const snapshot =
-        before.snapshot?.version === snapshotVersion
-          ? before.snapshot
-          : await this.#readSnapshot(region, before.snapshot);
+      const snapshot = await this.#findSnapshot(region, releasedVersion, before);
+      const candidate = await this.#findCandidate(region, underWay, before, snapshot);
       const head = heads.get(region);
       const ring =
         before.keyring?.version === keyring.version || head === undefined ? before.keyring : this.#toRelease(head);
-      if (snapshot === before.snapshot && ring === before.keyring) continue;
-      this.#regions.set(region, { snapshot, keyring: ring });
+      if (snapshot === before.snapshot && candidate === before.candidate && ring === before.keyring) continue;
+      this.#regions.set(region, { snapshot, candidate, keyring: ring });
       this.#gauge(region, snapshot, ring);
-      log.info(
-        { region, snapshot: String(snapshot?.version ?? 0n), keyring: String(ring?.version ?? 0n) },
-        "Distributing",
-      );
+      const facts = {
+        region,
+        snapshot: toText(snapshot),
+        candidate: toText(candidate?.snapshot),
+        keyring: toText(ring),
+      };
+      log.info(facts, "Distributing");
       isChanged = true;
     }
     const credentials = await readCredentialReleases(pool, this.#credentials, log);
@@ -185,6 +211,32 @@ export class Catalogue {
     if (!isChanged) return;
     this.#changed.resolve();
     this.#changed = Promise.withResolvers<void>();
+  }
+
+  // What one of the two was before need not be read again when it becomes the other.
+  async #findSnapshot(region: string, version: bigint, before: RegionRelease): Promise<SnapshotRelease | undefined> {
+    const known = [before.snapshot, before.candidate?.snapshot].find((snapshot) => snapshot?.version === version);
+    return known ?? (version === 0n ? before.snapshot : await this.#readSnapshot(region, version, before.snapshot));
+  }
+
+  async #findCandidate(
+    region: string,
+    underWay: UnderWay | undefined,
+    before: RegionRelease,
+    released: SnapshotRelease | undefined,
+  ): Promise<Candidate | undefined> {
+    const found = underWay?.get(region);
+    if (found === undefined || found.version === released?.version) return undefined;
+    const snapshot = await this.#findSnapshot(region, found.version, {
+      ...before,
+      snapshot: before.candidate?.snapshot,
+    });
+    // A damaged one is read as the one before: then there is none.
+    if (snapshot?.version !== found.version) return undefined;
+    const { isOpen, instances } = found;
+    const known = before.candidate;
+    const isSame = known?.snapshot === snapshot && known.isOpen === isOpen && known.instances.size === instances.size;
+    return isSame ? known : { snapshot, isOpen, instances };
   }
 
   // What was damaged must not keep what is whole from those who wait for it.
@@ -198,8 +250,12 @@ export class Catalogue {
     }
   }
 
-  async #readSnapshot(region: string, before: SnapshotRelease | undefined): Promise<SnapshotRelease | undefined> {
-    const stored = await findLatestSnapshot(this.#options.pool, region);
+  async #readSnapshot(
+    region: string,
+    wanted: bigint,
+    before: SnapshotRelease | undefined,
+  ): Promise<SnapshotRelease | undefined> {
+    const stored = await findSnapshot(this.#options.pool, region, wanted);
     if (stored === undefined) return before;
     if (before !== undefined && stored.version < before.version) {
       // Only a database that was set back can say so. Routers would refuse what it has; so does this instance.
@@ -256,6 +312,27 @@ export async function readKeyring(client: Pool | PoolClient, known: KeyringState
   if (Buffer.compare(keyring.tree.digest(), latest.digest) === 0) return keyring;
   if (changes.some(({ version }) => version > latest.version)) return await readKeyring(client, known);
   throw new WeirError("INTERNAL", `Cannot read keyring ${latest.version}: its entries have another digest`);
+}
+
+/** What a release that is under way has given to whom, by region. */
+type UnderWay = ReadonlyMap<string, Omit<Candidate, "snapshot"> & { readonly version: bigint }>;
+
+// Of a halted one nobody gets anything any more: who has it waits for the version before it to come back.
+async function readUnderWay(pool: Pool): Promise<UnderWay | undefined> {
+  const release = await findReleaseUnderWay(pool);
+  if (release === undefined || release.state === ReleaseState.HALTED) return undefined;
+  const named = Map.groupBy(await listReleaseRouters(pool, release.releaseId), ({ region }) => region);
+  const regions = await listReleaseRegions(pool, release.releaseId);
+  return new Map(
+    regions.map(({ region, version, isOpen }) => {
+      const instances = new Set((named.get(region) ?? []).map(({ instance }) => instance));
+      return [region, { version, isOpen, instances }];
+    }),
+  );
+}
+
+function toText(release: Release | undefined): string {
+  return String(release?.version ?? 0n);
 }
 
 function once<T>(make: () => T): () => T {

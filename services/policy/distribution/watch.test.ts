@@ -13,13 +13,14 @@ import { HEARTBEAT_MS, watchPieces } from "./watch.ts";
 /** A catalogue that a test fills by hand. */
 class Shelf {
   keyring: KeyringState = EMPTY_KEYRING;
-  #region: RegionRelease = { snapshot: undefined, keyring: undefined };
+  readonly readAgeMs = 1_500;
+  #region: RegionRelease = { snapshot: undefined, candidate: undefined, keyring: undefined };
   #changed = Promise.withResolvers<void>();
 
   get changed() {
     return this.#changed.promise;
   }
-  getRegion() {
+  getRouter() {
     return this.#region;
   }
   findChange(base: bigint) {

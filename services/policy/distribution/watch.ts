@@ -6,7 +6,7 @@ import {
   WatchSnapshotsResponseSchema,
 } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import type { Clock } from "../../shared/clock.ts";
-import type { Catalogue, RegionRelease, Release } from "./catalogue.ts";
+import type { Catalogue, Release, RouterRelease } from "./catalogue.ts";
 
 /** A watcher is told that the watch stands at least this often. */
 export const HEARTBEAT_MS = 5_000;
@@ -39,7 +39,7 @@ export async function* watchPieces(
   let nextHeartbeatMs = clock.monotonicMs();
   while (!signal.aborted) {
     const changed = catalogue.changed;
-    const latest = catalogue.getRegion(request.region);
+    const latest = catalogue.getRouter(request.region, request.instance);
     if (isNewer(latest.keyring, keyring)) {
       const change = findChange(catalogue, keyring.version, latest.keyring);
       yield* change === undefined ? latest.keyring.pieces() : [change, latest.keyring.head];
@@ -68,7 +68,7 @@ function findChange(catalogue: Catalogue, base: bigint, latest: Release): WatchS
   return catalogue.findChange(base);
 }
 
-function toHeartbeat({ snapshot, keyring }: RegionRelease, readAgeMs: number, clock: Clock): WatchSnapshotsResponse {
+function toHeartbeat({ snapshot, keyring }: RouterRelease, readAgeMs: number, clock: Clock): WatchSnapshotsResponse {
   return create(WatchSnapshotsResponseSchema, {
     piece: {
       case: "heartbeat",

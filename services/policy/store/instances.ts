@@ -1,5 +1,5 @@
-import { SnapshotPhase } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
-import { type Pool, query } from "../../shared/database/pool.ts";
+import { SnapshotKind, SnapshotPhase } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import { type Pool, type PoolClient, query } from "../../shared/database/pool.ts";
 
 /** Names one life of a router. */
 export interface InstanceLife {
@@ -19,6 +19,8 @@ export interface InstanceReport extends InstanceLife {
   readonly phase: number;
   readonly reasons: readonly string[];
   readonly runningVersion: bigint;
+  /** How often the version has crashed it. */
+  readonly crashes: number;
 }
 
 // Every time in these tables is the database's: instances of policy, whose clocks differ, compare what others wrote.
@@ -33,6 +35,9 @@ export interface StoredInstance extends InstanceLife {
   readonly build: string;
   /** Whether some instance of policy saw it watching within the time that was asked for. */
   readonly isWatching: boolean;
+  /** How long ago policy had confirmed its snapshot and keyring when it last said so, milliseconds. */
+  readonly snapshotAgeMs: number | undefined;
+  readonly keyringAgeMs: number | undefined;
   readonly reports: readonly StoredReport[];
 }
 
@@ -49,16 +54,18 @@ export async function storeReport(pool: Pool, report: InstanceReport): Promise<v
        on conflict (region, instance) do update set boot = excluded.boot, build = excluded.build returning region
      )
      insert into instance_report as old
-       (region, instance, kind, boot, version, digest, phase, reasons, running_version, reported_at)
-     select $1, $2, $5, $3, $6, $7, $8, $9, $10, clock_timestamp() from known
+       (region, instance, kind, boot, version, digest, phase, reasons, running_version, crashes, reported_at)
+     select $1, $2, $5, $3, $6, $7, $8, $9, $10, $12, clock_timestamp() from known
      on conflict (region, instance, kind) do update set
-       (boot, version, digest, phase, reasons, running_version, reported_at) =
+       (boot, version, digest, phase, reasons, running_version, crashes, reported_at) =
        (select excluded.boot,
                case when is_older then old.version else excluded.version end,
                case when is_older then old.digest else excluded.digest end,
                case when is_older then old.phase else excluded.phase end,
                case when is_older then old.reasons else excluded.reasons end,
-               excluded.running_version, excluded.reported_at
+               excluded.running_version,
+               case when is_older then old.crashes else excluded.crashes end,
+               excluded.reported_at
           from (select old.boot = excluded.boot and excluded.version < old.version and excluded.phase <> $11 as is_older) as compared)
      where old.reported_at <= excluded.reported_at`,
     [
@@ -73,6 +80,7 @@ export async function storeReport(pool: Pool, report: InstanceReport): Promise<v
       [...report.reasons],
       report.runningVersion,
       SnapshotPhase.REFUSED,
+      report.crashes,
     ],
   );
 }
@@ -144,10 +152,15 @@ export async function listInstances(
     boot: string;
     build: string;
     is_watching: boolean;
+    snapshot_age_ms: bigint | null;
+    keyring_age_ms: bigint | null;
   }>(
     pool,
     `select region, instance, boot, build,
-            watched_at is not null and watched_at >= now() - $5 * interval '1 millisecond' as is_watching from instance
+            watched_at is not null and watched_at >= now() - $5 * interval '1 millisecond' as is_watching, t.snapshot_age_ms, t.keyring_age_ms
+       from instance i left join lateral (
+         select snapshot_age_ms, keyring_age_ms from router_traffic t
+          where t.region = i.region and t.instance = i.instance and t.boot = i.boot order by t.reported_at desc limit 1) t on true
       where ($1::text is null or region = $1) and (region, instance) > ($2, $3) order by region, instance limit $4`,
     [options.region ?? null, afterRegion, afterInstance, options.limit, options.watchingMs],
   );
@@ -161,29 +174,79 @@ export async function listInstances(
     phase: number;
     reasons: string[];
     running_version: bigint;
+    crashes: number;
     reported_at: Date;
   }>(
     pool,
-    `select r.region, r.instance, r.boot, r.kind, r.version, r.phase, r.reasons, r.running_version, r.reported_at
+    `select r.region, r.instance, r.boot, r.kind, r.version, r.phase, r.reasons, r.running_version, r.crashes, r.reported_at
        from instance_report r join unnest($1::text[], $2::text[]) as wanted (region, instance) using (region, instance)`,
     [instances.map(({ region }) => region), instances.map(({ instance }) => instance)],
   );
-  return instances.map(({ region, instance, boot, build, is_watching }) => ({
+  return instances.map(({ region, instance, boot, build, is_watching, snapshot_age_ms, keyring_age_ms }) => ({
     region,
     instance,
     boot,
     build,
     isWatching: is_watching,
+    snapshotAgeMs: snapshot_age_ms === null ? undefined : Number(snapshot_age_ms),
+    keyringAgeMs: keyring_age_ms === null ? undefined : Number(keyring_age_ms),
     reports: reports
       // What an earlier life said tells nothing of this one.
       .filter((report) => report.region === region && report.instance === instance && report.boot === boot)
-      .map(({ kind, version, phase, reasons, running_version, reported_at }) => ({
+      .map(({ kind, version, phase, reasons, running_version, crashes, reported_at }) => ({
         kind,
         version,
         phase,
         reasons,
         runningVersion: running_version,
+        crashes,
         reportedAt: reported_at,
       })),
+  }));
+}
+
+/** A router as a release sees it. */
+export interface StoredRouter {
+  readonly region: string;
+  readonly instance: string;
+  readonly isWatching: boolean;
+  /** What it said of snapshots in its present life; absent when it has said nothing yet. */
+  readonly report: StoredRouterReport | undefined;
+}
+
+/** What a router last said of a snapshot. */
+export interface StoredRouterReport {
+  readonly version: bigint;
+  /** weir.policy.v1.SnapshotPhase. */
+  readonly phase: number;
+  readonly reasons: readonly string[];
+  readonly runningVersion: bigint;
+  readonly crashes: number;
+}
+
+/** Every instance with what it says of its snapshot: a few thousand rows at most, since who is gone is forgotten after a day. */
+export async function listRouters(client: Pool | PoolClient, watchingMs: number): Promise<StoredRouter[]> {
+  const rows = await query<{
+    region: string;
+    instance: string;
+    is_watching: boolean;
+    version: bigint | null;
+    phase: number;
+    reasons: string[];
+    running_version: bigint;
+    crashes: number;
+  }>(
+    client,
+    `select i.region, i.instance, i.watched_at is not null and i.watched_at >= now() - $2 * interval '1 millisecond' as is_watching,
+            r.version, r.phase, r.reasons, r.running_version, r.crashes
+       from instance i left join instance_report r on r.region = i.region and r.instance = i.instance and r.boot = i.boot and r.kind = $1
+      order by i.region, i.instance`,
+    [SnapshotKind.SNAPSHOT, watchingMs],
+  );
+  return rows.map(({ region, instance, is_watching, version, phase, reasons, running_version, crashes }) => ({
+    region,
+    instance,
+    isWatching: is_watching,
+    report: version === null ? undefined : { version, phase, reasons, runningVersion: running_version, crashes },
   }));
 }

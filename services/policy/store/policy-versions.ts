@@ -1,4 +1,5 @@
 import { type Pool, type PoolClient, query } from "../../shared/database/pool.ts";
+import { WeirError } from "../../shared/errors/weir-error.ts";
 
 /** A version of the policy without its content. */
 export interface StoredVersion {
@@ -74,6 +75,18 @@ export async function listVersions(
     [before ?? null, limit],
   );
   return await complement(pool, rows);
+}
+
+/** Id of the organisation whose policy a version is. */
+export async function getOrganisation(client: PoolClient, version: bigint): Promise<string> {
+  const rows = await query<{ organisation: string }>(
+    client,
+    "select organisation from policy_version where version = $1",
+    [version],
+  );
+  const [row] = rows;
+  if (row === undefined) throw new WeirError("INTERNAL", `Cannot find organisation: there is no version ${version}`);
+  return row.organisation;
 }
 
 /** Stores a version. */

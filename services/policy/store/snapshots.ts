@@ -12,22 +12,29 @@ export interface StoredSnapshot {
   readonly head: Uint8Array;
 }
 
-/** A region with the version of its latest snapshot. */
+/** A region with the versions of its snapshots. */
 export interface StoredRegion {
   readonly region: string;
+  /** The latest, which a release may be bringing in waves. */
   readonly snapshotVersion: bigint;
+  /** The one that was last released to all routers; 0 until a first one is. */
+  readonly releasedVersion: bigint;
 }
 
 /** Every region that was ever named, by id. */
 export async function listRegions(client: Pool | PoolClient): Promise<StoredRegion[]> {
-  const rows = await query<{ region: string; snapshot_version: bigint }>(
+  const rows = await query<{ region: string; snapshot_version: bigint; released_version: bigint | null }>(
     client,
-    "select region, snapshot_version from region order by region",
+    "select region, snapshot_version, released_version from region order by region",
   );
-  return rows.map(({ region, snapshot_version }) => ({ region, snapshotVersion: snapshot_version }));
+  return rows.map(({ region, snapshot_version, released_version }) => ({
+    region,
+    snapshotVersion: snapshot_version,
+    releasedVersion: released_version ?? 0n,
+  }));
 }
 
-/** Stores a region's new snapshot and makes it the latest. */
+/** Stores a region's new snapshot and makes it the latest; who runs it is the release's to say. */
 export async function insertSnapshot(client: PoolClient, snapshot: StoredSnapshot): Promise<void> {
   const { region, version, policyVersion, content, digest, head } = snapshot;
   await query(
@@ -43,10 +50,11 @@ export async function insertSnapshot(client: PoolClient, snapshot: StoredSnapsho
   );
 }
 
-/** The latest snapshot of a region. */
-export async function findLatestSnapshot(
+/** One snapshot of a region. */
+export async function findSnapshot(
   client: Pool | PoolClient,
   region: string,
+  version: bigint,
 ): Promise<StoredSnapshot | undefined> {
   const rows = await query<{
     region: string;
@@ -57,9 +65,8 @@ export async function findLatestSnapshot(
     head: Buffer;
   }>(
     client,
-    `select s.region, s.version, s.policy_version, s.content, s.digest, s.head
-       from region r join snapshot s on s.region = r.region and s.version = r.snapshot_version where r.region = $1`,
-    [region],
+    "select region, version, policy_version, content, digest, head from snapshot where region = $1 and version = $2",
+    [region, version],
   );
   const [row] = rows;
   if (row === undefined) return undefined;

@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 
-/** Longest pause between two tries. */
-const BACK_OFF_LIMIT_MS = 10_000;
+/** Longest pause between two tries, milliseconds: so long a router may take to come back. */
+export const BACK_OFF_LIMIT_MS = 10_000;
 const FIRST_MS = 200;
 
 /**

@@ -17,6 +17,9 @@ interface Crashes {
   readonly count: number;
 }
 
+/** What a crash is remembered by. */
+type CrashedHead = Pick<SnapshotHead, "version" | "digest">;
+
 /** What a guard needs. */
 export interface CrashGuardOptions {
   /** Directory of the last good snapshots. */
@@ -46,8 +49,14 @@ export class CrashGuard {
   }
 
   /** Whether this snapshot has crashed the process too often. */
-  isBarred(head: SnapshotHead): boolean {
-    return this.#countOf(head) > CRASHES_ALLOWED;
+  isBarred(head: CrashedHead): boolean {
+    return this.countCrashes(head) > CRASHES_ALLOWED;
+  }
+
+  /** How often this snapshot has crashed the process, as policy is told: one crash of a first router halts a release. */
+  countCrashes({ version, digest }: CrashedHead): number {
+    const known = this.#crashes;
+    return known?.version === String(version) && known.digest === toHex(digest) ? known.count : 0;
   }
 
   /** Puts a snapshot that was just swapped in on trial. */
@@ -62,18 +71,17 @@ export class CrashGuard {
     process.off("unhandledRejection", this.#onCrash);
   }
 
-  #countOf({ version, digest }: SnapshotHead): number {
-    const known = this.#crashes;
-    return known?.version === String(version) && known.digest === toHex(digest) ? known.count : 0;
-  }
-
   #noteCrash(): void {
     const trial = this.#trial;
     const { clock, directory, log } = this.#options;
     this.#trial = undefined;
     if (trial === undefined || clock.monotonicMs() - trial.sinceMs > TRIAL_MS) return;
     const { version, digest } = trial.head;
-    const crashes: Crashes = { version: String(version), digest: toHex(digest), count: this.#countOf(trial.head) + 1 };
+    const crashes: Crashes = {
+      version: String(version),
+      digest: toHex(digest),
+      count: this.countCrashes(trial.head) + 1,
+    };
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
       writeFileSync(join(directory, FILE), JSON.stringify(crashes), { mode: 0o600 });

@@ -255,12 +255,13 @@ describe("keep", () => {
     const watch = await policy.watch(0);
     watch.push(...snapshotPieces(5n), ...keyringPieces(7n, [first]));
     await snapshots.ready;
-    clock.advance(7_000);
-    const heartbeat = { snapshotVersion: 6n, keyringVersion: 7n };
-    watch.push({ case: "heartbeat", value: heartbeat });
     const startedMs = new ManualClock().nowMs();
+    watch.push({ case: "heartbeat", value: { snapshotVersion: 5n, keyringVersion: 7n } });
+    await eventually(() => expect(snapshots.confirmedAtMs("keyring")).toBe(startedMs));
+    clock.advance(7_000);
+    watch.push({ case: "heartbeat", value: { snapshotVersion: 6n, keyringVersion: 7n } });
     await eventually(() => expect(snapshots.confirmedAtMs("keyring")).toBe(startedMs + 7_000));
-    // The heartbeat named another snapshot: what is held of it was confirmed when it came.
+    // The later heartbeat named another snapshot.
     expect(snapshots.confirmedAtMs("snapshot")).toBe(startedMs);
     await snapshots.close();
 
@@ -269,6 +270,18 @@ describe("keep", () => {
     const restarted = start(away, new ManualClock(startedMs + 3_600_000));
     await restarted.ready;
     await eventually(() => expect(restarted.confirmedAtMs("keyring")).toBe(startedMs + 7_000));
+  });
+
+  it("a policy that is cut off from its database confirms what it read last as of then", async () => {
+    const policy = new Policy();
+    const clock = new ManualClock();
+    const snapshots = start(policy, clock);
+    const watch = await policy.watch(0);
+    watch.push(...snapshotPieces(5n), ...keyringPieces(7n, [first]));
+    await snapshots.ready;
+    const readAge = { seconds: 90n, nanos: 0 };
+    watch.push({ case: "heartbeat", value: { snapshotVersion: 5n, keyringVersion: 7n, readAge } });
+    await eventually(() => expect(snapshots.confirmedAtMs("keyring")).toBe(clock.nowMs() - 90_000));
   });
 
   it("an empty keyring is a keyring: its head alone says that there are no keys", async () => {

@@ -9,6 +9,7 @@ import { SnapshotDisk } from "./disk.ts";
 import type { HeadKind } from "./head.ts";
 import { type PinnedPolicy, SnapshotHold } from "./hold.ts";
 import { type InstanceName, SnapshotReporter } from "./report.ts";
+import { reportTraffic, type Traffic } from "./traffic.ts";
 import { watchSnapshots } from "./watch.ts";
 
 /** How often the disk is told that what it has was confirmed. */
@@ -31,6 +32,8 @@ export interface KeepSnapshotsOptions {
   readonly metrics?: Pick<Metrics, "weir_router_snapshot_refusals_total">;
   /** Called when the watch of policy stands, and when it is lost. */
   readonly onConnected?: (connected: boolean) => void;
+  /** What this instance has done with calls since it started. When given, policy is told what it did since each swap. */
+  readonly readTraffic?: () => Traffic;
 }
 
 /** A region's policy as it is now, kept up to date. */
@@ -61,8 +64,9 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
   const stopping = new AbortController();
   const { signal } = stopping;
   const client: Client<typeof SnapshotService> = createClient(SnapshotService, options.transport);
-  const reporter = new SnapshotReporter({ client, name, clock, log, signal });
   const guard = new CrashGuard({ directory: options.directory, clock, log });
+  const countCrashes: CrashGuard["countCrashes"] = (head) => guard.countCrashes(head);
+  const reporter = new SnapshotReporter({ client, name, clock, log, signal, countCrashes });
   const hold = new SnapshotHold({ trust, region: name.region, isBarred: (head) => guard.isBarred(head) });
   const ready = Promise.withResolvers<void>();
   const countRefusal = (kind: HeadKind) => options.metrics?.weir_router_snapshot_refusals_total.inc({ kind });
@@ -110,6 +114,10 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
     onConfirmed: stamp,
     ...(options.onConnected === undefined ? {} : { onConnected: options.onConnected }),
   });
+  const told =
+    options.readTraffic === undefined
+      ? Promise.resolve()
+      : reportTraffic({ client, hold, name, clock, log, signal, readTraffic: options.readTraffic });
   return {
     current: () => hold.current(),
     confirmedAtMs: (kind) => hold.confirmedAtMs(kind),
@@ -118,7 +126,7 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
     onChange: (listener) => hold.onChange(listener),
     close: async () => {
       stopping.abort();
-      await Promise.all([loaded, watched]);
+      await Promise.all([loaded, watched, told]);
       await disk.flush();
       for (const kind of KINDS) await disk.stamp(kind, hold);
       guard.close();

@@ -47,6 +47,7 @@ export class SnapshotReporter {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #signal: AbortSignal;
+  readonly #countCrashes: (head: Pick<SnapshotReport, "version" | "digest">) => number;
   readonly #latest = new Map<HeadKind, SnapshotReport>();
   #queue: SnapshotReport[] = [];
   #sending: Promise<void> | undefined;
@@ -57,12 +58,15 @@ export class SnapshotReporter {
     readonly clock: Clock;
     readonly log: Log;
     readonly signal: AbortSignal;
+    /** How often a snapshot has crashed this process. Default: none has. */
+    readonly countCrashes?: (head: Pick<SnapshotReport, "version" | "digest">) => number;
   }) {
     this.#client = options.client;
     this.#name = options.name;
     this.#clock = options.clock;
     this.#log = options.log;
     this.#signal = options.signal;
+    this.#countCrashes = options.countCrashes ?? (() => 0);
   }
 
   /** Queues a report and returns at once. While policy is away only the newest are kept. */
@@ -117,6 +121,7 @@ export class SnapshotReporter {
       phase: report.phase,
       reasons: report.phase === SnapshotPhase.REFUSED ? report.reasons.slice(0, 16).map(cut) : [],
       runningVersion: report.runningVersion,
+      crashes: report.kind === "snapshot" ? this.#countCrashes(report) : 0,
     };
   }
 }

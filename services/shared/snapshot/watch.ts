@@ -207,7 +207,6 @@ class Watch {
       );
       return;
     }
-    this.#confirm(kind, verdict.head.version);
     say(SnapshotPhase.RECEIVED);
     say(SnapshotPhase.VALIDATED);
     say(SnapshotPhase.APPLIED);

@@ -166,7 +166,7 @@ async function publishPolicy(mesh: RunningProcesses, providerPort: number): Prom
     "policy of the bench",
   );
   await withClient(mesh.addresses.policy, PolicyService, (client) =>
-    client.publishPolicy({ requestId: randomUUID(), policy, comment: "Bench" }, CALL_OPTIONS),
+    client.publishPolicy({ requestId: randomUUID(), policy, comment: "Bench", allAtOnce: true }, CALL_OPTIONS),
   );
 }
 

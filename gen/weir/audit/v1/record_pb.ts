@@ -7,6 +7,8 @@ import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { ReleaseState } from "../../policy/v1/release_pb.ts";
+import { file_weir_policy_v1_release } from "../../policy/v1/release_pb.ts";
 import type { Caller } from "../../type/v1/caller_pb.ts";
 import { file_weir_type_v1_caller } from "../../type/v1/caller_pb.ts";
 import type { CallFacts, Candidate, MatchedRule, PriorityClass } from "../../type/v1/decision_pb.ts";
@@ -19,7 +21,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weir/audit/v1/record.proto.
  */
 export const file_weir_audit_v1_record: GenFile = /*@__PURE__*/
-  fileDesc("Chp3ZWlyL2F1ZGl0L3YxL3JlY29yZC5wcm90bxINd2Vpci5hdWRpdC52MSLRAwoGUmVjb3JkEhsKCXJlY29yZF9pZBgBIAEoCUIIukgFcgOwAQESNwoLcmVjb3JkZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESFwoGcmVnaW9uGAMgASgJQge6SARyAhABEhkKCGluc3RhbmNlGAQgASgJQge6SARyAhABEh0KDG9yZ2FuaXNhdGlvbhgFIAEoCUIHukgEcgIQARIpCgRjYWxsGAogASgLMhkud2Vpci5hdWRpdC52MS5DYWxsUmVjb3JkSAASLwoHcmVmdXNhbBgLIAEoCzIcLndlaXIuYXVkaXQudjEuUmVmdXNhbFJlY29yZEgAEjoKDXBvbGljeV9jaGFuZ2UYDCABKAsyIS53ZWlyLmF1ZGl0LnYxLlBvbGljeUNoYW5nZVJlY29yZEgAEjQKCmtleV9jaGFuZ2UYDSABKAsyHi53ZWlyLmF1ZGl0LnYxLktleUNoYW5nZVJlY29yZEgAEkIKEWNyZWRlbnRpYWxfY2hhbmdlGBAgASgLMiUud2Vpci5hdWRpdC52MS5DcmVkZW50aWFsQ2hhbmdlUmVjb3JkSABCDAoDYWN0EgW6SAIIASLXBAoKQ2FsbFJlY29yZBIsCgZjYWxsZXIYASABKAsyFC53ZWlyLnR5cGUudjEuQ2FsbGVyQga6SAPIAQESKgoJb3BlcmF0aW9uGAIgASgOMhcud2Vpci50eXBlLnYxLk9wZXJhdGlvbhINCgVtb2RlbBgDIAEoCRIQCghzdHJlYW1lZBgEIAEoCBIPCgdzdXJmYWNlGAUgASgJEjYKCHZlcnNpb25zGAYgASgLMhwud2Vpci50eXBlLnYxLlBpbm5lZFZlcnNpb25zQga6SAPIAQESDgoGbGltaXRzGAcgAygJEisKCmNhbmRpZGF0ZXMYCCADKAsyFy53ZWlyLnR5cGUudjEuQ2FuZGlkYXRlEioKB291dGNvbWUYCSABKA4yGS53ZWlyLnR5cGUudjEuT3V0Y29tZUtpbmQSDgoGcmVhc29uGAogASgJEicKCGF0dGVtcHRzGAsgAygLMhUud2Vpci50eXBlLnYxLkF0dGVtcHQSLgoKc3RhcnRlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kZWRfYXQYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKBXJ1bGVzGA4gAygLMhkud2Vpci50eXBlLnYxLk1hdGNoZWRSdWxlEiYKBWZhY3RzGA8gASgLMhcud2Vpci50eXBlLnYxLkNhbGxGYWN0cxIzCg5wcmlvcml0eV9jbGFzcxgQIAEoDjIbLndlaXIudHlwZS52MS5Qcmlvcml0eUNsYXNzIsUBCg1SZWZ1c2FsUmVjb3JkEiwKBmNhbGxlchgBIAEoCzIULndlaXIudHlwZS52MS5DYWxsZXJCBrpIA8gBARIOCgZyZWFzb24YAiABKAkSDQoFY291bnQYAyABKAMSLAoIZmlyc3RfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2xhc3RfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHJ1bGUYBiABKAkizAEKElBvbGljeUNoYW5nZVJlY29yZBINCgVhY3RvchgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEg8KB3ZlcnNpb24YAyABKAMSFQoNYmVmb3JlX2RpZ2VzdBgEIAEoDBIUCgxhZnRlcl9kaWdlc3QYBSABKAwSEgoKY29udGVudF9vZhgGIAEoAxIPCgdjb21tZW50GAcgASgJEjAKCXNuYXBzaG90cxgIIAMoCzIdLndlaXIuYXVkaXQudjEuQ2hhbmdlZFZlcnNpb24i7QEKD0tleUNoYW5nZVJlY29yZBINCgVhY3RvchgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEg4KBmtleV9pZBgDIAEoCRIoCgZjaGFuZ2UYBCABKA4yGC53ZWlyLmF1ZGl0LnYxLktleUNoYW5nZRIVCg1iZWZvcmVfZGlnZXN0GAUgASgMEhQKDGFmdGVyX2RpZ2VzdBgGIAEoDBIPCgdjb21tZW50GAcgASgJEi8KCGtleXJpbmdzGAggAygLMh0ud2Vpci5hdWRpdC52MS5DaGFuZ2VkVmVyc2lvbhIOCgZ0ZW5hbnQYCSABKAki1AEKFkNyZWRlbnRpYWxDaGFuZ2VSZWNvcmQSDQoFYWN0b3IYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEi8KBmNoYW5nZRgEIAEoDjIfLndlaXIuYXVkaXQudjEuQ3JlZGVudGlhbENoYW5nZRIPCgd2ZXJzaW9uGAUgASgDEjYKB3JlZ2lvbnMYBiADKAsyJS53ZWlyLmF1ZGl0LnYxLkNyZWRlbnRpYWxSZWdpb25DaGFuZ2USDwoHY29tbWVudBgHIAEoCSJ+ChZDcmVkZW50aWFsUmVnaW9uQ2hhbmdlEg4KBnJlZ2lvbhgBIAEoCRIVCg1iZWZvcmVfZGlnZXN0GAIgASgMEhQKDGFmdGVyX2RpZ2VzdBgDIAEoDBITCgtzZXRfdmVyc2lvbhgEIAEoAxISCgpzZXRfZGlnZXN0GAUgASgMIkEKDkNoYW5nZWRWZXJzaW9uEg4KBnJlZ2lvbhgBIAEoCRIPCgd2ZXJzaW9uGAIgASgDEg4KBmRpZ2VzdBgDIAEoDCr3AQoJS2V5Q2hhbmdlEhoKFktFWV9DSEFOR0VfVU5TUEVDSUZJRUQQABIWChJLRVlfQ0hBTkdFX0NSRUFURUQQARIWChJLRVlfQ0hBTkdFX1JFVk9LRUQQAhIWChJLRVlfQ0hBTkdFX1VQREFURUQQAxIWChJLRVlfQ0hBTkdFX1JPVEFURUQQBBIXChNLRVlfQ0hBTkdFX0RJU0FCTEVEEAUSFgoSS0VZX0NIQU5HRV9FTkFCTEVEEAYSHgoaS0VZX0NIQU5HRV9URU5BTlRfRElTQUJMRUQQBxIdChlLRVlfQ0hBTkdFX1RFTkFOVF9FTkFCTEVEEAgqbwoQQ3JlZGVudGlhbENoYW5nZRIhCh1DUkVERU5USUFMX0NIQU5HRV9VTlNQRUNJRklFRBAAEhkKFUNSRURFTlRJQUxfQ0hBTkdFX1NFVBABEh0KGUNSRURFTlRJQUxfQ0hBTkdFX0RFTEVURUQQAmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_weir_type_v1_caller, file_weir_type_v1_decision, file_weir_type_v1_usage]);
+  fileDesc("Chp3ZWlyL2F1ZGl0L3YxL3JlY29yZC5wcm90bxINd2Vpci5hdWRpdC52MSKPBAoGUmVjb3JkEhsKCXJlY29yZF9pZBgBIAEoCUIIukgFcgOwAQESNwoLcmVjb3JkZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESFwoGcmVnaW9uGAMgASgJQge6SARyAhABEhkKCGluc3RhbmNlGAQgASgJQge6SARyAhABEh0KDG9yZ2FuaXNhdGlvbhgFIAEoCUIHukgEcgIQARIpCgRjYWxsGAogASgLMhkud2Vpci5hdWRpdC52MS5DYWxsUmVjb3JkSAASLwoHcmVmdXNhbBgLIAEoCzIcLndlaXIuYXVkaXQudjEuUmVmdXNhbFJlY29yZEgAEjoKDXBvbGljeV9jaGFuZ2UYDCABKAsyIS53ZWlyLmF1ZGl0LnYxLlBvbGljeUNoYW5nZVJlY29yZEgAEjQKCmtleV9jaGFuZ2UYDSABKAsyHi53ZWlyLmF1ZGl0LnYxLktleUNoYW5nZVJlY29yZEgAEkIKEWNyZWRlbnRpYWxfY2hhbmdlGBAgASgLMiUud2Vpci5hdWRpdC52MS5DcmVkZW50aWFsQ2hhbmdlUmVjb3JkSAASPAoOcmVsZWFzZV9jaGFuZ2UYDiABKAsyIi53ZWlyLmF1ZGl0LnYxLlJlbGVhc2VDaGFuZ2VSZWNvcmRIAEIMCgNhY3QSBbpIAggBItcECgpDYWxsUmVjb3JkEiwKBmNhbGxlchgBIAEoCzIULndlaXIudHlwZS52MS5DYWxsZXJCBrpIA8gBARIqCglvcGVyYXRpb24YAiABKA4yFy53ZWlyLnR5cGUudjEuT3BlcmF0aW9uEg0KBW1vZGVsGAMgASgJEhAKCHN0cmVhbWVkGAQgASgIEg8KB3N1cmZhY2UYBSABKAkSNgoIdmVyc2lvbnMYBiABKAsyHC53ZWlyLnR5cGUudjEuUGlubmVkVmVyc2lvbnNCBrpIA8gBARIOCgZsaW1pdHMYByADKAkSKwoKY2FuZGlkYXRlcxgIIAMoCzIXLndlaXIudHlwZS52MS5DYW5kaWRhdGUSKgoHb3V0Y29tZRgJIAEoDjIZLndlaXIudHlwZS52MS5PdXRjb21lS2luZBIOCgZyZWFzb24YCiABKAkSJwoIYXR0ZW1wdHMYCyADKAsyFS53ZWlyLnR5cGUudjEuQXR0ZW1wdBIuCgpzdGFydGVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoFcnVsZXMYDiADKAsyGS53ZWlyLnR5cGUudjEuTWF0Y2hlZFJ1bGUSJgoFZmFjdHMYDyABKAsyFy53ZWlyLnR5cGUudjEuQ2FsbEZhY3RzEjMKDnByaW9yaXR5X2NsYXNzGBAgASgOMhsud2Vpci50eXBlLnYxLlByaW9yaXR5Q2xhc3MixQEKDVJlZnVzYWxSZWNvcmQSLAoGY2FsbGVyGAEgASgLMhQud2Vpci50eXBlLnYxLkNhbGxlckIGukgDyAEBEg4KBnJlYXNvbhgCIAEoCRINCgVjb3VudBgDIAEoAxIsCghmaXJzdF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHbGFzdF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEcnVsZRgGIAEoCSLMAQoSUG9saWN5Q2hhbmdlUmVjb3JkEg0KBWFjdG9yGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDwoHdmVyc2lvbhgDIAEoAxIVCg1iZWZvcmVfZGlnZXN0GAQgASgMEhQKDGFmdGVyX2RpZ2VzdBgFIAEoDBISCgpjb250ZW50X29mGAYgASgDEg8KB2NvbW1lbnQYByABKAkSMAoJc25hcHNob3RzGAggAygLMh0ud2Vpci5hdWRpdC52MS5DaGFuZ2VkVmVyc2lvbiKdAgoTUmVsZWFzZUNoYW5nZVJlY29yZBINCgVhY3RvchgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEhIKCnJlbGVhc2VfaWQYAyABKAkSFgoOcG9saWN5X3ZlcnNpb24YBCABKAMSLAoGYmVmb3JlGAUgASgOMhwud2Vpci5wb2xpY3kudjEuUmVsZWFzZVN0YXRlEisKBWFmdGVyGAYgASgOMhwud2Vpci5wb2xpY3kudjEuUmVsZWFzZVN0YXRlEgwKBHdhdmUYByABKAUSEwoLYWxsX2F0X29uY2UYCCABKAgSEAoIYWRtaXR0ZWQYCSADKAkSDwoHcmVhc29ucxgKIAMoCRIWCg5yb2xsZWRfYmFja19ieRgLIAEoAyLtAQoPS2V5Q2hhbmdlUmVjb3JkEg0KBWFjdG9yGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDgoGa2V5X2lkGAMgASgJEigKBmNoYW5nZRgEIAEoDjIYLndlaXIuYXVkaXQudjEuS2V5Q2hhbmdlEhUKDWJlZm9yZV9kaWdlc3QYBSABKAwSFAoMYWZ0ZXJfZGlnZXN0GAYgASgMEg8KB2NvbW1lbnQYByABKAkSLwoIa2V5cmluZ3MYCCADKAsyHS53ZWlyLmF1ZGl0LnYxLkNoYW5nZWRWZXJzaW9uEg4KBnRlbmFudBgJIAEoCSLUAQoWQ3JlZGVudGlhbENoYW5nZVJlY29yZBINCgVhY3RvchgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEgwKBG5hbWUYAyABKAkSLwoGY2hhbmdlGAQgASgOMh8ud2Vpci5hdWRpdC52MS5DcmVkZW50aWFsQ2hhbmdlEg8KB3ZlcnNpb24YBSABKAMSNgoHcmVnaW9ucxgGIAMoCzIlLndlaXIuYXVkaXQudjEuQ3JlZGVudGlhbFJlZ2lvbkNoYW5nZRIPCgdjb21tZW50GAcgASgJIn4KFkNyZWRlbnRpYWxSZWdpb25DaGFuZ2USDgoGcmVnaW9uGAEgASgJEhUKDWJlZm9yZV9kaWdlc3QYAiABKAwSFAoMYWZ0ZXJfZGlnZXN0GAMgASgMEhMKC3NldF92ZXJzaW9uGAQgASgDEhIKCnNldF9kaWdlc3QYBSABKAwiQQoOQ2hhbmdlZFZlcnNpb24SDgoGcmVnaW9uGAEgASgJEg8KB3ZlcnNpb24YAiABKAMSDgoGZGlnZXN0GAMgASgMKvcBCglLZXlDaGFuZ2USGgoWS0VZX0NIQU5HRV9VTlNQRUNJRklFRBAAEhYKEktFWV9DSEFOR0VfQ1JFQVRFRBABEhYKEktFWV9DSEFOR0VfUkVWT0tFRBACEhYKEktFWV9DSEFOR0VfVVBEQVRFRBADEhYKEktFWV9DSEFOR0VfUk9UQVRFRBAEEhcKE0tFWV9DSEFOR0VfRElTQUJMRUQQBRIWChJLRVlfQ0hBTkdFX0VOQUJMRUQQBhIeChpLRVlfQ0hBTkdFX1RFTkFOVF9ESVNBQkxFRBAHEh0KGUtFWV9DSEFOR0VfVEVOQU5UX0VOQUJMRUQQCCpvChBDcmVkZW50aWFsQ2hhbmdlEiEKHUNSRURFTlRJQUxfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASGQoVQ1JFREVOVElBTF9DSEFOR0VfU0VUEAESHQoZQ1JFREVOVElBTF9DSEFOR0VfREVMRVRFRBACYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_weir_policy_v1_release, file_weir_type_v1_caller, file_weir_type_v1_decision, file_weir_type_v1_usage]);
 
 /**
  * An audited act, as its producer encoded it. The leaf of the log is SHA-256(0x00 || these bytes), RFC 6962 section 2.1. Has no
@@ -108,6 +110,14 @@ export type Record = Message<"weir.audit.v1.Record"> & {
      */
     value: CredentialChangeRecord;
     case: "credentialChange";
+  } | {
+    /**
+     * A release of a policy that came to another state.
+     *
+     * @generated from field: weir.audit.v1.ReleaseChangeRecord release_change = 14;
+     */
+    value: ReleaseChangeRecord;
+    case: "releaseChange";
   } | { case: undefined; value?: undefined };
 };
 
@@ -373,6 +383,97 @@ export const PolicyChangeRecordSchema: GenMessage<PolicyChangeRecord> = /*@__PUR
   messageDesc(file_weir_audit_v1_record, 3);
 
 /**
+ * A release of a policy came to another state.
+ *
+ * @generated from message weir.audit.v1.ReleaseChangeRecord
+ */
+export type ReleaseChangeRecord = Message<"weir.audit.v1.ReleaseChangeRecord"> & {
+  /**
+   * Who did it: an operator, or "policy" when its gates decided.
+   *
+   * @generated from field: string actor = 1;
+   */
+  actor: string;
+
+  /**
+   * Id of the request that did it. Empty when gates decided.
+   *
+   * @generated from field: string request_id = 2;
+   */
+  requestId: string;
+
+  /**
+   * Id of the release.
+   *
+   * @generated from field: string release_id = 3;
+   */
+  releaseId: string;
+
+  /**
+   * Version of the policy that it brings.
+   *
+   * @generated from field: int64 policy_version = 4;
+   */
+  policyVersion: bigint;
+
+  /**
+   * State before.
+   *
+   * @generated from field: weir.policy.v1.ReleaseState before = 5;
+   */
+  before: ReleaseState;
+
+  /**
+   * State after.
+   *
+   * @generated from field: weir.policy.v1.ReleaseState after = 6;
+   */
+  after: ReleaseState;
+
+  /**
+   * Number of the wave that it is in, from 0.
+   *
+   * @generated from field: int32 wave = 7;
+   */
+  wave: number;
+
+  /**
+   * Whether it goes to all routers at once instead of in waves.
+   *
+   * @generated from field: bool all_at_once = 8;
+   */
+  allAtOnce: boolean;
+
+  /**
+   * Routers that the present wave gave the version to by name, as "region/instance"; a wave of whole regions names none.
+   *
+   * @generated from field: repeated string admitted = 9;
+   */
+  admitted: string[];
+
+  /**
+   * Why, each as a sentence. Empty when it just went on.
+   *
+   * @generated from field: repeated string reasons = 10;
+   */
+  reasons: string[];
+
+  /**
+   * Version of the policy that brought the old content back; 0 unless it was rolled back.
+   *
+   * @generated from field: int64 rolled_back_by = 11;
+   */
+  rolledBackBy: bigint;
+};
+
+/**
+ * Describes the message weir.audit.v1.ReleaseChangeRecord.
+ * Use `create(ReleaseChangeRecordSchema)` to create a new message.
+ */
+export const ReleaseChangeRecordSchema: GenMessage<ReleaseChangeRecord> = /*@__PURE__*/
+  messageDesc(file_weir_audit_v1_record, 4);
+
+/**
  * A key was made or changed, or a tenant's keys were disabled or enabled.
  *
  * @generated from message weir.audit.v1.KeyChangeRecord
@@ -448,7 +549,7 @@ export type KeyChangeRecord = Message<"weir.audit.v1.KeyChangeRecord"> & {
  * Use `create(KeyChangeRecordSchema)` to create a new message.
  */
 export const KeyChangeRecordSchema: GenMessage<KeyChangeRecord> = /*@__PURE__*/
-  messageDesc(file_weir_audit_v1_record, 4);
+  messageDesc(file_weir_audit_v1_record, 5);
 
 /**
  * A credential of a provider was set or deleted.
@@ -511,7 +612,7 @@ export type CredentialChangeRecord = Message<"weir.audit.v1.CredentialChangeReco
  * Use `create(CredentialChangeRecordSchema)` to create a new message.
  */
 export const CredentialChangeRecordSchema: GenMessage<CredentialChangeRecord> = /*@__PURE__*/
-  messageDesc(file_weir_audit_v1_record, 5);
+  messageDesc(file_weir_audit_v1_record, 6);
 
 /**
  * What a change of a credential did to one region.
@@ -560,7 +661,7 @@ export type CredentialRegionChange = Message<"weir.audit.v1.CredentialRegionChan
  * Use `create(CredentialRegionChangeSchema)` to create a new message.
  */
 export const CredentialRegionChangeSchema: GenMessage<CredentialRegionChange> = /*@__PURE__*/
-  messageDesc(file_weir_audit_v1_record, 6);
+  messageDesc(file_weir_audit_v1_record, 7);
 
 /**
  * The version that a region got by a change.
@@ -595,7 +696,7 @@ export type ChangedVersion = Message<"weir.audit.v1.ChangedVersion"> & {
  * Use `create(ChangedVersionSchema)` to create a new message.
  */
 export const ChangedVersionSchema: GenMessage<ChangedVersion> = /*@__PURE__*/
-  messageDesc(file_weir_audit_v1_record, 7);
+  messageDesc(file_weir_audit_v1_record, 8);
 
 /**
  * What was done to a key.

@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weir/policy/v1/policy.proto.
  */
 export const file_weir_policy_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("Cht3ZWlyL3BvbGljeS92MS9wb2xpY3kucHJvdG8SDndlaXIucG9saWN5LnYxIuMDCgZQb2xpY3kSNgoMb3JnYW5pc2F0aW9uGAEgASgJQiC6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JBIzCgdyZWdpb25zGAIgAygLMhYud2Vpci5wb2xpY3kudjEuUmVnaW9uQgq6SAeSAQQIARBAEjYKCXByb3ZpZGVycxgDIAMoCzIYLndlaXIucG9saWN5LnYxLlByb3ZpZGVyQgm6SAaSAQMQgAISMgoHdGFyZ2V0cxgEIAMoCzIWLndlaXIucG9saWN5LnYxLlRhcmdldEIJukgGkgEDEIAgEjAKBm1vZGVscxgFIAMoCzIVLndlaXIucG9saWN5LnYxLk1vZGVsQgm6SAaSAQMQgBASQAoNb3JnYW5pc2F0aW9ucxgGIAMoCzIcLndlaXIucG9saWN5LnYxLk9yZ2FuaXNhdGlvbkILukgIkgEFCAEQgAgSMAoGbGltaXRzGAcgAygLMhUud2Vpci5wb2xpY3kudjEuTGltaXRCCbpIBpIBAxCACBIqCgh0aW1lb3V0cxgIIAEoCzIYLndlaXIucG9saWN5LnYxLlRpbWVvdXRzEi4KBXJ1bGVzGAkgAygLMhQud2Vpci5wb2xpY3kudjEuUnVsZUIJukgGkgEDEIAIIl8KBlJlZ2lvbhI1CgJpZBgBIAEoCUIpukgmciQyGV5bYS16MC05XVthLXowLTktXXswLDMxfSRaB2NvbnRyb2wSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAASKjBAoIUHJvdmlkZXISLgoCaWQYASABKAlCIrpIH3IdMhteW2EtejAtOV1bYS16MC05Ll8tXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAARI0CgdkaWFsZWN0GAMgASgOMhcud2Vpci5wb2xpY3kudjEuRGlhbGVjdEIKukgHggEEEAEgABIcCghiYXNlX3VybBgEIAEoCUIKukgHcgUQASiABBI5CgpjcmVkZW50aWFsGAUgASgJQiW6SCJyIDIeXihbYS16MC05XVthLXowLTkuXy1dezAsNjJ9KT8kEh0KB3JlZ2lvbnMYBiADKAlCDLpICZIBBggBEEAYARIqCgh0aW1lb3V0cxgHIAEoCzIYLndlaXIucG9saWN5LnYxLlRpbWVvdXRzEkAKC2FwaV92ZXJzaW9uGAggASgJQiu6SChyJjIkXihbQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsNjN9KT8kEjkKDGNsb3VkX3JlZ2lvbhgJIAEoCUIjukggch4yHF4oW2EtejAtOV1bYS16MC05LV17MCw2Mn0pPyQSMAoGc2VydmVyGAogASgOMhYud2Vpci5wb2xpY3kudjEuU2VydmVyQgi6SAWCAQIQARI+Cg1pbmV4cHJlc3NpYmxlGAsgASgOMh0ud2Vpci5wb2xpY3kudjEuSW5leHByZXNzaWJsZUIIukgFggECEAEi9QEKCFRpbWVvdXRzEjgKB2Nvbm5lY3QYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDLpICaoBBiICCDwqABI9CgtmaXJzdF90b2tlbhgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkINukgKqgEHIgMIkBwqABI2CgRpZGxlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg26SAqqAQciAwiQHCoAEjgKBXRvdGFsGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg66SAuqAQgiBAiAowUqACL8AQoGVGFyZ2V0EjcKAmlkGAEgASgJQiu6SChyJjIkXlthLXpBLVowLTldW2EtekEtWjAtOS5fLzotXXswLDEyN30kEhkKCHByb3ZpZGVyGAIgASgJQge6SARyAhABEhkKBW1vZGVsGAMgASgJQgq6SAdyBRABKIACEi4KBnByaWNlcxgEIAEoCzIWLndlaXIucG9saWN5LnYxLlByaWNlc0IGukgDyAEBEicKEW1heF9vdXRwdXRfdG9rZW5zGAUgASgDQgy6SAkiBxiAwtcvKAASKgoIdGltZW91dHMYBiABKAsyGC53ZWlyLnBvbGljeS52MS5UaW1lb3V0cyKiAgoGUHJpY2VzEjEKBWlucHV0GAEgASgJQiK6SB9yHTIbXlswLTldezEsN30oXC5bMC05XXsxLDl9KT8kEjIKBm91dHB1dBgCIAEoCUIiukgfch0yG15bMC05XXsxLDd9KFwuWzAtOV17MSw5fSk/JBI7CgxjYWNoZWRfaW5wdXQYAyABKAlCJbpIInIgMh5eKFswLTldezEsN30oXC5bMC05XXsxLDl9KT8pPyQSOgoLY2FjaGVfd3JpdGUYBCABKAlCJbpIInIgMh5eKFswLTldezEsN30oXC5bMC05XXsxLDl9KT8pPyQSOAoJcmVhc29uaW5nGAUgASgJQiW6SCJyIDIeXihbMC05XXsxLDd9KFwuWzAtOV17MSw5fSk/KT8kIpMBCgVNb2RlbBI3CgJpZBgBIAEoCUIrukgociYyJF5bYS16QS1aMC05XVthLXpBLVowLTkuXy86LV17MCwxMjd9JBIeCgxkaXNwbGF5X25hbWUYAiABKAlCCLpIBXIDKIABEjEKBnJvdXRlcxgDIAMoCzIVLndlaXIucG9saWN5LnYxLlJvdXRlQgq6SAeSAQQIARBAIlsKBVJvdXRlEhcKBnRhcmdldBgBIAEoCUIHukgEcgIQARIcCghwcmlvcml0eRgCIAEoBUIKukgHGgUY6AcoABIbCgZ3ZWlnaHQYAyABKAVCC7pICBoGGMCEPSgAIowBCgxPcmdhbmlzYXRpb24SLAoCaWQYASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESLgoFdGVhbXMYAyADKAsyFC53ZWlyLnBvbGljeS52MS5UZWFtQgm6SAaSAQMQgCAiggEKBFRlYW0SLAoCaWQYASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESLAoEYXBwcxgDIAMoCzITLndlaXIucG9saWN5LnYxLkFwcEIJukgGkgEDEIAgIpYBCgNBcHASLAoCaWQYASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCw2Mn0kEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESQQoMZW52aXJvbm1lbnRzGAMgAygJQiu6SCiSASUIARAgGAEiHXIbMhleW2EtejAtOV1bYS16MC05LV17MCwzMX0kIsQBCgVMaW1pdBIsCgJpZBgBIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSMQoDcGVyGAIgASgOMhgud2Vpci5wb2xpY3kudjEuTGltaXRQZXJCCrpIB4IBBBABIAASLwoHdGVuYW50cxgDIAEoCzIeLndlaXIucG9saWN5LnYxLlRlbmFudFNlbGVjdG9yEikKE3JlcXVlc3RzX3Blcl9taW51dGUYBCABKAVCDLpICRoHGIDC1y8oASL9BAoEUnVsZRIsCgJpZBgBIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAARI6Cgd0ZW5hbnRzGAMgAygLMh4ud2Vpci5wb2xpY3kudjEuVGVuYW50U2VsZWN0b3JCCbpIBpIBAxCAAhIbCgZtb2RlbHMYBCADKAlCC7pICJIBBRCAAhgBEhYKBHdoZW4YBSABKAlCCLpIBXIDKIAQEioKBGRlbnkYBiABKAsyGi53ZWlyLnBvbGljeS52MS5SdWxlRGVuaWFsSAASLgoFYWxsb3cYByABKAsyHS53ZWlyLnBvbGljeS52MS5SdWxlQWxsb3dhbmNlSAASNwoLbW9kZWxzX29ubHkYCCABKAsyIC53ZWlyLnBvbGljeS52MS5Nb2RlbFJlc3RyaWN0aW9uSAASOQoMdGFyZ2V0c19vbmx5GAkgASgLMiEud2Vpci5wb2xpY3kudjEuVGFyZ2V0UmVzdHJpY3Rpb25IABI5CglyZXNpZGVuY3kYCiABKAsyJC53ZWlyLnBvbGljeS52MS5SZXNpZGVuY3lSZXN0cmljdGlvbkgAEikKEWNhcF9vdXRwdXRfdG9rZW5zGAsgASgDQgy6SAkiBxiAwtcvKAFIABJBCg5wcmlvcml0eV9jbGFzcxgMIAEoDjIbLndlaXIudHlwZS52MS5Qcmlvcml0eUNsYXNzQgq6SAeCAQQQASAASAASLAoIdGltZW91dHMYDSABKAsyGC53ZWlyLnBvbGljeS52MS5UaW1lb3V0c0gAQg8KBmVmZmVjdBIFukgCCAEiJwoKUnVsZURlbmlhbBIZCgdtZXNzYWdlGAEgASgJQgi6SAVyAyiAAiIPCg1SdWxlQWxsb3dhbmNlIi4KEE1vZGVsUmVzdHJpY3Rpb24SGgoDaWRzGAEgAygJQg26SAqSAQcIARCAAhgBIrwBChFUYXJnZXRSZXN0cmljdGlvbhIYCgNpZHMYASADKAlCC7pICJIBBRCAAhgBEh4KCXByb3ZpZGVycxgCIAMoCUILukgIkgEFEIACGAE6bbpIahpoChd0YXJnZXRfcmVzdHJpY3Rpb24uc29tZRIgbXVzdCBuYW1lIGEgdGFyZ2V0IG9yIGEgcHJvdmlkZXIaK3RoaXMuaWRzLnNpemUoKSArIHRoaXMucHJvdmlkZXJzLnNpemUoKSA+IDAiNQoUUmVzaWRlbmN5UmVzdHJpY3Rpb24SHQoHcmVnaW9ucxgBIAMoCUIMukgJkgEGCAEQQBgBInoKDlRlbmFudFNlbGVjdG9yEh0KDG9yZ2FuaXNhdGlvbhgBIAEoCUIHukgEcgIoPxIVCgR0ZWFtGAIgASgJQge6SARyAig/EhQKA2FwcBgDIAEoCUIHukgEcgIoPxIcCgtlbnZpcm9ubWVudBgEIAEoCUIHukgEcgIoICJjCgdGaW5kaW5nEg0KBWZpZWxkGAEgASgJEgwKBHJ1bGUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIqCghzZXZlcml0eRgEIAEoDjIYLndlaXIucG9saWN5LnYxLlNldmVyaXR5KpABCgdEaWFsZWN0EhcKE0RJQUxFQ1RfVU5TUEVDSUZJRUQQABISCg5ESUFMRUNUX09QRU5BSRABEhgKFERJQUxFQ1RfQVpVUkVfT1BFTkFJEAISFQoRRElBTEVDVF9BTlRIUk9QSUMQAxISCg5ESUFMRUNUX0dFTUlOSRAEEhMKD0RJQUxFQ1RfQkVEUk9DSxAFKs8BCgZTZXJ2ZXISFgoSU0VSVkVSX1VOU1BFQ0lGSUVEEAASEQoNU0VSVkVSX09QRU5BSRABEg8KC1NFUlZFUl9WTExNEAISEQoNU0VSVkVSX09MTEFNQRADEg8KC1NFUlZFUl9HUk9REAQSEgoOU0VSVkVSX01JU1RSQUwQBRITCg9TRVJWRVJfVE9HRVRIRVIQBhITCg9TRVJWRVJfREVFUFNFRUsQBxIVChFTRVJWRVJfT1BFTlJPVVRFUhAIEhAKDFNFUlZFUl9PVEhFUhAJKmAKDUluZXhwcmVzc2libGUSHQoZSU5FWFBSRVNTSUJMRV9VTlNQRUNJRklFRBAAEhgKFElORVhQUkVTU0lCTEVfUkVGVVNFEAESFgoSSU5FWFBSRVNTSUJMRV9EUk9QEAIqewoITGltaXRQZXISGQoVTElNSVRfUEVSX1VOU1BFQ0lGSUVEEAASEQoNTElNSVRfUEVSX0tFWRABEhEKDUxJTUlUX1BFUl9BUFAQAhISCg5MSU1JVF9QRVJfVEVBTRADEhoKFkxJTUlUX1BFUl9PUkdBTklTQVRJT04QBCpOCghTZXZlcml0eRIYChRTRVZFUklUWV9VTlNQRUNJRklFRBAAEhIKDlNFVkVSSVRZX0VSUk9SEAESFAoQU0VWRVJJVFlfV0FSTklORxACYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_weir_type_v1_decision]);
+  fileDesc("Cht3ZWlyL3BvbGljeS92MS9wb2xpY3kucHJvdG8SDndlaXIucG9saWN5LnYxIo0ECgZQb2xpY3kSNgoMb3JnYW5pc2F0aW9uGAEgASgJQiC6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JBIzCgdyZWdpb25zGAIgAygLMhYud2Vpci5wb2xpY3kudjEuUmVnaW9uQgq6SAeSAQQIARBAEjYKCXByb3ZpZGVycxgDIAMoCzIYLndlaXIucG9saWN5LnYxLlByb3ZpZGVyQgm6SAaSAQMQgAISMgoHdGFyZ2V0cxgEIAMoCzIWLndlaXIucG9saWN5LnYxLlRhcmdldEIJukgGkgEDEIAgEjAKBm1vZGVscxgFIAMoCzIVLndlaXIucG9saWN5LnYxLk1vZGVsQgm6SAaSAQMQgBASQAoNb3JnYW5pc2F0aW9ucxgGIAMoCzIcLndlaXIucG9saWN5LnYxLk9yZ2FuaXNhdGlvbkILukgIkgEFCAEQgAgSMAoGbGltaXRzGAcgAygLMhUud2Vpci5wb2xpY3kudjEuTGltaXRCCbpIBpIBAxCACBIqCgh0aW1lb3V0cxgIIAEoCzIYLndlaXIucG9saWN5LnYxLlRpbWVvdXRzEi4KBXJ1bGVzGAkgAygLMhQud2Vpci5wb2xpY3kudjEuUnVsZUIJukgGkgEDEIAIEigKB3JvbGxvdXQYCiABKAsyFy53ZWlyLnBvbGljeS52MS5Sb2xsb3V0InMKB1JvbGxvdXQSEwoLYWxsX2F0X29uY2UYASABKAgSLQoFd2F2ZXMYAiADKAsyFC53ZWlyLnBvbGljeS52MS5XYXZlQgi6SAWSAQIQEBIkCgVnYXRlcxgDIAEoCzIVLndlaXIucG9saWN5LnYxLkdhdGVzIqIBCgRXYXZlEhsKB3JlZ2lvbnMYASADKAlCCrpIB5IBBBBAGAESHQoHcm91dGVycxgCIAEoBUIKukgHGgUYkE4oAUgAEhwKB3BlcmNlbnQYAyABKAVCCbpIBhoEGGMoAUgAEjcKBGJha2UYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDrpIC6oBCCIECICjBTIAQgcKBXNoYXJlIrYBCgVHYXRlcxJCCg5hcHBsaWVkX3dpdGhpbhgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIPukgMqgEJIgMI2AQyAggBEiIKDW1pbmltdW1fY2FsbHMYAiABKAVCC7pICBoGGMCEPSgAEiIKD2ZhaWx1cmVfcGVyY2VudBgDIAEoBUIJukgGGgQYZCgAEiEKDmRlbmlhbF9wZXJjZW50GAQgASgFQgm6SAYaBBhkKAAiXwoGUmVnaW9uEjUKAmlkGAEgASgJQim6SCZyJDIZXlthLXowLTldW2EtejAtOS1dezAsMzF9JFoHY29udHJvbBIeCgxkaXNwbGF5X25hbWUYAiABKAlCCLpIBXIDKIABIqMECghQcm92aWRlchIuCgJpZBgBIAEoCUIiukgfch0yG15bYS16MC05XVthLXowLTkuXy1dezAsNjJ9JBIeCgxkaXNwbGF5X25hbWUYAiABKAlCCLpIBXIDKIABEjQKB2RpYWxlY3QYAyABKA4yFy53ZWlyLnBvbGljeS52MS5EaWFsZWN0Qgq6SAeCAQQQASAAEhwKCGJhc2VfdXJsGAQgASgJQgq6SAdyBRABKIAEEjkKCmNyZWRlbnRpYWwYBSABKAlCJbpIInIgMh5eKFthLXowLTldW2EtejAtOS5fLV17MCw2Mn0pPyQSHQoHcmVnaW9ucxgGIAMoCUIMukgJkgEGCAEQQBgBEioKCHRpbWVvdXRzGAcgASgLMhgud2Vpci5wb2xpY3kudjEuVGltZW91dHMSQAoLYXBpX3ZlcnNpb24YCCABKAlCK7pIKHImMiReKFtBLVphLXowLTldW0EtWmEtejAtOS5fLV17MCw2M30pPyQSOQoMY2xvdWRfcmVnaW9uGAkgASgJQiO6SCByHjIcXihbYS16MC05XVthLXowLTktXXswLDYyfSk/JBIwCgZzZXJ2ZXIYCiABKA4yFi53ZWlyLnBvbGljeS52MS5TZXJ2ZXJCCLpIBYIBAhABEj4KDWluZXhwcmVzc2libGUYCyABKA4yHS53ZWlyLnBvbGljeS52MS5JbmV4cHJlc3NpYmxlQgi6SAWCAQIQASL1AQoIVGltZW91dHMSOAoHY29ubmVjdBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIMukgJqgEGIgIIPCoAEj0KC2ZpcnN0X3Rva2VuGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg26SAqqAQciAwiQHCoAEjYKBGlkbGUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDbpICqoBByIDCJAcKgASOAoFdG90YWwYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDrpIC6oBCCIECICjBSoAIvwBCgZUYXJnZXQSNwoCaWQYASABKAlCK7pIKHImMiReW2EtekEtWjAtOV1bYS16QS1aMC05Ll8vOi1dezAsMTI3fSQSGQoIcHJvdmlkZXIYAiABKAlCB7pIBHICEAESGQoFbW9kZWwYAyABKAlCCrpIB3IFEAEogAISLgoGcHJpY2VzGAQgASgLMhYud2Vpci5wb2xpY3kudjEuUHJpY2VzQga6SAPIAQESJwoRbWF4X291dHB1dF90b2tlbnMYBSABKANCDLpICSIHGIDC1y8oABIqCgh0aW1lb3V0cxgGIAEoCzIYLndlaXIucG9saWN5LnYxLlRpbWVvdXRzIqICCgZQcmljZXMSMQoFaW5wdXQYASABKAlCIrpIH3IdMhteWzAtOV17MSw3fShcLlswLTldezEsOX0pPyQSMgoGb3V0cHV0GAIgASgJQiK6SB9yHTIbXlswLTldezEsN30oXC5bMC05XXsxLDl9KT8kEjsKDGNhY2hlZF9pbnB1dBgDIAEoCUIlukgiciAyHl4oWzAtOV17MSw3fShcLlswLTldezEsOX0pPyk/JBI6CgtjYWNoZV93cml0ZRgEIAEoCUIlukgiciAyHl4oWzAtOV17MSw3fShcLlswLTldezEsOX0pPyk/JBI4CglyZWFzb25pbmcYBSABKAlCJbpIInIgMh5eKFswLTldezEsN30oXC5bMC05XXsxLDl9KT8pPyQikwEKBU1vZGVsEjcKAmlkGAEgASgJQiu6SChyJjIkXlthLXpBLVowLTldW2EtekEtWjAtOS5fLzotXXswLDEyN30kEh4KDGRpc3BsYXlfbmFtZRgCIAEoCUIIukgFcgMogAESMQoGcm91dGVzGAMgAygLMhUud2Vpci5wb2xpY3kudjEuUm91dGVCCrpIB5IBBAgBEEAiWwoFUm91dGUSFwoGdGFyZ2V0GAEgASgJQge6SARyAhABEhwKCHByaW9yaXR5GAIgASgFQgq6SAcaBRjoBygAEhsKBndlaWdodBgDIAEoBUILukgIGgYYwIQ9KAAijAEKDE9yZ2FuaXNhdGlvbhIsCgJpZBgBIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAARIuCgV0ZWFtcxgDIAMoCzIULndlaXIucG9saWN5LnYxLlRlYW1CCbpIBpIBAxCAICKCAQoEVGVhbRIsCgJpZBgBIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAARIsCgRhcHBzGAMgAygLMhMud2Vpci5wb2xpY3kudjEuQXBwQgm6SAaSAQMQgCAilgEKA0FwcBIsCgJpZBgBIAEoCUIgukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAyiAARJBCgxlbnZpcm9ubWVudHMYAyADKAlCK7pIKJIBJQgBECAYASIdchsyGV5bYS16MC05XVthLXowLTktXXswLDMxfSQixAEKBUxpbWl0EiwKAmlkGAEgASgJQiC6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JBIxCgNwZXIYAiABKA4yGC53ZWlyLnBvbGljeS52MS5MaW1pdFBlckIKukgHggEEEAEgABIvCgd0ZW5hbnRzGAMgASgLMh4ud2Vpci5wb2xpY3kudjEuVGVuYW50U2VsZWN0b3ISKQoTcmVxdWVzdHNfcGVyX21pbnV0ZRgEIAEoBUIMukgJGgcYgMLXLygBIv0ECgRSdWxlEiwKAmlkGAEgASgJQiC6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JBIeCgxkaXNwbGF5X25hbWUYAiABKAlCCLpIBXIDKIABEjoKB3RlbmFudHMYAyADKAsyHi53ZWlyLnBvbGljeS52MS5UZW5hbnRTZWxlY3RvckIJukgGkgEDEIACEhsKBm1vZGVscxgEIAMoCUILukgIkgEFEIACGAESFgoEd2hlbhgFIAEoCUIIukgFcgMogBASKgoEZGVueRgGIAEoCzIaLndlaXIucG9saWN5LnYxLlJ1bGVEZW5pYWxIABIuCgVhbGxvdxgHIAEoCzIdLndlaXIucG9saWN5LnYxLlJ1bGVBbGxvd2FuY2VIABI3Cgttb2RlbHNfb25seRgIIAEoCzIgLndlaXIucG9saWN5LnYxLk1vZGVsUmVzdHJpY3Rpb25IABI5Cgx0YXJnZXRzX29ubHkYCSABKAsyIS53ZWlyLnBvbGljeS52MS5UYXJnZXRSZXN0cmljdGlvbkgAEjkKCXJlc2lkZW5jeRgKIAEoCzIkLndlaXIucG9saWN5LnYxLlJlc2lkZW5jeVJlc3RyaWN0aW9uSAASKQoRY2FwX291dHB1dF90b2tlbnMYCyABKANCDLpICSIHGIDC1y8oAUgAEkEKDnByaW9yaXR5X2NsYXNzGAwgASgOMhsud2Vpci50eXBlLnYxLlByaW9yaXR5Q2xhc3NCCrpIB4IBBBABIABIABIsCgh0aW1lb3V0cxgNIAEoCzIYLndlaXIucG9saWN5LnYxLlRpbWVvdXRzSABCDwoGZWZmZWN0EgW6SAIIASInCgpSdWxlRGVuaWFsEhkKB21lc3NhZ2UYASABKAlCCLpIBXIDKIACIg8KDVJ1bGVBbGxvd2FuY2UiLgoQTW9kZWxSZXN0cmljdGlvbhIaCgNpZHMYASADKAlCDbpICpIBBwgBEIACGAEivAEKEVRhcmdldFJlc3RyaWN0aW9uEhgKA2lkcxgBIAMoCUILukgIkgEFEIACGAESHgoJcHJvdmlkZXJzGAIgAygJQgu6SAiSAQUQgAIYATptukhqGmgKF3RhcmdldF9yZXN0cmljdGlvbi5zb21lEiBtdXN0IG5hbWUgYSB0YXJnZXQgb3IgYSBwcm92aWRlchordGhpcy5pZHMuc2l6ZSgpICsgdGhpcy5wcm92aWRlcnMuc2l6ZSgpID4gMCI1ChRSZXNpZGVuY3lSZXN0cmljdGlvbhIdCgdyZWdpb25zGAEgAygJQgy6SAmSAQYIARBAGAEiegoOVGVuYW50U2VsZWN0b3ISHQoMb3JnYW5pc2F0aW9uGAEgASgJQge6SARyAig/EhUKBHRlYW0YAiABKAlCB7pIBHICKD8SFAoDYXBwGAMgASgJQge6SARyAig/EhwKC2Vudmlyb25tZW50GAQgASgJQge6SARyAiggImMKB0ZpbmRpbmcSDQoFZmllbGQYASABKAkSDAoEcnVsZRgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEioKCHNldmVyaXR5GAQgASgOMhgud2Vpci5wb2xpY3kudjEuU2V2ZXJpdHkqkAEKB0RpYWxlY3QSFwoTRElBTEVDVF9VTlNQRUNJRklFRBAAEhIKDkRJQUxFQ1RfT1BFTkFJEAESGAoURElBTEVDVF9BWlVSRV9PUEVOQUkQAhIVChFESUFMRUNUX0FOVEhST1BJQxADEhIKDkRJQUxFQ1RfR0VNSU5JEAQSEwoPRElBTEVDVF9CRURST0NLEAUqzwEKBlNlcnZlchIWChJTRVJWRVJfVU5TUEVDSUZJRUQQABIRCg1TRVJWRVJfT1BFTkFJEAESDwoLU0VSVkVSX1ZMTE0QAhIRCg1TRVJWRVJfT0xMQU1BEAMSDwoLU0VSVkVSX0dST1EQBBISCg5TRVJWRVJfTUlTVFJBTBAFEhMKD1NFUlZFUl9UT0dFVEhFUhAGEhMKD1NFUlZFUl9ERUVQU0VFSxAHEhUKEVNFUlZFUl9PUEVOUk9VVEVSEAgSEAoMU0VSVkVSX09USEVSEAkqYAoNSW5leHByZXNzaWJsZRIdChlJTkVYUFJFU1NJQkxFX1VOU1BFQ0lGSUVEEAASGAoUSU5FWFBSRVNTSUJMRV9SRUZVU0UQARIWChJJTkVYUFJFU1NJQkxFX0RST1AQAip7CghMaW1pdFBlchIZChVMSU1JVF9QRVJfVU5TUEVDSUZJRUQQABIRCg1MSU1JVF9QRVJfS0VZEAESEQoNTElNSVRfUEVSX0FQUBACEhIKDkxJTUlUX1BFUl9URUFNEAMSGgoWTElNSVRfUEVSX09SR0FOSVNBVElPThAEKk4KCFNldmVyaXR5EhgKFFNFVkVSSVRZX1VOU1BFQ0lGSUVEEAASEgoOU0VWRVJJVFlfRVJST1IQARIUChBTRVZFUklUWV9XQVJOSU5HEAJiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_weir_type_v1_decision]);
 
 /**
  * A policy as people write it: a document in git, as YAML in the form of proto JSON. It says which regions there are, which
@@ -87,6 +87,13 @@ export type Policy = Message<"weir.policy.v1.Policy"> & {
    * @generated from field: repeated weir.policy.v1.Rule rules = 9;
    */
   rules: Rule[];
+
+  /**
+   * How a new version reaches the routers. Absent means in the default waves, under the default gates.
+   *
+   * @generated from field: weir.policy.v1.Rollout rollout = 10;
+   */
+  rollout?: Rollout | undefined;
 };
 
 /**
@@ -95,6 +102,137 @@ export type Policy = Message<"weir.policy.v1.Policy"> & {
  */
 export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
   messageDesc(file_weir_policy_v1_policy, 0);
+
+/**
+ * How a new version reaches the routers: in waves, each gated on what its routers report. A region's first version, and a roll-back to a
+ * version that was released before, go to all routers at once.
+ *
+ * @generated from message weir.policy.v1.Rollout
+ */
+export type Rollout = Message<"weir.policy.v1.Rollout"> & {
+  /**
+   * Gives each version to all routers at once, ungated. False means in waves.
+   *
+   * @generated from field: bool all_at_once = 1;
+   */
+  allAtOnce: boolean;
+
+  /**
+   * The waves, in their order. Empty means the default: one router of the first region that has one (5 s), all of that region (10 s),
+   * all other regions (10 s). Routers that no wave names come in a last one. A wave that gives the version to nobody takes no time.
+   *
+   * @generated from field: repeated weir.policy.v1.Wave waves = 2;
+   */
+  waves: Wave[];
+
+  /**
+   * When a release is halted and the version before is brought back. Absent means the defaults.
+   *
+   * @generated from field: weir.policy.v1.Gates gates = 3;
+   */
+  gates?: Gates | undefined;
+};
+
+/**
+ * Describes the message weir.policy.v1.Rollout.
+ * Use `create(RolloutSchema)` to create a new message.
+ */
+export const RolloutSchema: GenMessage<Rollout> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_policy, 1);
+
+/**
+ * Some routers that are given a new version together.
+ *
+ * @generated from message weir.policy.v1.Wave
+ */
+export type Wave = Message<"weir.policy.v1.Wave"> & {
+  /**
+   * Ids of regions of the policy. Empty means all that no earlier wave has as a whole.
+   *
+   * @generated from field: repeated string regions = 1;
+   */
+  regions: string[];
+
+  /**
+   * How many of each of those regions. Absent means all.
+   *
+   * @generated from oneof weir.policy.v1.Wave.share
+   */
+  share: {
+    /**
+     * So many routers of each region, from 1.
+     *
+     * @generated from field: int32 routers = 2;
+     */
+    value: number;
+    case: "routers";
+  } | {
+    /**
+     * So many of a hundred routers of each region, rounded up, from 1 to 99.
+     *
+     * @generated from field: int32 percent = 3;
+     */
+    value: number;
+    case: "percent";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * How long they are watched after the last of them has applied the version, up to a day. Absent means 5 s for a share of a region and
+   * 10 s for whole regions; 0 s does not watch.
+   *
+   * @generated from field: google.protobuf.Duration bake = 4;
+   */
+  bake?: Duration | undefined;
+};
+
+/**
+ * Describes the message weir.policy.v1.Wave.
+ * Use `create(WaveSchema)` to create a new message.
+ */
+export const WaveSchema: GenMessage<Wave> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_policy, 2);
+
+/**
+ * What must hold of the routers that were given a new version. Besides what stands here, none may refuse it or be crashed by it.
+ *
+ * @generated from message weir.policy.v1.Gates
+ */
+export type Gates = Message<"weir.policy.v1.Gates"> & {
+  /**
+   * How long a router may take to apply it, or be gone after it was given it, from 1 s to 10 min. Absent means 10 s.
+   *
+   * @generated from field: google.protobuf.Duration applied_within = 1;
+   */
+  appliedWithin?: Duration | undefined;
+
+  /**
+   * Rates are compared only when both sides have had so many calls. 0 means 20.
+   *
+   * @generated from field: int32 minimum_calls = 2;
+   */
+  minimumCalls: number;
+
+  /**
+   * By how many of a hundred calls the failures of routers with the new version may exceed those of the others. 0 means 5.
+   *
+   * @generated from field: int32 failure_percent = 3;
+   */
+  failurePercent: number;
+
+  /**
+   * By how many of a hundred calls their denials may exceed those of the others. Denials that the caller caused do not count. 0 means 10.
+   *
+   * @generated from field: int32 denial_percent = 4;
+   */
+  denialPercent: number;
+};
+
+/**
+ * Describes the message weir.policy.v1.Gates.
+ * Use `create(GatesSchema)` to create a new message.
+ */
+export const GatesSchema: GenMessage<Gates> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_policy, 3);
 
 /**
  * A part of the world with routers, an audit log and a bus of its own. Records never leave it.
@@ -122,7 +260,7 @@ export type Region = Message<"weir.policy.v1.Region"> & {
  * Use `create(RegionSchema)` to create a new message.
  */
 export const RegionSchema: GenMessage<Region> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 1);
+  messageDesc(file_weir_policy_v1_policy, 4);
 
 /**
  * An upstream API: a base address, a language, a credential.
@@ -216,7 +354,7 @@ export type Provider = Message<"weir.policy.v1.Provider"> & {
  * Use `create(ProviderSchema)` to create a new message.
  */
 export const ProviderSchema: GenMessage<Provider> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 2);
+  messageDesc(file_weir_policy_v1_policy, 5);
 
 /**
  * How long a router waits for a provider. Each is absent for the default.
@@ -258,7 +396,7 @@ export type Timeouts = Message<"weir.policy.v1.Timeouts"> & {
  * Use `create(TimeoutsSchema)` to create a new message.
  */
 export const TimeoutsSchema: GenMessage<Timeouts> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 3);
+  messageDesc(file_weir_policy_v1_policy, 6);
 
 /**
  * A model at a provider, with its price.
@@ -314,7 +452,7 @@ export type Target = Message<"weir.policy.v1.Target"> & {
  * Use `create(TargetSchema)` to create a new message.
  */
 export const TargetSchema: GenMessage<Target> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 4);
+  messageDesc(file_weir_policy_v1_policy, 7);
 
 /**
  * Prices in dollars for a million tokens, as decimal text with at most nine places, such as "2.50" or "0.0375". Never floats.
@@ -363,7 +501,7 @@ export type Prices = Message<"weir.policy.v1.Prices"> & {
  * Use `create(PricesSchema)` to create a new message.
  */
 export const PricesSchema: GenMessage<Prices> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 5);
+  messageDesc(file_weir_policy_v1_policy, 8);
 
 /**
  * A model that callers ask for by its id.
@@ -398,7 +536,7 @@ export type Model = Message<"weir.policy.v1.Model"> & {
  * Use `create(ModelSchema)` to create a new message.
  */
 export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 6);
+  messageDesc(file_weir_policy_v1_policy, 9);
 
 /**
  * One way to serve a model.
@@ -434,7 +572,7 @@ export type Route = Message<"weir.policy.v1.Route"> & {
  * Use `create(RouteSchema)` to create a new message.
  */
 export const RouteSchema: GenMessage<Route> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 7);
+  messageDesc(file_weir_policy_v1_policy, 10);
 
 /**
  * Who pays: the top of the tree of tenants.
@@ -469,7 +607,7 @@ export type Organisation = Message<"weir.policy.v1.Organisation"> & {
  * Use `create(OrganisationSchema)` to create a new message.
  */
 export const OrganisationSchema: GenMessage<Organisation> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 8);
+  messageDesc(file_weir_policy_v1_policy, 11);
 
 /**
  * A part of an organisation.
@@ -504,7 +642,7 @@ export type Team = Message<"weir.policy.v1.Team"> & {
  * Use `create(TeamSchema)` to create a new message.
  */
 export const TeamSchema: GenMessage<Team> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 9);
+  messageDesc(file_weir_policy_v1_policy, 12);
 
 /**
  * An application or service of a team.
@@ -539,7 +677,7 @@ export type App = Message<"weir.policy.v1.App"> & {
  * Use `create(AppSchema)` to create a new message.
  */
 export const AppSchema: GenMessage<App> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 10);
+  messageDesc(file_weir_policy_v1_policy, 13);
 
 /**
  * How fast callers may ask.
@@ -581,7 +719,7 @@ export type Limit = Message<"weir.policy.v1.Limit"> & {
  * Use `create(LimitSchema)` to create a new message.
  */
 export const LimitSchema: GenMessage<Limit> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 11);
+  messageDesc(file_weir_policy_v1_policy, 14);
 
 /**
  * Says what becomes of the calls that it matches: those of its tenants, for its models, for which its condition holds.
@@ -726,7 +864,7 @@ export type Rule = Message<"weir.policy.v1.Rule"> & {
  * Use `create(RuleSchema)` to create a new message.
  */
 export const RuleSchema: GenMessage<Rule> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 12);
+  messageDesc(file_weir_policy_v1_policy, 15);
 
 /**
  * Denies calls, with the reason RULE_DENIED.
@@ -747,7 +885,7 @@ export type RuleDenial = Message<"weir.policy.v1.RuleDenial"> & {
  * Use `create(RuleDenialSchema)` to create a new message.
  */
 export const RuleDenialSchema: GenMessage<RuleDenial> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 13);
+  messageDesc(file_weir_policy_v1_policy, 16);
 
 /**
  * Shields calls from later denials.
@@ -762,7 +900,7 @@ export type RuleAllowance = Message<"weir.policy.v1.RuleAllowance"> & {
  * Use `create(RuleAllowanceSchema)` to create a new message.
  */
 export const RuleAllowanceSchema: GenMessage<RuleAllowance> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 14);
+  messageDesc(file_weir_policy_v1_policy, 17);
 
 /**
  * Restricts which models may be asked for.
@@ -783,7 +921,7 @@ export type ModelRestriction = Message<"weir.policy.v1.ModelRestriction"> & {
  * Use `create(ModelRestrictionSchema)` to create a new message.
  */
 export const ModelRestrictionSchema: GenMessage<ModelRestriction> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 15);
+  messageDesc(file_weir_policy_v1_policy, 18);
 
 /**
  * Restricts which targets may serve: those that are named, and those of the providers that are named.
@@ -811,7 +949,7 @@ export type TargetRestriction = Message<"weir.policy.v1.TargetRestriction"> & {
  * Use `create(TargetRestrictionSchema)` to create a new message.
  */
 export const TargetRestrictionSchema: GenMessage<TargetRestriction> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 16);
+  messageDesc(file_weir_policy_v1_policy, 19);
 
 /**
  * Keeps calls within regions: they must be served in one of them, by a provider whose own `regions` are all among them. A provider that may
@@ -833,7 +971,7 @@ export type ResidencyRestriction = Message<"weir.policy.v1.ResidencyRestriction"
  * Use `create(ResidencyRestrictionSchema)` to create a new message.
  */
 export const ResidencyRestrictionSchema: GenMessage<ResidencyRestriction> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 17);
+  messageDesc(file_weir_policy_v1_policy, 20);
 
 /**
  * Chooses tenants. Each field that is empty matches all; fields that are set must all match.
@@ -875,7 +1013,7 @@ export type TenantSelector = Message<"weir.policy.v1.TenantSelector"> & {
  * Use `create(TenantSelectorSchema)` to create a new message.
  */
 export const TenantSelectorSchema: GenMessage<TenantSelector> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 18);
+  messageDesc(file_weir_policy_v1_policy, 21);
 
 /**
  * Something wrong with a policy, or worth a second look.
@@ -917,7 +1055,7 @@ export type Finding = Message<"weir.policy.v1.Finding"> & {
  * Use `create(FindingSchema)` to create a new message.
  */
 export const FindingSchema: GenMessage<Finding> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_policy, 19);
+  messageDesc(file_weir_policy_v1_policy, 22);
 
 /**
  * The language that a provider speaks.

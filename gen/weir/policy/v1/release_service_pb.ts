@@ -5,8 +5,10 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Release } from "./release_pb.ts";
+import { file_weir_policy_v1_release } from "./release_pb.ts";
 import type { SnapshotPhase } from "./snapshot_service_pb.ts";
 import { file_weir_policy_v1_snapshot_service } from "./snapshot_service_pb.ts";
 import { file_weir_type_v1_permission } from "../../type/v1/permission_pb.ts";
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file weir/policy/v1/release_service.proto.
  */
 export const file_weir_policy_v1_release_service: GenFile = /*@__PURE__*/
-  fileDesc("CiR3ZWlyL3BvbGljeS92MS9yZWxlYXNlX3NlcnZpY2UucHJvdG8SDndlaXIucG9saWN5LnYxImkKFExpc3RJbnN0YW5jZXNSZXF1ZXN0EhcKBnJlZ2lvbhgBIAEoCUIHukgEcgIoIBIaCglwYWdlX3NpemUYAiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMogAQijQEKFUxpc3RJbnN0YW5jZXNSZXNwb25zZRIrCglpbnN0YW5jZXMYASADKAsyGC53ZWlyLnBvbGljeS52MS5JbnN0YW5jZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSLgoGbGF0ZXN0GAMgAygLMh4ud2Vpci5wb2xpY3kudjEuTGF0ZXN0VmVyc2lvbnMiawoOTGF0ZXN0VmVyc2lvbnMSDgoGcmVnaW9uGAEgASgJEhgKEHNuYXBzaG90X3ZlcnNpb24YAiABKAMSFwoPa2V5cmluZ192ZXJzaW9uGAMgASgDEhYKDnBvbGljeV92ZXJzaW9uGAQgASgDIr8BCghJbnN0YW5jZRIOCgZyZWdpb24YASABKAkSEAoIaW5zdGFuY2UYAiABKAkSDAoEYm9vdBgDIAEoCRINCgVidWlsZBgEIAEoCRIwCghzbmFwc2hvdBgFIAEoCzIeLndlaXIucG9saWN5LnYxLlJ1bm5pbmdWZXJzaW9uEi8KB2tleXJpbmcYBiABKAsyHi53ZWlyLnBvbGljeS52MS5SdW5uaW5nVmVyc2lvbhIRCgljb25uZWN0ZWQYByABKAgiqwEKDlJ1bm5pbmdWZXJzaW9uEg8KB3ZlcnNpb24YASABKAMSGAoQcmVwb3J0ZWRfdmVyc2lvbhgCIAEoAxIsCgVwaGFzZRgDIAEoDjIdLndlaXIucG9saWN5LnYxLlNuYXBzaG90UGhhc2USDwoHcmVhc29ucxgEIAMoCRIvCgtyZXBvcnRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAydwoOUmVsZWFzZVNlcnZpY2USZQoNTGlzdEluc3RhbmNlcxIkLndlaXIucG9saWN5LnYxLkxpc3RJbnN0YW5jZXNSZXF1ZXN0GiUud2Vpci5wb2xpY3kudjEuTGlzdEluc3RhbmNlc1Jlc3BvbnNlIgeQAgHo4BgDYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_weir_policy_v1_snapshot_service, file_weir_type_v1_permission]);
+  fileDesc("CiR3ZWlyL3BvbGljeS92MS9yZWxlYXNlX3NlcnZpY2UucHJvdG8SDndlaXIucG9saWN5LnYxImkKFExpc3RJbnN0YW5jZXNSZXF1ZXN0EhcKBnJlZ2lvbhgBIAEoCUIHukgEcgIoIBIaCglwYWdlX3NpemUYAiABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMogAQijQEKFUxpc3RJbnN0YW5jZXNSZXNwb25zZRIrCglpbnN0YW5jZXMYASADKAsyGC53ZWlyLnBvbGljeS52MS5JbnN0YW5jZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSLgoGbGF0ZXN0GAMgAygLMh4ud2Vpci5wb2xpY3kudjEuTGF0ZXN0VmVyc2lvbnMiNAoRR2V0UmVsZWFzZVJlcXVlc3QSHwoOcG9saWN5X3ZlcnNpb24YASABKANCB7pIBCICKAAiPgoSR2V0UmVsZWFzZVJlc3BvbnNlEigKB3JlbGVhc2UYASABKAsyFy53ZWlyLnBvbGljeS52MS5SZWxlYXNlIjYKE1dhdGNoUmVsZWFzZVJlcXVlc3QSHwoOcG9saWN5X3ZlcnNpb24YASABKANCB7pIBCICKAAiQAoUV2F0Y2hSZWxlYXNlUmVzcG9uc2USKAoHcmVsZWFzZRgBIAEoCzIXLndlaXIucG9saWN5LnYxLlJlbGVhc2UibgoSSGFsdFJlbGVhc2VSZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCLpIBXIDsAEBEh8KDnBvbGljeV92ZXJzaW9uGAIgASgDQge6SAQiAigBEhkKB2NvbW1lbnQYAyABKAlCCLpIBXIDKIAIIj8KE0hhbHRSZWxlYXNlUmVzcG9uc2USKAoHcmVsZWFzZRgBIAEoCzIXLndlaXIucG9saWN5LnYxLlJlbGVhc2UihQEKDkxhdGVzdFZlcnNpb25zEg4KBnJlZ2lvbhgBIAEoCRIYChBzbmFwc2hvdF92ZXJzaW9uGAIgASgDEhcKD2tleXJpbmdfdmVyc2lvbhgDIAEoAxIWCg5wb2xpY3lfdmVyc2lvbhgEIAEoAxIYChByZWxlYXNlZF92ZXJzaW9uGAUgASgDIrgCCghJbnN0YW5jZRIOCgZyZWdpb24YASABKAkSEAoIaW5zdGFuY2UYAiABKAkSDAoEYm9vdBgDIAEoCRINCgVidWlsZBgEIAEoCRIwCghzbmFwc2hvdBgFIAEoCzIeLndlaXIucG9saWN5LnYxLlJ1bm5pbmdWZXJzaW9uEi8KB2tleXJpbmcYBiABKAsyHi53ZWlyLnBvbGljeS52MS5SdW5uaW5nVmVyc2lvbhIRCgljb25uZWN0ZWQYByABKAgSFgoOd2FudGVkX3ZlcnNpb24YCCABKAMSLwoMc25hcHNob3RfYWdlGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KC2tleXJpbmdfYWdlGAogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIrwBCg5SdW5uaW5nVmVyc2lvbhIPCgd2ZXJzaW9uGAEgASgDEhgKEHJlcG9ydGVkX3ZlcnNpb24YAiABKAMSLAoFcGhhc2UYAyABKA4yHS53ZWlyLnBvbGljeS52MS5TbmFwc2hvdFBoYXNlEg8KB3JlYXNvbnMYBCADKAkSLwoLcmVwb3J0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2NyYXNoZXMYBiABKAUylgMKDlJlbGVhc2VTZXJ2aWNlEmUKDUxpc3RJbnN0YW5jZXMSJC53ZWlyLnBvbGljeS52MS5MaXN0SW5zdGFuY2VzUmVxdWVzdBolLndlaXIucG9saWN5LnYxLkxpc3RJbnN0YW5jZXNSZXNwb25zZSIHkAIB6OAYAxJcCgpHZXRSZWxlYXNlEiEud2Vpci5wb2xpY3kudjEuR2V0UmVsZWFzZVJlcXVlc3QaIi53ZWlyLnBvbGljeS52MS5HZXRSZWxlYXNlUmVzcG9uc2UiB5ACAejgGAMSYQoMV2F0Y2hSZWxlYXNlEiMud2Vpci5wb2xpY3kudjEuV2F0Y2hSZWxlYXNlUmVxdWVzdBokLndlaXIucG9saWN5LnYxLldhdGNoUmVsZWFzZVJlc3BvbnNlIgTo4BgDMAESXAoLSGFsdFJlbGVhc2USIi53ZWlyLnBvbGljeS52MS5IYWx0UmVsZWFzZVJlcXVlc3QaIy53ZWlyLnBvbGljeS52MS5IYWx0UmVsZWFzZVJlc3BvbnNlIgTo4BgEYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_weir_policy_v1_release, file_weir_policy_v1_snapshot_service, file_weir_type_v1_permission]);
 
 /**
  * Asks for instances.
@@ -89,6 +91,146 @@ export const ListInstancesResponseSchema: GenMessage<ListInstancesResponse> = /*
   messageDesc(file_weir_policy_v1_release_service, 1);
 
 /**
+ * Asks for a release.
+ *
+ * @generated from message weir.policy.v1.GetReleaseRequest
+ */
+export type GetReleaseRequest = Message<"weir.policy.v1.GetReleaseRequest"> & {
+  /**
+   * Version of the policy that it brings. 0 means the latest.
+   *
+   * @generated from field: int64 policy_version = 1;
+   */
+  policyVersion: bigint;
+};
+
+/**
+ * Describes the message weir.policy.v1.GetReleaseRequest.
+ * Use `create(GetReleaseRequestSchema)` to create a new message.
+ */
+export const GetReleaseRequestSchema: GenMessage<GetReleaseRequest> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_release_service, 2);
+
+/**
+ * A release.
+ *
+ * @generated from message weir.policy.v1.GetReleaseResponse
+ */
+export type GetReleaseResponse = Message<"weir.policy.v1.GetReleaseResponse"> & {
+  /**
+   * As it is now.
+   *
+   * @generated from field: weir.policy.v1.Release release = 1;
+   */
+  release?: Release | undefined;
+};
+
+/**
+ * Describes the message weir.policy.v1.GetReleaseResponse.
+ * Use `create(GetReleaseResponseSchema)` to create a new message.
+ */
+export const GetReleaseResponseSchema: GenMessage<GetReleaseResponse> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_release_service, 3);
+
+/**
+ * Asks to follow a release.
+ *
+ * @generated from message weir.policy.v1.WatchReleaseRequest
+ */
+export type WatchReleaseRequest = Message<"weir.policy.v1.WatchReleaseRequest"> & {
+  /**
+   * Version of the policy that it brings. 0 means the latest.
+   *
+   * @generated from field: int64 policy_version = 1;
+   */
+  policyVersion: bigint;
+};
+
+/**
+ * Describes the message weir.policy.v1.WatchReleaseRequest.
+ * Use `create(WatchReleaseRequestSchema)` to create a new message.
+ */
+export const WatchReleaseRequestSchema: GenMessage<WatchReleaseRequest> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_release_service, 4);
+
+/**
+ * A release at one instant.
+ *
+ * @generated from message weir.policy.v1.WatchReleaseResponse
+ */
+export type WatchReleaseResponse = Message<"weir.policy.v1.WatchReleaseResponse"> & {
+  /**
+   * As it is now.
+   *
+   * @generated from field: weir.policy.v1.Release release = 1;
+   */
+  release?: Release | undefined;
+};
+
+/**
+ * Describes the message weir.policy.v1.WatchReleaseResponse.
+ * Use `create(WatchReleaseResponseSchema)` to create a new message.
+ */
+export const WatchReleaseResponseSchema: GenMessage<WatchReleaseResponse> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_release_service, 5);
+
+/**
+ * Asks to halt a release.
+ *
+ * @generated from message weir.policy.v1.HaltReleaseRequest
+ */
+export type HaltReleaseRequest = Message<"weir.policy.v1.HaltReleaseRequest"> & {
+  /**
+   * UUID chosen by the caller, one for each intent; it stands in the record.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * Version of the policy that it brings.
+   *
+   * @generated from field: int64 policy_version = 2;
+   */
+  policyVersion: bigint;
+
+  /**
+   * Why, for the record. At most 1,024 bytes.
+   *
+   * @generated from field: string comment = 3;
+   */
+  comment: string;
+};
+
+/**
+ * Describes the message weir.policy.v1.HaltReleaseRequest.
+ * Use `create(HaltReleaseRequestSchema)` to create a new message.
+ */
+export const HaltReleaseRequestSchema: GenMessage<HaltReleaseRequest> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_release_service, 6);
+
+/**
+ * The release is halted.
+ *
+ * @generated from message weir.policy.v1.HaltReleaseResponse
+ */
+export type HaltReleaseResponse = Message<"weir.policy.v1.HaltReleaseResponse"> & {
+  /**
+   * As it is now; it is rolled back soon.
+   *
+   * @generated from field: weir.policy.v1.Release release = 1;
+   */
+  release?: Release | undefined;
+};
+
+/**
+ * Describes the message weir.policy.v1.HaltReleaseResponse.
+ * Use `create(HaltReleaseResponseSchema)` to create a new message.
+ */
+export const HaltReleaseResponseSchema: GenMessage<HaltReleaseResponse> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_release_service, 7);
+
+/**
  * The latest versions of a region.
  *
  * @generated from message weir.policy.v1.LatestVersions
@@ -102,7 +244,7 @@ export type LatestVersions = Message<"weir.policy.v1.LatestVersions"> & {
   region: string;
 
   /**
-   * Version of its latest snapshot.
+   * Version of its latest snapshot, which a release may be bringing in waves.
    *
    * @generated from field: int64 snapshot_version = 2;
    */
@@ -121,6 +263,13 @@ export type LatestVersions = Message<"weir.policy.v1.LatestVersions"> & {
    * @generated from field: int64 policy_version = 4;
    */
   policyVersion: bigint;
+
+  /**
+   * Version of the snapshot that was last released to all of its routers.
+   *
+   * @generated from field: int64 released_version = 5;
+   */
+  releasedVersion: bigint;
 };
 
 /**
@@ -128,7 +277,7 @@ export type LatestVersions = Message<"weir.policy.v1.LatestVersions"> & {
  * Use `create(LatestVersionsSchema)` to create a new message.
  */
 export const LatestVersionsSchema: GenMessage<LatestVersions> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_release_service, 2);
+  messageDesc(file_weir_policy_v1_release_service, 8);
 
 /**
  * An instance and what it runs.
@@ -184,6 +333,27 @@ export type Instance = Message<"weir.policy.v1.Instance"> & {
    * @generated from field: bool connected = 7;
    */
   connected: boolean;
+
+  /**
+   * Version of the snapshot that it is to run now: the released one, or the latest when its wave has come.
+   *
+   * @generated from field: int64 wanted_version = 8;
+   */
+  wantedVersion: bigint;
+
+  /**
+   * How long ago policy had last confirmed the snapshot that it runs, when it last said so. Absent when it did not.
+   *
+   * @generated from field: google.protobuf.Duration snapshot_age = 9;
+   */
+  snapshotAge?: Duration | undefined;
+
+  /**
+   * The same of the keyring.
+   *
+   * @generated from field: google.protobuf.Duration keyring_age = 10;
+   */
+  keyringAge?: Duration | undefined;
 };
 
 /**
@@ -191,7 +361,7 @@ export type Instance = Message<"weir.policy.v1.Instance"> & {
  * Use `create(InstanceSchema)` to create a new message.
  */
 export const InstanceSchema: GenMessage<Instance> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_release_service, 3);
+  messageDesc(file_weir_policy_v1_release_service, 9);
 
 /**
  * How far an instance has come with the version it last spoke of.
@@ -233,6 +403,13 @@ export type RunningVersion = Message<"weir.policy.v1.RunningVersion"> & {
    * @generated from field: google.protobuf.Timestamp reported_at = 5;
    */
   reportedAt?: Timestamp | undefined;
+
+  /**
+   * How often that version has crashed it.
+   *
+   * @generated from field: int32 crashes = 6;
+   */
+  crashes: number;
 };
 
 /**
@@ -240,10 +417,10 @@ export type RunningVersion = Message<"weir.policy.v1.RunningVersion"> & {
  * Use `create(RunningVersionSchema)` to create a new message.
  */
 export const RunningVersionSchema: GenMessage<RunningVersion> = /*@__PURE__*/
-  messageDesc(file_weir_policy_v1_release_service, 4);
+  messageDesc(file_weir_policy_v1_release_service, 10);
 
 /**
- * Says which instance runs which version.
+ * Says how far a version has come, and which instance runs which version.
  *
  * @generated from service weir.policy.v1.ReleaseService
  */
@@ -258,6 +435,39 @@ export const ReleaseService: GenService<{
     methodKind: "unary";
     input: typeof ListInstancesRequestSchema;
     output: typeof ListInstancesResponseSchema;
+  },
+  /**
+   * Returns the release of one version of the policy, by default of the latest.
+   *
+   * @generated from rpc weir.policy.v1.ReleaseService.GetRelease
+   */
+  getRelease: {
+    methodKind: "unary";
+    input: typeof GetReleaseRequestSchema;
+    output: typeof GetReleaseResponseSchema;
+  },
+  /**
+   * Sends a release as it is now, then after each change and at least every 5 s, and ends with the state in which it has ended. One that
+   * was halted ends when it was rolled back.
+   *
+   * @generated from rpc weir.policy.v1.ReleaseService.WatchRelease
+   */
+  watchRelease: {
+    methodKind: "server_streaming";
+    input: typeof WatchReleaseRequestSchema;
+    output: typeof WatchReleaseResponseSchema;
+  },
+  /**
+   * Halts the release of the latest version: no other router gets it, and the content before it is published as a new version. Refused
+   * with reason VERSION_CONFLICT when that release has ended, or is of another version than the caller's. Safe to repeat: a release that
+   * was halted stays so.
+   *
+   * @generated from rpc weir.policy.v1.ReleaseService.HaltRelease
+   */
+  haltRelease: {
+    methodKind: "unary";
+    input: typeof HaltReleaseRequestSchema;
+    output: typeof HaltReleaseResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_weir_policy_v1_release_service, 0);

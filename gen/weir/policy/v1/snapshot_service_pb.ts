@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weir/policy/v1/snapshot_service.proto.
  */
 export const file_weir_policy_v1_snapshot_service: GenFile = /*@__PURE__*/
-  fileDesc("CiV3ZWlyL3BvbGljeS92MS9zbmFwc2hvdF9zZXJ2aWNlLnByb3RvEg53ZWlyLnBvbGljeS52MSLRAgoVV2F0Y2hTbmFwc2hvdHNSZXF1ZXN0EjQKBnJlZ2lvbhgBIAEoCUIkukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDMxfST44BgDEjYKCGluc3RhbmNlGAIgASgJQiS6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JPjgGAQSJgoEYm9vdBgDIAEoCUIYukgVchMyEV5bYS16MC05LV17MSwzNn0kEiEKEHNuYXBzaG90X3ZlcnNpb24YBCABKANCB7pIBCICKAASIAoPc25hcHNob3RfZGlnZXN0GAUgASgMQge6SAR6AhggEiAKD2tleXJpbmdfdmVyc2lvbhgGIAEoA0IHukgEIgIoABIfCg5rZXlyaW5nX2RpZ2VzdBgHIAEoDEIHukgEegIYIBIaCghmZWF0dXJlcxgIIAMoCUIIukgFkgECEEAinAIKFldhdGNoU25hcHNob3RzUmVzcG9uc2USNQoNc25hcHNob3RfcGFnZRgBIAEoCzIcLndlaXIucG9saWN5LnYxLlNuYXBzaG90UGFnZUgAEjMKDGtleXJpbmdfcGFnZRgCIAEoCzIbLndlaXIucG9saWN5LnYxLktleXJpbmdQYWdlSAASNwoOa2V5cmluZ19jaGFuZ2UYAyABKAsyHS53ZWlyLnBvbGljeS52MS5LZXlyaW5nQ2hhbmdlSAASJAoEaGVhZBgEIAEoCzIULndlaXIucG9saWN5LnYxLkhlYWRIABIuCgloZWFydGJlYXQYBSABKAsyGS53ZWlyLnBvbGljeS52MS5IZWFydGJlYXRIAEIHCgVwaWVjZSJcCgxTbmFwc2hvdFBhZ2USGAoHdmVyc2lvbhgBIAEoA0IHukgEIgIoARIWCgVpbmRleBgCIAEoBUIHukgEGgIoABIaCgdjb250ZW50GAMgASgMQgm6SAZ6BBiAgBAibgoLS2V5cmluZ1BhZ2USGAoHdmVyc2lvbhgBIAEoA0IHukgEIgIoARIWCgVpbmRleBgCIAEoBUIHukgEGgIoABItCgdlbnRyaWVzGAMgAygLMhwud2Vpci5wb2xpY3kudjEuS2V5cmluZ0VudHJ5IowBCg1LZXlyaW5nQ2hhbmdlEh0KDGJhc2VfdmVyc2lvbhgBIAEoA0IHukgEIgIoARIYCgd2ZXJzaW9uGAIgASgDQge6SAQiAigBEi0KB2NoYW5nZWQYAyADKAsyHC53ZWlyLnBvbGljeS52MS5LZXlyaW5nRW50cnkSEwoLcmVtb3ZlZF9pZHMYBCADKAkiTAoESGVhZBIqCgRraW5kGAEgASgOMhwud2Vpci5wb2xpY3kudjEuU25hcHNob3RLaW5kEhgKBG5vdGUYAiABKAxCCrpIB3oFEAEYgCAimAEKCUhlYXJ0YmVhdBIYChBzbmFwc2hvdF92ZXJzaW9uGAEgASgDEhcKD2tleXJpbmdfdmVyc2lvbhgCIAEoAxIrCgdzZW50X2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghyZWFkX2FnZRgJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKuAwoVUmVwb3J0U25hcHNob3RSZXF1ZXN0EjQKBnJlZ2lvbhgBIAEoCUIkukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDMxfST44BgDEjYKCGluc3RhbmNlGAIgASgJQiS6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JPjgGAQSJgoEYm9vdBgDIAEoCUIYukgVchMyEV5bYS16MC05LV17MSwzNn0kEhYKBWJ1aWxkGAQgASgJQge6SARyAihAEjYKBGtpbmQYBSABKA4yHC53ZWlyLnBvbGljeS52MS5TbmFwc2hvdEtpbmRCCrpIB4IBBBABIAASGAoHdmVyc2lvbhgGIAEoA0IHukgEIgIoABIXCgZkaWdlc3QYByABKAxCB7pIBHoCGCASOAoFcGhhc2UYCCABKA4yHS53ZWlyLnBvbGljeS52MS5TbmFwc2hvdFBoYXNlQgq6SAeCAQQQASAAEiAKB3JlYXNvbnMYCSADKAlCD7pIDJIBCRAQIgVyAyiACBIgCg9ydW5uaW5nX3ZlcnNpb24YCiABKANCB7pIBCICKAAiGAoWUmVwb3J0U25hcHNob3RSZXNwb25zZSpkCgxTbmFwc2hvdEtpbmQSHQoZU05BUFNIT1RfS0lORF9VTlNQRUNJRklFRBAAEhoKFlNOQVBTSE9UX0tJTkRfU05BUFNIT1QQARIZChVTTkFQU0hPVF9LSU5EX0tFWVJJTkcQAiqiAQoNU25hcHNob3RQaGFzZRIeChpTTkFQU0hPVF9QSEFTRV9VTlNQRUNJRklFRBAAEhsKF1NOQVBTSE9UX1BIQVNFX1JFQ0VJVkVEEAESHAoYU05BUFNIT1RfUEhBU0VfVkFMSURBVEVEEAISGgoWU05BUFNIT1RfUEhBU0VfQVBQTElFRBADEhoKFlNOQVBTSE9UX1BIQVNFX1JFRlVTRUQQBDLhAQoPU25hcHNob3RTZXJ2aWNlEmcKDldhdGNoU25hcHNob3RzEiUud2Vpci5wb2xpY3kudjEuV2F0Y2hTbmFwc2hvdHNSZXF1ZXN0GiYud2Vpci5wb2xpY3kudjEuV2F0Y2hTbmFwc2hvdHNSZXNwb25zZSIE6OAYBzABEmUKDlJlcG9ydFNuYXBzaG90EiUud2Vpci5wb2xpY3kudjEuUmVwb3J0U25hcHNob3RSZXF1ZXN0GiYud2Vpci5wb2xpY3kudjEuUmVwb3J0U25hcHNob3RSZXNwb25zZSIE6OAYCGIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_weir_policy_v1_snapshot, file_weir_type_v1_permission, file_weir_type_v1_scope]);
+  fileDesc("CiV3ZWlyL3BvbGljeS92MS9zbmFwc2hvdF9zZXJ2aWNlLnByb3RvEg53ZWlyLnBvbGljeS52MSLRAgoVV2F0Y2hTbmFwc2hvdHNSZXF1ZXN0EjQKBnJlZ2lvbhgBIAEoCUIkukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDMxfST44BgDEjYKCGluc3RhbmNlGAIgASgJQiS6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JPjgGAQSJgoEYm9vdBgDIAEoCUIYukgVchMyEV5bYS16MC05LV17MSwzNn0kEiEKEHNuYXBzaG90X3ZlcnNpb24YBCABKANCB7pIBCICKAASIAoPc25hcHNob3RfZGlnZXN0GAUgASgMQge6SAR6AhggEiAKD2tleXJpbmdfdmVyc2lvbhgGIAEoA0IHukgEIgIoABIfCg5rZXlyaW5nX2RpZ2VzdBgHIAEoDEIHukgEegIYIBIaCghmZWF0dXJlcxgIIAMoCUIIukgFkgECEEAinAIKFldhdGNoU25hcHNob3RzUmVzcG9uc2USNQoNc25hcHNob3RfcGFnZRgBIAEoCzIcLndlaXIucG9saWN5LnYxLlNuYXBzaG90UGFnZUgAEjMKDGtleXJpbmdfcGFnZRgCIAEoCzIbLndlaXIucG9saWN5LnYxLktleXJpbmdQYWdlSAASNwoOa2V5cmluZ19jaGFuZ2UYAyABKAsyHS53ZWlyLnBvbGljeS52MS5LZXlyaW5nQ2hhbmdlSAASJAoEaGVhZBgEIAEoCzIULndlaXIucG9saWN5LnYxLkhlYWRIABIuCgloZWFydGJlYXQYBSABKAsyGS53ZWlyLnBvbGljeS52MS5IZWFydGJlYXRIAEIHCgVwaWVjZSJcCgxTbmFwc2hvdFBhZ2USGAoHdmVyc2lvbhgBIAEoA0IHukgEIgIoARIWCgVpbmRleBgCIAEoBUIHukgEGgIoABIaCgdjb250ZW50GAMgASgMQgm6SAZ6BBiAgBAibgoLS2V5cmluZ1BhZ2USGAoHdmVyc2lvbhgBIAEoA0IHukgEIgIoARIWCgVpbmRleBgCIAEoBUIHukgEGgIoABItCgdlbnRyaWVzGAMgAygLMhwud2Vpci5wb2xpY3kudjEuS2V5cmluZ0VudHJ5IowBCg1LZXlyaW5nQ2hhbmdlEh0KDGJhc2VfdmVyc2lvbhgBIAEoA0IHukgEIgIoARIYCgd2ZXJzaW9uGAIgASgDQge6SAQiAigBEi0KB2NoYW5nZWQYAyADKAsyHC53ZWlyLnBvbGljeS52MS5LZXlyaW5nRW50cnkSEwoLcmVtb3ZlZF9pZHMYBCADKAkiTAoESGVhZBIqCgRraW5kGAEgASgOMhwud2Vpci5wb2xpY3kudjEuU25hcHNob3RLaW5kEhgKBG5vdGUYAiABKAxCCrpIB3oFEAEYgCAimAEKCUhlYXJ0YmVhdBIYChBzbmFwc2hvdF92ZXJzaW9uGAEgASgDEhcKD2tleXJpbmdfdmVyc2lvbhgCIAEoAxIrCgdzZW50X2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghyZWFkX2FnZRgJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiLIAwoVUmVwb3J0U25hcHNob3RSZXF1ZXN0EjQKBnJlZ2lvbhgBIAEoCUIkukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDMxfST44BgDEjYKCGluc3RhbmNlGAIgASgJQiS6SB1yGzIZXlthLXowLTldW2EtejAtOS1dezAsNjJ9JPjgGAQSJgoEYm9vdBgDIAEoCUIYukgVchMyEV5bYS16MC05LV17MSwzNn0kEhYKBWJ1aWxkGAQgASgJQge6SARyAihAEjYKBGtpbmQYBSABKA4yHC53ZWlyLnBvbGljeS52MS5TbmFwc2hvdEtpbmRCCrpIB4IBBBABIAASGAoHdmVyc2lvbhgGIAEoA0IHukgEIgIoABIXCgZkaWdlc3QYByABKAxCB7pIBHoCGCASOAoFcGhhc2UYCCABKA4yHS53ZWlyLnBvbGljeS52MS5TbmFwc2hvdFBoYXNlQgq6SAeCAQQQASAAEiAKB3JlYXNvbnMYCSADKAlCD7pIDJIBCRAQIgVyAyiACBIgCg9ydW5uaW5nX3ZlcnNpb24YCiABKANCB7pIBCICKAASGAoHY3Jhc2hlcxgLIAEoBUIHukgEGgIoACIYChZSZXBvcnRTbmFwc2hvdFJlc3BvbnNlIv0CChRSZXBvcnRUcmFmZmljUmVxdWVzdBI0CgZyZWdpb24YASABKAlCJLpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCwzMX0k+OAYAxI2CghpbnN0YW5jZRgCIAEoCUIkukgdchsyGV5bYS16MC05XVthLXowLTktXXswLDYyfST44BgEEiYKBGJvb3QYAyABKAlCGLpIFXITMhFeW2EtejAtOS1dezEsMzZ9JBIhChBzbmFwc2hvdF92ZXJzaW9uGAQgASgDQge6SAQiAigBEhYKBWNhbGxzGAUgASgDQge6SAQiAigAEhkKCGZhaWx1cmVzGAYgASgDQge6SAQiAigAEhgKB2RlbmlhbHMYByABKANCB7pIBCICKAASLwoMc25hcHNob3RfYWdlGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KC2tleXJpbmdfYWdlGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIhcKFVJlcG9ydFRyYWZmaWNSZXNwb25zZSpkCgxTbmFwc2hvdEtpbmQSHQoZU05BUFNIT1RfS0lORF9VTlNQRUNJRklFRBAAEhoKFlNOQVBTSE9UX0tJTkRfU05BUFNIT1QQARIZChVTTkFQU0hPVF9LSU5EX0tFWVJJTkcQAiqiAQoNU25hcHNob3RQaGFzZRIeChpTTkFQU0hPVF9QSEFTRV9VTlNQRUNJRklFRBAAEhsKF1NOQVBTSE9UX1BIQVNFX1JFQ0VJVkVEEAESHAoYU05BUFNIT1RfUEhBU0VfVkFMSURBVEVEEAISGgoWU05BUFNIT1RfUEhBU0VfQVBQTElFRBADEhoKFlNOQVBTSE9UX1BIQVNFX1JFRlVTRUQQBDLFAgoPU25hcHNob3RTZXJ2aWNlEmcKDldhdGNoU25hcHNob3RzEiUud2Vpci5wb2xpY3kudjEuV2F0Y2hTbmFwc2hvdHNSZXF1ZXN0GiYud2Vpci5wb2xpY3kudjEuV2F0Y2hTbmFwc2hvdHNSZXNwb25zZSIE6OAYBzABEmUKDlJlcG9ydFNuYXBzaG90EiUud2Vpci5wb2xpY3kudjEuUmVwb3J0U25hcHNob3RSZXF1ZXN0GiYud2Vpci5wb2xpY3kudjEuUmVwb3J0U25hcHNob3RSZXNwb25zZSIE6OAYCBJiCg1SZXBvcnRUcmFmZmljEiQud2Vpci5wb2xpY3kudjEuUmVwb3J0VHJhZmZpY1JlcXVlc3QaJS53ZWlyLnBvbGljeS52MS5SZXBvcnRUcmFmZmljUmVzcG9uc2UiBOjgGAhiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_weir_policy_v1_snapshot, file_weir_type_v1_permission, file_weir_type_v1_scope]);
 
 /**
  * Asks for a region's snapshot and keyring.
@@ -292,13 +292,14 @@ export const HeadSchema: GenMessage<Head> = /*@__PURE__*/
   messageDesc(file_weir_policy_v1_snapshot_service, 5);
 
 /**
- * Sent every 5 s.
+ * Sent every 5 s, and as soon as the watcher has all there is.
  *
  * @generated from message weir.policy.v1.Heartbeat
  */
 export type Heartbeat = Message<"weir.policy.v1.Heartbeat"> & {
   /**
-   * Version of the region's latest snapshot; 0 when none was published.
+   * Version of the snapshot that this watcher is to run now: of a release in waves the new one only once its wave has come. 0 when none
+   * was published.
    *
    * @generated from field: int64 snapshot_version = 1;
    */
@@ -409,6 +410,13 @@ export type ReportSnapshotRequest = Message<"weir.policy.v1.ReportSnapshotReques
    * @generated from field: int64 running_version = 10;
    */
   runningVersion: bigint;
+
+  /**
+   * How often the instance's process died of an error that nobody caught soon after it had applied this version.
+   *
+   * @generated from field: int32 crashes = 11;
+   */
+  crashes: number;
 };
 
 /**
@@ -432,6 +440,98 @@ export type ReportSnapshotResponse = Message<"weir.policy.v1.ReportSnapshotRespo
  */
 export const ReportSnapshotResponseSchema: GenMessage<ReportSnapshotResponse> = /*@__PURE__*/
   messageDesc(file_weir_policy_v1_snapshot_service, 8);
+
+/**
+ * What an instance did with calls since it applied the snapshot that it runs.
+ *
+ * @generated from message weir.policy.v1.ReportTrafficRequest
+ */
+export type ReportTrafficRequest = Message<"weir.policy.v1.ReportTrafficRequest"> & {
+  /**
+   * Id of the region.
+   *
+   * @generated from field: string region = 1;
+   */
+  region: string;
+
+  /**
+   * Name of the instance.
+   *
+   * @generated from field: string instance = 2;
+   */
+  instance: string;
+
+  /**
+   * Id of its present life.
+   *
+   * @generated from field: string boot = 3;
+   */
+  boot: string;
+
+  /**
+   * Version of the snapshot that it runs.
+   *
+   * @generated from field: int64 snapshot_version = 4;
+   */
+  snapshotVersion: bigint;
+
+  /**
+   * Calls that began or were refused by policy since then.
+   *
+   * @generated from field: int64 calls = 5;
+   */
+  calls: bigint;
+
+  /**
+   * Calls that failed, or were cut after they began, for another reason than the caller's.
+   *
+   * @generated from field: int64 failures = 6;
+   */
+  failures: bigint;
+
+  /**
+   * Calls that were refused because of the policy: its models, routes, rules and limits.
+   *
+   * @generated from field: int64 denials = 7;
+   */
+  denials: bigint;
+
+  /**
+   * How long ago policy last confirmed the snapshot that it runs. Absent when it never did.
+   *
+   * @generated from field: google.protobuf.Duration snapshot_age = 8;
+   */
+  snapshotAge?: Duration | undefined;
+
+  /**
+   * How long ago policy last confirmed the keyring that it runs. Absent when it never did.
+   *
+   * @generated from field: google.protobuf.Duration keyring_age = 9;
+   */
+  keyringAge?: Duration | undefined;
+};
+
+/**
+ * Describes the message weir.policy.v1.ReportTrafficRequest.
+ * Use `create(ReportTrafficRequestSchema)` to create a new message.
+ */
+export const ReportTrafficRequestSchema: GenMessage<ReportTrafficRequest> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_snapshot_service, 9);
+
+/**
+ * The report was taken in; it is stored within a second.
+ *
+ * @generated from message weir.policy.v1.ReportTrafficResponse
+ */
+export type ReportTrafficResponse = Message<"weir.policy.v1.ReportTrafficResponse"> & {
+};
+
+/**
+ * Describes the message weir.policy.v1.ReportTrafficResponse.
+ * Use `create(ReportTrafficResponseSchema)` to create a new message.
+ */
+export const ReportTrafficResponseSchema: GenMessage<ReportTrafficResponse> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_snapshot_service, 10);
 
 /**
  * What is distributed.
@@ -562,6 +662,17 @@ export const SnapshotService: GenService<{
     methodKind: "unary";
     input: typeof ReportSnapshotRequestSchema;
     output: typeof ReportSnapshotResponseSchema;
+  },
+  /**
+   * Says what an instance did with calls since it applied the snapshot that it runs. Sent every 2 s; gates of releases compare them.
+   * Safe to repeat.
+   *
+   * @generated from rpc weir.policy.v1.SnapshotService.ReportTraffic
+   */
+  reportTraffic: {
+    methodKind: "unary";
+    input: typeof ReportTrafficRequestSchema;
+    output: typeof ReportTrafficResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_weir_policy_v1_snapshot_service, 0);

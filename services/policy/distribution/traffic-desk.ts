@@ -1,0 +1,58 @@
+import type { Clock } from "../../shared/clock.ts";
+import type { Pool } from "../../shared/database/pool.ts";
+import type { Log } from "../../shared/telemetry/log.ts";
+import { type InstanceTraffic, storeTraffic } from "../store/traffic.ts";
+
+/** How often what came is written. */
+const WRITE_MS = 1_000;
+/** Most instances that are remembered while the database is away: what is newer pushes out the oldest. */
+const PENDING_LIMIT = 10_000;
+
+/** What a desk needs. */
+export interface TrafficDeskOptions {
+  readonly pool: Pool;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Takes in what routers say of their calls and writes it once a second, in one statement: a thousand routers that report every two seconds
+ * are one write, not five hundred. Counts only rise, so of each router the last one tells all.
+ */
+export class TrafficDesk {
+  readonly #options: TrafficDeskOptions;
+  #pending = new Map<string, InstanceTraffic>();
+
+  constructor(options: TrafficDeskOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a report in. Returns at once. */
+  take(report: InstanceTraffic): void {
+    const { region, instance, version } = report;
+    this.#pending.set(`${region}/${instance}/${version}`, report);
+    if (this.#pending.size <= PENDING_LIMIT) return;
+    const [oldest] = this.#pending.keys();
+    if (oldest !== undefined) this.#pending.delete(oldest);
+  }
+
+  /** Writes again and again until the signal fires; resolves then and never throws. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { pool, clock, log } = this.#options;
+    let isReported = false;
+    while (!signal.aborted) {
+      await clock.sleep(WRITE_MS, signal).catch(() => {});
+      if (this.#pending.size === 0 || signal.aborted) continue;
+      const reports = [...this.#pending.values()];
+      this.#pending = new Map();
+      try {
+        await storeTraffic(pool, reports);
+        isReported = false;
+      } catch (error) {
+        // What was lost with it is told again, and more, two seconds later.
+        if (!isReported) log.warn({ error }, "Cannot note the traffic of routers; trying again");
+        isReported = true;
+      }
+    }
+  }
+}
