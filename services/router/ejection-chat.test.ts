@@ -98,6 +98,20 @@ describe("a target that fails", () => {
     expect(router.accounting.outcomes.every(({ outcome }) => outcome.kind === OutcomeKind.ANSWERED)).toBe(true);
   });
 
+  it("is left alone after three connections that did not come", async () => {
+    const nobody = await startProvider(answerWell);
+    await nobody.close();
+    const provider = await startProvider(answerWell);
+    closing.push(provider);
+    const router = await startHarness({ providers: [nobody.url, provider.url] });
+    closing.push(router);
+
+    await askTimes(router, 10);
+
+    const attempts = router.accounting.outcomes.map(({ outcome }) => outcome.attempts.length);
+    expect(attempts).toEqual([2, 2, 2, 1, 1, 1, 1, 1, 1, 1]);
+  });
+
   it("is left alone after five streams that were cut, though each of them began well", async () => {
     const { router, countAsked } = await start([answerEvents([contentEvent("Hel")], "reset"), answerWell]);
 

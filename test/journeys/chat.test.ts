@@ -145,6 +145,27 @@ describe("a chat", () => {
     ]);
   });
 
+  it("is not sent to a target that failed again and again: its record, the live state and the metrics say so", async () => {
+    const failing = "scripted-eu/scripted-fail";
+    const ask = () => client().chat.completions.create({ model: "falls-back", messages: MESSAGES }).withResponse();
+    await Promise.all(Array.from({ length: 6 }, ask));
+
+    const { candidates, attempts } = await waitFor(
+      async () => waitRecord((await ask()).response.headers.get("x-request-id") ?? ""),
+      (record) => record.candidates.some(({ target, result }) => target === failing && result.case === "rejected"),
+    );
+    expect(candidates.find(({ target }) => target === failing)?.result.value).toBe("TARGET_EJECTED");
+    expect(attempts.map(({ target }) => target)).not.toContain(failing);
+    const [state, page] = await Promise.all(
+      ["state", "metrics"].map(async (path) => (await fetch(`${mesh.routerAdminUrl("eu")}/${path}`)).text()),
+    );
+    expect(JSON.parse(state!).ejectedTargets).toEqual(
+      expect.arrayContaining([expect.objectContaining({ id: failing, cause: "failed" })]),
+    );
+    expect(page).toMatch(`weir_router_ejections_total{target="${failing}",cause="failed"}`);
+    expect(page).toMatch(`weir_router_targets_ejected{target="${failing}"}`);
+  });
+
   it("is never repeated elsewhere once content was seen: it breaks, and what was seen is billed", async () => {
     const { data, response } = await client()
       .chat.completions.create({ model: "scripted-cut", messages: MESSAGES, stream: true })

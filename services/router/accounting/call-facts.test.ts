@@ -75,9 +75,9 @@ function encodeByLibrary(started: StartedCall, outcome: Outcome, usageSeq: numbe
         versions,
         limits: started.limits.slice(0, LIMITS_NAMED).map(({ id }) => id),
         candidates: [
-          ...started.candidates.map(({ target, priority, weight, draw }) => ({
+          ...started.candidates.map(({ target, priority, weight, draw, isDeferred: deferred = false }) => ({
             target: target.id,
-            result: { case: "score" as const, value: { priority, weight, draw: BigInt(draw) } },
+            result: { case: "score" as const, value: { priority, weight, draw: BigInt(draw), deferred } },
           })),
           ...started.rejected.map(({ target, reason }) => ({
             target: target.id,
@@ -194,6 +194,7 @@ const call = fc.array(target, { minLength: 1, maxLength: 4 }).chain((targets) =>
             priority: index - 1,
             weight: index * 300,
             draw: 10 ** (3 * index),
+            ...(index === 1 && { isDeferred: true }),
           })),
         ),
         rejected: fc.array(fc.record({ target: fc.record({ id: name }), reason: name }), { maxLength: 2 }),

@@ -32,6 +32,7 @@ describe("started call on disk", () => {
       candidates: [
         { target: sampleTarget('x"y'), priority: 2 ** 31 - 1, weight: 10_000, draw: 1_000_000_000 },
         { target: sampleTarget("second"), priority: -1, weight: 0, draw: 0 },
+        { target: sampleTarget("third"), priority: 0, weight: 1, draw: 7, isDeferred: true },
       ],
       rejected: [],
       caller: create(CallerSchema, {

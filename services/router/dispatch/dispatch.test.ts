@@ -99,10 +99,12 @@ interface StartOptions {
   readonly targets?: number;
   readonly deadlineMs?: number;
   readonly model?: string;
+  /** Whether all connections are busy. Default false. */
+  readonly isFull?: boolean;
 }
 
 function start(options: StartOptions = {}) {
-  const { streamed = true, targets = 2, deadlineMs, model = "small" } = options;
+  const { streamed = true, targets = 2, deadlineMs, model = "small", isFull = false } = options;
   const clock = new ManualClock();
   const sweep = new DeadlineSweep(clock, 0);
   const calls: FakeCall[] = [];
@@ -111,7 +113,7 @@ function start(options: StartOptions = {}) {
     get: () => ({
       dispatch: (sent: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) => {
         calls.push(new FakeCall(sent, handler));
-        return false;
+        return isFull;
       },
     }),
   } as unknown as Pools;
@@ -141,11 +143,18 @@ function start(options: StartOptions = {}) {
   const counter = new FakeCounter();
   const standings = new Standings({ clock, router: "eu-1" });
   const dispatcher = new ChatDispatcher({ pools, standings, sweep, clock, memory, counter, answerLimitBytes: 100_000 });
+  const upstreams = new Upstreams(snapshot, () => undefined);
+  /** Other chats have found out that a target fails. */
+  const eject = (index: number) => {
+    const reached = upstreams.listTargets()[index]!;
+    const end = { eventId: "other", startedMs: clock.monotonicMs(), isAnswered: false, fault: "failed" } as const;
+    for (let count = 0; count < 5; count++) standings.noteEnd(reached, end);
+  };
   dispatcher.dispatch({
     call,
     sink,
     targets: snapshot.targets,
-    upstreams: new Upstreams(snapshot, () => undefined),
+    upstreams,
     head: { eventId: "e" },
     onAttempt: () => undefined,
     onDone: (result) => results.push(result),
@@ -154,7 +163,7 @@ function start(options: StartOptions = {}) {
     clock.advance(ms);
     sweep.look();
   };
-  return { clock, sweep, calls, memory, counter, sink, results, dispatcher, standings, pass };
+  return { clock, sweep, calls, memory, counter, sink, results, dispatcher, standings, eject, pass };
 }
 
 const ROLE = 'data: {"choices":[{"index":0,"delta":{"role":"assistant"},"finish_reason":null}]}\n\n';
@@ -217,6 +226,53 @@ describe("ChatDispatcher", () => {
 
     expect(calls).toHaveLength(2);
     expect(calls[0]!.aborted).toMatchObject({ reason: "PROVIDER_TIMEOUT", facts: { timeout: "first_token" } });
+  });
+
+  it("passes over a target that was ejected since the chat was planned, and asks the one after it", () => {
+    const { calls, eject, results } = start({ targets: 3, streamed: false });
+    calls[0]!.connect();
+    eject(1);
+
+    calls[0]!.head(500, {});
+    calls[0]!.end();
+
+    expect(calls.map(({ options }) => options.path && JSON.parse(String(options.body)).model)).toEqual([
+      "upstream-0",
+      "upstream-2",
+    ]);
+    calls[1]!.connect();
+    calls[1]!.head(500, {});
+    calls[1]!.end();
+    expect(results[0]?.attempts).toMatchObject([
+      { reason: "PROVIDER_FAILED" },
+      { reason: "TARGET_EJECTED", isSkipped: true, usage: { source: UsageSource.UNSPECIFIED } },
+      { reason: "PROVIDER_FAILED" },
+    ]);
+  });
+
+  it("asks a target that was ejected since all the same when it is the last one left and has just answered others", () => {
+    const { calls, eject, results } = start({ targets: 2, streamed: false });
+    calls[0]!.connect();
+    eject(1);
+    calls[0]!.head(500, {});
+    calls[0]!.end();
+
+    expect(calls).toHaveLength(2);
+    calls[1]!.connect();
+    calls[1]!.head(500, {});
+    calls[1]!.end();
+    expect(results[0]).toMatchObject({ reason: "PROVIDER_FAILED" });
+  });
+
+  it.each([
+    [true, "says nothing of a target"],
+    [false, "counts against its target"],
+  ])("a connection that does not come, all of them being busy: %s, %s", (isFull) => {
+    const { pass, standings } = start({ isFull });
+
+    pass(TIMEOUTS.connect);
+
+    expect(standings.isQuiet).toBe(isFull);
   });
 
   it("ends an answer that falls silent, and takes comments for silence", () => {

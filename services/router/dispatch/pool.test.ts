@@ -15,6 +15,8 @@ class TestCall implements PooledCall {
   isSent: boolean | undefined;
   text = "";
   onEnd: () => void = () => undefined;
+  /** What the pool said when it took it. */
+  waits: boolean | undefined;
 
   constructor() {
     const { promise, resolve } = Promise.withResolvers<"end" | Error>();
@@ -89,7 +91,7 @@ describe("Pool", () => {
     });
   const send = (body: string) => {
     const call = new TestCall();
-    pool.dispatch({ path: "/", method: "POST", headers: [], body: Buffer.from(body) }, call);
+    call.waits = pool.dispatch({ path: "/", method: "POST", headers: [], body: Buffer.from(body) }, call);
     return call;
   };
   const whenArrived = async (count: number) => {
@@ -125,6 +127,7 @@ describe("Pool", () => {
     const calls = ["1", "2", "3", "4"].map(send);
     await whenArrived(2);
     expect(pool.count()).toMatchObject({ busy: 2, free: 0 });
+    expect(calls.map(({ waits }) => waits)).toEqual([false, false, true, true]);
     calls[2]!.isOver = true;
 
     arrived[0]!.response.end();

@@ -13,12 +13,16 @@ describe("toCandidates()", () => {
       kind: "plan",
       model: create(ModelSchema, { id: "m" }),
       limits: [],
-      candidates: [{ target: target("b"), provider, priority: 0, weight: 2, draw: 5 }],
+      candidates: [
+        { target: target("b"), provider, priority: 1, weight: 2, draw: 5 },
+        { target: target("c"), provider, priority: 0, weight: 1, draw: 3, isDeferred: true },
+      ],
       rejected: [{ target: target("a"), reason: "PROVIDER_FAILED" }],
     });
 
     expect(candidates).toMatchObject([
-      { target: "b", result: { case: "score", value: { priority: 0, weight: 2, draw: 5n } } },
+      { target: "b", result: { case: "score", value: { priority: 1, weight: 2, draw: 5n, deferred: false } } },
+      { target: "c", result: { case: "score", value: { priority: 0, weight: 1, draw: 3n, deferred: true } } },
       { target: "a", result: { case: "rejected", value: "PROVIDER_FAILED" } },
     ]);
   });
