@@ -40,7 +40,7 @@ const OPEN_SERVICES = /^grpc\.(health|reflection)\./;
  * of the body is read: a stranger learns nothing of what is wrong with a message, and makes nobody parse one.
  */
 export function createCallGate(options: {
-  readonly authority: Authority | undefined;
+  readonly authority: Pick<Authority, "identify"> | undefined;
   /** Whether the server speaks plain text on loopback. */
   readonly isLocal: boolean;
   readonly settle: SettleCall;

@@ -42,7 +42,7 @@ export interface MeshServerOptions {
    * Says who asks, for RPCs that operators and services call. Without one only what is public and what a caller's key opens is served:
    * every other RPC is refused to everybody.
    */
-  readonly authority?: Authority;
+  readonly authority?: Pick<Authority, "identify">;
   /** Whether server reflection (v1 and v1alpha) is served. */
   readonly reflection: boolean;
   readonly health: Health;
