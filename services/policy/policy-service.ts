@@ -82,7 +82,7 @@ function orEmpty(policy: Policy | undefined): Policy {
 }
 
 function toPolicyVersion(stored: StoredVersion): PolicyVersion {
-  const { organisation, version, digest, contentOf, comment, publishedAt, snapshots } = stored;
+  const { organisation, version, digest, contentOf, comment, publishedAt, publishedBy, snapshots } = stored;
   return create(PolicyVersionSchema, {
     organisation,
     version,
@@ -90,6 +90,7 @@ function toPolicyVersion(stored: StoredVersion): PolicyVersion {
     contentOf,
     comment,
     publishedAt: timestampFromDate(publishedAt),
+    publishedBy,
     snapshots: snapshots.map(({ region, version: of, digest: sum, sizeBytes }) => ({
       region,
       version: of,

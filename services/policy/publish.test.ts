@@ -39,6 +39,7 @@ describe("publishPolicy()", () => {
       version: 1n,
       contentOf: 0n,
       comment: "first",
+      publishedBy: expect.stringMatching(/./),
       snapshots: [
         { region: "eu", version: 1n },
         { region: "us", version: 1n },

@@ -150,7 +150,8 @@ async function store(
   const publishedAt = new Date(clock.nowMs());
   const version = (before?.version ?? 0n) + 1n;
   const { organisation } = policy;
-  await insertVersion(client, { version, organisation, content, digest, contentOf, comment, requestId, publishedAt });
+  const stored = { version, organisation, digest, contentOf, comment, publishedAt, publishedBy: actor };
+  await insertVersion(client, { ...stored, content, requestId });
 
   const compiled = await compileRegions(client, policy, version);
   for (const snapshot of compiled) {
@@ -189,12 +190,7 @@ async function store(
   );
   await beginRelease(client, parts, { version, policy, contentOf, requestId, actor, ...(allAtOnce && { allAtOnce }) });
   return {
-    version,
-    organisation,
-    digest,
-    contentOf,
-    comment,
-    publishedAt,
+    ...stored,
     snapshots: compiled.map((snapshot) => ({ ...snapshot, sizeBytes: BigInt(snapshot.content.length) })),
   };
 }

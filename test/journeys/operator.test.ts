@@ -141,7 +141,7 @@ describe("a platform engineer", () => {
     ]) {
       const conflict = await weir("policy", ...act, "--expect-version", before);
       expect(conflict.code).toBe(1);
-      expect(conflict.output).toMatch(new RegExp(`version ${version}, published 20.*: "A new model"`));
+      expect(conflict.output).toMatch(new RegExp(`version ${version}, published 20.* by .+: "A new model"`));
     }
     const rolledBack = await weir("policy", "rollback", before, "--expect-version", version);
     expect(rolledBack.output).toContain(`has the content of version ${before}`);

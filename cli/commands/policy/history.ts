@@ -37,10 +37,11 @@ export async function list(limit: number, { addresses, output }: Context): Promi
   );
   printMessage(output, ListPolicyVersionsResponseSchema, create(ListPolicyVersionsResponseSchema, { versions }), () =>
     formatTable(
-      ["version", "published", "content of", "snapshots", "comment"],
+      ["version", "published", "by", "content of", "snapshots", "comment"],
       versions.map((item) => [
         String(item.version),
         formatTime(item.publishedAt),
+        escapeControl(item.publishedBy),
         item.contentOf ? String(item.contentOf) : "",
         item.snapshots.map(({ region, version }) => `${region} ${version}`).join(", "),
         escapeControl(item.comment),

@@ -22,10 +22,11 @@ export function formatSnapshots(version: PolicyVersion | undefined): string {
     .join("\n");
 }
 
-/** A version in words: its number, when it was published and why. */
-export function describeVersion({ version, publishedAt, contentOf, comment }: PolicyVersion): string {
+/** A version in words: its number, when it was published, by whom and why. */
+export function describeVersion({ version, publishedAt, publishedBy, contentOf, comment }: PolicyVersion): string {
+  const by = publishedBy === "" ? "" : ` by ${escapeControl(publishedBy)}`;
   const origin = contentOf === 0n ? "" : `, content of version ${contentOf}`;
-  return `version ${version}, published ${formatTime(publishedAt)}${origin}${comment === "" ? "" : `: "${escapeControl(comment)}"`}`;
+  return `version ${version}, published ${formatTime(publishedAt)}${by}${origin}${comment === "" ? "" : `: "${escapeControl(comment)}"`}`;
 }
 
 /** Does an act that expects a version. When others came between, the error's message tells of each of them. */

@@ -10,6 +10,8 @@ export interface StoredVersion {
   readonly contentOf: bigint;
   readonly comment: string;
   readonly publishedAt: Date;
+  /** Who published it; empty when it was not kept yet. */
+  readonly publishedBy: string;
   /** What each region got by it, by region. */
   readonly snapshots: readonly StoredRegionSnapshot[];
 }
@@ -37,10 +39,11 @@ type Row = {
   content_of: bigint;
   comment: string;
   published_at: Date;
+  published_by: string;
   content: Buffer;
 };
 
-const COLUMNS = "version, organisation, digest, content_of, comment, published_at";
+const COLUMNS = "version, organisation, digest, content_of, comment, published_at, published_by";
 
 /** One version with its content; 0 asks for the latest. */
 export async function findPolicy(client: Pool | PoolClient, version: bigint): Promise<StoredPolicy | undefined> {
@@ -93,8 +96,9 @@ export async function getOrganisation(client: PoolClient, version: bigint): Prom
 export async function insertVersion(client: PoolClient, version: NewVersion): Promise<void> {
   await query(
     client,
-    `insert into policy_version (version, organisation, content, digest, content_of, comment, request_id, published_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+    `insert into policy_version (version, organisation, content, digest, content_of, comment, request_id, published_at,
+       published_by)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
     [
       version.version,
       version.organisation,
@@ -104,6 +108,7 @@ export async function insertVersion(client: PoolClient, version: NewVersion): Pr
       version.comment,
       version.requestId,
       version.publishedAt,
+      version.publishedBy,
     ],
   );
 }
@@ -130,6 +135,7 @@ async function complement(client: Pool | PoolClient, rows: readonly Row[]): Prom
     contentOf: row.content_of,
     comment: row.comment,
     publishedAt: row.published_at,
+    publishedBy: row.published_by,
     snapshots: (byVersion.get(row.version) ?? []).map(({ region, version, digest, size }) => ({
       region,
       version,
