@@ -53,6 +53,13 @@ describe("siftPlan()", () => {
     expect(idsOf((sift({ a: { kind: "due" }, b: OUT }) as Plan).candidates)).toEqual(["a", "c"]);
   });
 
+  it("asks one that another call is probing after all others, unless nothing else is left", () => {
+    const probed: View = { ...OUT, kind: "probed" };
+
+    expect(idsOf((sift({ a: probed, b: OUT }) as Plan).candidates)).toEqual(["c", "a"]);
+    expect(sift({ a: probed, b: OUT, c: OUT })).toMatchObject({ kind: "denial", retryAfterMs: 5_000 });
+  });
+
   it("asks one that comes back after all others, unless the call is among its share", () => {
     const returning: View = { kind: "in", share: 0.1 };
     const late = planOf(rank("a", { draw: 0.89 * DRAW_RANGE }), rank("b", { priority: 1 }));
@@ -120,7 +127,7 @@ describe("siftPlan()", () => {
     fc.record({ kind: fc.constant("in" as const), share: fc.double({ min: 0.1, max: 1, noNaN: true }) }),
     fc.constant({ kind: "due" as const }),
     fc.record({
-      kind: fc.constant("absent" as const),
+      kind: fc.constantFrom("absent" as const, "probed" as const),
       reason: fc.constantFrom("TARGET_EJECTED" as const, "PROVIDER_RATE_LIMITED" as const),
       tryMs: fc.integer({ min: -10, max: 10 }),
     }),
@@ -142,7 +149,7 @@ describe("siftPlan()", () => {
 
         const all = idsOf(ranked);
         if (sifted.kind === "denial") {
-          expect(given.every((one) => one.view?.kind === "absent" && one.view.tryMs > 0)).toBe(true);
+          expect(given.every(({ view: one }) => one !== undefined && "tryMs" in one && one.tryMs > 0)).toBe(true);
           return;
         }
         expect([...idsOf(sifted.candidates), ...idsOf(sifted.rejected)].sort()).toEqual([...all].sort());

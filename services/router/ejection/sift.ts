@@ -10,7 +10,9 @@ export type View =
   /** To be asked by this call in its place, to see how it is. */
   | { readonly kind: "due" }
   /** Not to be asked, and why. With nothing better it may be from `tryMs` on. */
-  | { readonly kind: "absent"; readonly reason: Reason; readonly tryMs: number };
+  | { readonly kind: "absent"; readonly reason: Reason; readonly tryMs: number }
+  /** The same, but another call is finding out how it is, and by the time that this one has nothing better it may be well. */
+  | { readonly kind: "probed"; readonly reason: Reason; readonly tryMs: number };
 
 const GOOD: View = { kind: "in", share: 1 };
 
@@ -27,7 +29,7 @@ export function siftPlan(
 ): Plan | Denial {
   if (plan.candidates.length === 0) return plan;
   const views = plan.candidates.map((candidate) => view(candidate) ?? GOOD);
-  if (views.every(({ kind }) => kind === "absent")) return takeLone(plan, nowMs, views as Absent[]);
+  if (views.every(isAbsent)) return takeLone(plan, nowMs, views);
   const isLate = plan.candidates.map((candidate, index) => isDeferred(candidate, views[index]!));
   // Put behind others only where others do well.
   const hasBetter = views.some(({ kind }, index) => kind === "in" && !isLate[index]);
@@ -37,14 +39,18 @@ export function siftPlan(
   for (const [index, candidate] of plan.candidates.entries()) {
     const seen = views[index]!;
     if (seen.kind === "absent") rejected.push({ target: candidate.target, reason: seen.reason });
-    else if (hasBetter && isLate[index]) late.push({ ...candidate, isDeferred: true });
+    else if (seen.kind === "probed" || (hasBetter && isLate[index])) late.push({ ...candidate, isDeferred: true });
     else placed.push(candidate);
   }
   if (late.length + rejected.length === 0) return plan;
   return { ...plan, candidates: [...placed, ...late], rejected: [...plan.rejected, ...rejected] };
 }
 
-type Absent = Extract<View, { kind: "absent" }>;
+type Absent = Extract<View, { kind: "absent" | "probed" }>;
+
+function isAbsent(view: View): view is Absent {
+  return view.kind === "absent" || view.kind === "probed";
+}
 
 /** A call's draw for a target is even between 0 and 1 once its weight is taken out of it. */
 function isDeferred({ draw, weight }: RankedTarget, seen: View): boolean {

@@ -163,9 +163,21 @@ describe("a target that is out", () => {
   it("may be tried every two seconds by who has nowhere else to go, and by all of them within two after an answer", () => {
     const standing = standAfter(...times(5, "failed"));
 
-    expect(findLoneTryMs(standing, Number.NEGATIVE_INFINITY, 1_000)).toBe(1_000);
-    expect(findLoneTryMs(standing, Number.NEGATIVE_INFINITY, 2_000)).toBe(standing.sinceMs + 2_000);
-    expect(findLoneTryMs(standing, 3_000, 3_500)).toBe(5_000);
+    const never = { lastMs: Number.NEGATIVE_INFINITY, dueMs: Number.NEGATIVE_INFINITY };
+
+    expect(findLoneTryMs(standing, never, 1_000)).toBe(1_000);
+    expect(findLoneTryMs(standing, never, 2_000)).toBe(standing.sinceMs + 2_000);
+    expect(findLoneTryMs(standing, { ...never, lastMs: 3_000 }, 3_500)).toBe(5_000);
+  });
+
+  it("may be tried by all who have nowhere else to go within two seconds after the first, once its time is over", () => {
+    const standing = standAfter(...times(5, "failed"));
+    const dueMs = standing.outUntilMs + 1_000;
+
+    const tryMs = [0, 1_999, 2_000].map((ms) => findLoneTryMs(standing, { lastMs: dueMs, dueMs }, dueMs + ms) - dueMs);
+
+    expect(tryMs).toEqual([0, 1_999, 2_000]);
+    expect(findLoneTryMs(standing, { lastMs: dueMs + 2_500, dueMs }, dueMs + 3_000)).toBe(dueMs + 4_500);
   });
 });
 

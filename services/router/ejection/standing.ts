@@ -23,7 +23,10 @@ export const EJECTION = {
   leastShare: 0.1,
   /** How long it must do well for its earlier ejections to be forgotten. */
   forgetMs: 60_000,
-  /** How often one that is out is tried when a call has nowhere else to go; and for how long after an answer it is tried by all of them. */
+  /**
+   * How often one that is out is tried when a call has nowhere else to go; and for how long all such calls try it: after an answer, and
+   * after the first of them once its time was over.
+   */
   loneMs: 2_000,
 } as const;
 
@@ -122,11 +125,22 @@ export function getShare({ state, sinceMs }: Standing, nowMs: number): number {
   return Math.min(1, Math.max(EJECTION.leastShare, (nowMs - sinceMs) / EJECTION.slowStartMs));
 }
 
-/** When a call that has nowhere else to go may ask a target that is out or due. `triedAtMs` is when somebody did the last time. */
-export function findLoneTryMs({ sinceMs, answeredAtMs, coolUntilMs }: Standing, triedAtMs: number, nowMs: number) {
-  // While it answers some, asking it is better than to refuse all.
-  const tryMs = nowMs < answeredAtMs + EJECTION.loneMs ? nowMs : Math.max(sinceMs, triedAtMs) + EJECTION.loneMs;
-  return Math.max(tryMs, coolUntilMs);
+/** When others asked a target while it was out. */
+export interface Tries {
+  /** The last time. */
+  readonly lastMs: number;
+  /** The first time since it became due; before that, anything earlier. */
+  readonly dueMs: number;
+}
+
+/** When a call that has nowhere else to go may ask a target that is out or due: `nowMs` for at once. */
+export function findLoneTryMs(standing: Standing, { lastMs, dueMs }: Tries, nowMs: number): number {
+  const { sinceMs, answeredAtMs, outUntilMs, coolUntilMs } = standing;
+  const isOver = nowMs >= outUntilMs;
+  // While it answers some, or nobody can know yet that it does not, asking it is better than to refuse all.
+  const isOpen =
+    nowMs < answeredAtMs + EJECTION.loneMs || (isOver && (dueMs < outUntilMs || nowMs < dueMs + EJECTION.loneMs));
+  return Math.max(isOpen ? nowMs : Math.max(sinceMs, lastMs) + EJECTION.loneMs, coolUntilMs);
 }
 
 function createGood(cause: TargetFault, nowMs: number): Standing {

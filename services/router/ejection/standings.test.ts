@@ -88,7 +88,7 @@ describe("Standings", () => {
     expect(standings.list()).toMatchObject([{ state: "due", forMs: 0 }]);
     expect(idsOf(planOf(A, B))).toEqual(["a", "b"]);
     standings.claim(A.target, "probe");
-    expect(idsOf(planOf(A, B))).toEqual(["b"]);
+    expect(idsOf(planOf(A, B))).toEqual(["b", "a"]);
     expect(standings.findWait(A.target, { eventId: "other", hasOther: true })).toBeDefined();
     expect(standings.findWait(A.target, { eventId: "probe", hasOther: true })).toBeUndefined();
     attempt(A, "nothing", "probe");
@@ -102,7 +102,7 @@ describe("Standings", () => {
     standings.claim(A.target, "gone");
 
     clock.advance(999);
-    expect(idsOf(planOf(A, B))).toEqual(["b"]);
+    expect(idsOf(planOf(A, B))).toEqual(["b", "a"]);
     clock.advance(1);
     expect(idsOf(planOf(A, B))).toEqual(["a", "b"]);
   });
@@ -171,6 +171,19 @@ describe("Standings", () => {
 
     expect(idsOf(planOf(A))).toEqual(["a"]);
     expect(idsOf(planOf(A))).toEqual(["a"]);
+  });
+
+  it("has a target that recovered unseen take all calls at once when the others fail", () => {
+    const { clock, eject, idsOf, standings } = start();
+    eject(B);
+    clock.advance(60_000);
+    standings.begin(B.target, "first");
+
+    expect(idsOf(planOf(A, B))).toEqual(["a", "b"]);
+    const waits = ["second", "third"].map((eventId) => standings.findWait(B.target, { eventId, hasOther: false }));
+    expect(waits).toEqual([undefined, undefined]);
+    eject(A);
+    expect(idsOf(planOf(A, B))).toEqual(["a", "b"]);
   });
 
   it("says in mid-chat that one has been ejected since, and how long to wait", () => {

@@ -15,6 +15,7 @@ import {
   noteContent,
   noteFault,
   type Standing,
+  type Tries,
 } from "./standing.ts";
 
 /** A target as it is reached: another address, model or credential makes it another one, of which nothing is known. */
@@ -65,6 +66,8 @@ export interface StandingsOptions {
   readonly onChange?: (change: StandingChange) => void;
 }
 
+const UNTRIED: Tries = { lastMs: Number.NEGATIVE_INFINITY, dueMs: Number.NEGATIVE_INFINITY };
+
 /** How long a call that was admitted to try a target may take to begin its attempt; then another one may. */
 const CLAIM_MS = 1_000;
 
@@ -73,8 +76,8 @@ interface Entry extends Reached {
   /** Id of the call that tries it while it is out; empty when none does. */
   probe: string;
   probeUntilMs: number;
-  /** When somebody tried it the last time while it was out. */
-  triedAtMs: number;
+  /** When somebody tried it while it was out. */
+  tries: Tries;
 }
 
 /**
@@ -125,8 +128,8 @@ export class Standings {
     const nowMs = this.#clock.monotonicMs();
     if (entry.probe === eventId && nowMs < entry.probeUntilMs) return undefined;
     const view = this.#view(target.id, nowMs);
-    if (view?.kind !== "absent" || (!hasOther && view.tryMs <= nowMs)) return undefined;
-    return Math.max(0, view.tryMs - nowMs);
+    if (view === undefined || view.kind === "in" || view.kind === "due") return undefined;
+    return !hasOther && view.tryMs <= nowMs ? undefined : Math.max(0, view.tryMs - nowMs);
   }
 
   /** An attempt begins. */
@@ -178,24 +181,28 @@ export class Standings {
   #view(id: string, nowMs: number): View | undefined {
     const entry = this.#entries.get(id);
     if (entry === undefined) return undefined;
-    const { standing, triedAtMs } = entry;
+    const { standing, tries } = entry;
     if (standing.state !== "out") {
       if (nowMs >= standing.coolUntilMs) return { kind: "in", share: getShare(standing, nowMs) };
       const reason = standing.cause === "limited" ? "PROVIDER_RATE_LIMITED" : "TARGET_EJECTED";
       return { kind: "absent", reason, tryMs: standing.coolUntilMs };
     }
-    const isProbed = entry.probe !== "" && nowMs < entry.probeUntilMs;
-    if (isDue(standing, nowMs) && !isProbed) return { kind: "due" };
-    const loneMs = findLoneTryMs(standing, triedAtMs, nowMs);
+    const tryMs = findLoneTryMs(standing, tries, nowMs);
+    if (isDue(standing, nowMs)) {
+      const isProbed = entry.probe !== "" && nowMs < entry.probeUntilMs;
+      return isProbed ? { kind: "probed", reason: "TARGET_EJECTED", tryMs } : { kind: "due" };
+    }
     const dueMs = Math.max(standing.outUntilMs, standing.coolUntilMs);
-    return { kind: "absent", reason: "TARGET_EJECTED", tryMs: dueMs > nowMs ? Math.min(dueMs, loneMs) : loneMs };
+    return { kind: "absent", reason: "TARGET_EJECTED", tryMs: Math.min(dueMs, tryMs) };
   }
 
   #try(id: string, eventId: string, forMs: number): void {
     const entry = this.#entries.get(id);
     if (entry === undefined || entry.standing.state !== "out") return;
     const nowMs = this.#clock.monotonicMs();
-    entry.triedAtMs = nowMs;
+    const { outUntilMs } = entry.standing;
+    const isFirst = nowMs >= outUntilMs && entry.tries.dueMs < outUntilMs;
+    entry.tries = { lastMs: nowMs, dueMs: isFirst ? nowMs : entry.tries.dueMs };
     entry.probe = eventId;
     entry.probeUntilMs = nowMs + forMs;
   }
@@ -206,14 +213,7 @@ export class Standings {
     // A call under an older snapshot tells nothing of a target that has changed since.
     if (this.#reached !== undefined && (now === undefined || !isSame(now, reached))) return;
     const standing = this.#noteFault(reached, end, undefined);
-    const entry: Entry = {
-      target,
-      upstream,
-      standing,
-      probe: "",
-      probeUntilMs: 0,
-      triedAtMs: Number.NEGATIVE_INFINITY,
-    };
+    const entry: Entry = { target, upstream, standing, probe: "", probeUntilMs: 0, tries: UNTRIED };
     this.#entries.set(target.id, entry);
     this.#tell(target.id, undefined, standing);
   }

@@ -95,8 +95,8 @@ export type Score = Message<"weir.type.v1.Score"> & {
   draw: bigint;
 
   /**
-   * Whether the candidate stands behind all others, whatever its priority: it comes back from having failed, and this call is not
-   * among the share that asks it in its place yet. A draw of less than (1 - share) to the power of 1 / weight is not; the share
+   * Whether the candidate stands behind all others, whatever its priority: it comes back from having failed, and another call is
+   * finding out whether it answers, or this call is not among the share that asks it in its place yet. A draw of less than (1 - share) to the power of 1 / weight is not; the share
    * rises with time and is known to the router alone.
    *
    * @generated from field: bool deferred = 4;
