@@ -1,9 +1,17 @@
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { FindingSchema, PolicySchema, Severity } from "../../gen/weir/policy/v1/policy_pb.ts";
+import { FindingSchema, type Policy, PolicySchema, Severity } from "../../gen/weir/policy/v1/policy_pb.ts";
 import { isWorthChecking, locateFindings, readPolicyTree } from "./read-policy-tree.ts";
 import { listFindings, readTexts, writeTree } from "./tree.fixture.ts";
+
+/** The ids of a policy as a tree, in the order of their letters. */
+function sortIds({ models, organisations }: Policy): unknown {
+  const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1);
+  const list = <T extends { id: string }>(items: readonly T[], below: (item: T) => unknown = () => []) =>
+    [...items].sort(byId).map((each) => [each.id, below(each)]);
+  return [list(models), list(organisations, ({ teams }) => list(teams, ({ apps }) => list(apps)))];
+}
 
 describe("readPolicyTree()", () => {
   it("makes one policy of all files, their lists one after the other", () => {
@@ -51,6 +59,49 @@ describe("readPolicyTree()", () => {
       },
       { id: "other", teams: [{ id: "shop" }] },
     ]);
+  });
+
+  it("reads the same policy however its items are spread over files", () => {
+    const item = (what: string) => fc.integer({ min: 0, max: 99 }).map((n) => ({ id: `${what}${n}` }));
+    const unique = <T extends { id: string }>(each: fc.Arbitrary<T>) =>
+      fc.uniqueArray(each, { maxLength: 5, selector: ({ id }) => id });
+    const team = fc.record({ id: fc.constantFrom("t1", "t2", "t3"), apps: unique(item("app")) });
+    const organisation = fc.record({ id: fc.constantFrom("o1", "o2", "o3"), teams: unique(team) });
+    const policy = fc.record({ models: unique(item("m")), organisations: unique(organisation) });
+    fc.assert(
+      fc.property(policy, fc.infiniteStream(fc.nat(3)), (whole, choices) => {
+        // Each item, and each app with the team and organisation around it, goes into a file of its own choice.
+        const files = new Map<number, { models: object[]; organisations: object[] }>();
+        const choose = () => {
+          const file = choices.next().value as number;
+          const part = files.get(file) ?? { models: [], organisations: [] };
+          files.set(file, part);
+          return part;
+        };
+        for (const model of whole.models) choose().models.push(model);
+        for (const { id, teams } of whole.organisations) {
+          const parts = [
+            { id },
+            ...teams.flatMap((t) => [
+              { id, teams: [{ id: t.id }] },
+              ...t.apps.map((app) => ({ id, teams: [{ id: t.id, apps: [app] }] })),
+            ]),
+          ];
+          // One file says an organisation once, so each part gets a file.
+          parts.forEach((part) => {
+            files.set(files.size + 10, { models: [], organisations: [part] });
+          });
+        }
+        const texts = [...files].map(([file, part]) => [`${file}.yaml`, JSON.stringify(part)] as const);
+
+        const spread = readTexts(Object.fromEntries(texts));
+        const together = readTexts({ "all.yaml": JSON.stringify(whole) });
+
+        expect(spread.findings).toEqual([]);
+        expect(sortIds(spread.policy)).toEqual(sortIds(together.policy));
+      }),
+      { numRuns: 100 },
+    );
   });
 
   it("leaves an id that one file has twice for policy to find, at its place", () => {
@@ -218,6 +269,21 @@ describe("locateFindings()", () => {
         message: "There is none",
         severity: Severity.ERROR,
       },
+    ]);
+  });
+
+  it("says where other items stand that a message names", () => {
+    const tree = readTexts({ "a.yaml": "models:\n  - id: m\n", "b.yaml": "models:\n  - id: m\n" });
+    const message = '"m" is also the id of models[0]; give one another id';
+    const twice = create(FindingSchema, {
+      field: "models[1].id",
+      rule: "ID_DUPLICATE",
+      message,
+      severity: Severity.ERROR,
+    });
+
+    expect(locateFindings(tree, [twice])).toMatchObject([
+      { file: "b.yaml", line: 2, message: '"m" is also the id of models[0] (a.yaml:2:5); give one another id' },
     ]);
   });
 

@@ -4,7 +4,7 @@ import { FindingList, type LocatedFinding } from "./finding.ts";
 import { joinFiles } from "./join-files.ts";
 import { listFiles, type PolicyFile } from "./list-files.ts";
 import { parseFile } from "./parse-file.ts";
-import type { Place } from "./place.ts";
+import { formatPlace, type Place } from "./place.ts";
 import { readMessage } from "./read-message.ts";
 
 /** A policy as its files say it. */
@@ -53,9 +53,17 @@ export function locateFindings(tree: PolicyTree, found: readonly Finding[]): Loc
   const isOwn = ({ field, severity }: Finding) =>
     broken.length === 0 || (severity === Severity.ERROR && !broken.some((part) => isWithin(field, part)));
   const located = found.filter(isOwn).map(({ field, rule, message, severity }) => {
-    return { ...tree.locate(field), field, rule, message, severity };
+    return { ...tree.locate(field), field, rule, message: addPlaces(message, tree), severity };
   });
   return [...tree.findings, ...located];
+}
+
+/** A message that names other items of the policy, such as "models[3]", with their places: nobody counts items over several files. */
+function addPlaces(message: string, tree: PolicyTree): string {
+  return message.replaceAll(/\b[a-z_]+\[\d+\](?:\.[a-z_]+\[\d+\])*/g, (path) => {
+    const place = tree.locate(path);
+    return place.line === undefined ? path : `${path} (${formatPlace(place)})`;
+  });
 }
 
 /**
