@@ -4,8 +4,9 @@
 import { once } from "node:events";
 import http2 from "node:http2";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { floodHttp2, toRapidReset } from "../../services/shared/mesh/http2-frames.fixture.ts";
 import { type Mesh, startMesh } from "../mesh.ts";
-import { sendRaw } from "./raw.ts";
+import { readRssBytes, sendRaw } from "./raw.ts";
 
 const BODY = JSON.stringify({ model: "small", messages: [{ role: "user", content: "hello" }] });
 
@@ -235,6 +236,34 @@ describe("a flood of streams", () => {
     await ended;
 
     expect((await chat()).status).toBe(200);
+  });
+});
+
+describe("a flood of thousands of streams, again and again", () => {
+  it("leaves a neighbour's connection alone, and no memory taken", async () => {
+    const port = Number(new URL(url).port);
+    const session = http2.connect(url);
+    const ask = async () => {
+      const headers = { authorization: `Bearer ${mesh.key}`, "content-type": "application/json" };
+      const stream = session.request({ ":path": "/v1/chat/completions", ":method": "POST", ...headers });
+      const [answer] = (await once(stream.end(BODY).resume(), "response")) as [http2.IncomingHttpHeaders];
+      return answer[":status"];
+    };
+    const flood = async () => {
+      for (let round = 0; round < 4; round += 1) {
+        const { isEnded } = await floodHttp2(port, 20_000, toRapidReset);
+        expect(isEnded).toBe(true);
+      }
+    };
+    await flood();
+    const before = readRssBytes(pid);
+    const asked = await ask();
+
+    await flood();
+
+    expect([asked, await ask()]).toEqual([200, 200]);
+    expect(readRssBytes(pid) - before).toBeLessThan(96 << 20);
+    session.close();
   });
 });
 

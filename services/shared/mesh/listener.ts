@@ -56,6 +56,24 @@ export interface Listener {
 const PREFACE = Buffer.from("PRI");
 
 /**
+ * What a connection of HTTP/2 may do before it is ended (https://nodejs.org/docs/latest-v24.x/api/http2.html#http2createserveroptions-onrequesthandler).
+ * Node has defaults for all of them; these are written down so that a newer Node changes nothing unseen. Floods of pings, of settings, of
+ * CONTINUATION and of frames that nobody knows are ended by nghttp2 below it, which has no settings for that (`listener.test.ts`).
+ */
+const FLOOD_LIMITS = {
+  // Streams that the peer gives up: a thousand at once, and then as many a second as it may have open, where Node allows 33. A caller
+  // whose own callers leave, such as a proxy's, gives up that many; an attack (CVE-2023-44487) a thousand times more.
+  streamResetBurst: 1_000,
+  streamResetRate: 100,
+  maxSettings: 32,
+  maxOutstandingPings: 10,
+  // Both are counted over the whole life of a connection. Of streams beyond those that may be open Node allows 100, and a caller that gives
+  // up streams and opens others in the same breath comes by that: of a stream that was given up Node lets go a turn later. To refuse one costs little.
+  maxSessionInvalidFrames: 1_000,
+  maxSessionRejectedStreams: 100_000,
+} as const;
+
+/**
  * Listens for HTTP/1.1 and HTTP/2 on one port. In plain text the first three bytes tell which it is, as Node has no
  * listener for both (https://github.com/nodejs/node/issues/44887); under TLS, ALPN does. Rejects when the port is taken.
  */
@@ -111,6 +129,7 @@ export async function listen(options: {
     settings: { maxConcurrentStreams: 100, maxHeaderListSize: headerMaxBytes },
     maxHeaderListPairs: 128,
     maxSessionMemory: 16,
+    ...FLOOD_LIMITS,
   });
   // Makes requests of the streams that nobody takes. It never listens: it is fed.
   const h2Requests = http2.createServer((request, response) => {
