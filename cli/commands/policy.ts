@@ -1,19 +1,11 @@
-import { create } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import {
-  type Instance,
-  type LatestVersions,
-  ListInstancesResponseSchema,
-  ReleaseService,
-} from "../../gen/weir/policy/v1/release_service_pb.ts";
-import { SnapshotPhase } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
-import { CALL_OPTIONS, readPages, withClient } from "../control-plane.ts";
-import { formatTable, printMessage } from "../output.ts";
-import { type Context, getContext } from "./context.ts";
+import { getContext } from "./context.ts";
 import { type CheckOptions, check } from "./policy/check.ts";
 import { type DiffOptions, diff } from "./policy/diff.ts";
+import { type HaltOptions, halt } from "./policy/halt.ts";
 import { list, rollBack, show } from "./policy/history.ts";
 import { type PublishOptions, publish } from "./policy/publish.ts";
+import { type StatusOptions, status } from "./policy/status.ts";
 import { parseVersion } from "./policy/version.ts";
 
 /** The argument of every command that takes a policy. */
@@ -44,6 +36,8 @@ export function addPolicyCommands(program: Command): void {
     .argument("<tree>", TREE)
     .option("--comment <text>", "why, for the record", "")
     .option("--expect-version <n>", "refuse when another version than this is the latest", parseVersion)
+    .option("--all-at-once", "give it to all routers at once instead of in waves; it stands in the record")
+    .option("--wait", "follow its release to the end; exits 1 when it does not reach every router")
     .action((tree: string, options: PublishOptions, command: Command) => publish(tree, options, getContext(command)));
 
   policy
@@ -64,62 +58,26 @@ export function addPolicyCommands(program: Command): void {
     .argument("<version>", "number of the version whose content is wanted", parseVersion)
     .option("--comment <text>", "why, for the record", "")
     .option("--expect-version <n>", "refuse when another version than this is the latest", parseVersion)
+    .option("--all-at-once", "give it to all routers at once instead of in waves; it stands in the record")
+    .option("--wait", "follow its release to the end; exits 1 when it does not reach every router")
     .action((version: bigint, options: PublishOptions, command: Command) =>
       rollBack(version, options, getContext(command)),
     );
 
   policy
+    .command("halt")
+    .description("stop the release of a version, and bring back what ran before")
+    .argument("[version]", "number of the version; by default the latest", parseVersion)
+    .option("--comment <text>", "why, for the record", "")
+    .action((version: bigint | undefined, options: HaltOptions, command: Command) =>
+      halt(version ?? 0n, options, getContext(command)),
+    );
+
+  policy
     .command("status")
     .description(
-      "show every router with the versions it runs; exits 1 when a connected one is not current, or a region has none",
+      "show how far the latest version has come, and every router; exits 1 when a connected one does not run what it is to run now, or a region has none",
     )
-    .action((_, command: Command) => status(getContext(command)));
-}
-
-async function status({ addresses, output }: Context): Promise<void> {
-  const latest = new Map<string, LatestVersions>();
-  const instances = await withClient(addresses.policy, ReleaseService, (client) =>
-    readPages(async (pageToken) => {
-      const page = await client.listInstances({ pageToken, pageSize: 1_000 }, CALL_OPTIONS);
-      for (const versions of page.latest) {
-        latest.set(versions.region, versions);
-      }
-      return { items: page.instances, nextPageToken: page.nextPageToken };
-    }),
-  );
-  const response = create(ListInstancesResponseSchema, { instances, latest: [...latest.values()] });
-  printMessage(output, ListInstancesResponseSchema, response, () =>
-    formatTable(
-      ["region", "instance", "connected", "snapshot", "of", "keyring", "of", "state"],
-      instances.map((instance) => {
-        const newest = latest.get(instance.region);
-        return [
-          instance.region,
-          instance.instance,
-          instance.connected ? "yes" : "no",
-          String(instance.snapshot?.version ?? 0n),
-          String(newest?.snapshotVersion ?? 0n),
-          String(instance.keyring?.version ?? 0n),
-          String(newest?.keyringVersion ?? 0n),
-          describeState(instance, newest),
-        ];
-      }),
-    ),
-  );
-  const connected = instances.filter((instance) => instance.connected);
-  const isCurrent = connected.every((instance) => describeState(instance, latest.get(instance.region)) === "current");
-  const isServed = [...latest.keys()].every((region) => connected.some((instance) => instance.region === region));
-  process.exitCode = isCurrent && isServed ? 0 : 1;
-}
-
-/** In words whether an instance runs the latest versions. */
-function describeState(instance: Instance, latest: LatestVersions | undefined): string {
-  const refused = [instance.snapshot, instance.keyring].find((running) => running?.phase === SnapshotPhase.REFUSED);
-  if (refused) {
-    return `refused version ${refused.reportedVersion}: ${refused.reasons.join("; ")}`;
-  }
-  const isCurrent =
-    (instance.snapshot?.version ?? 0n) >= (latest?.snapshotVersion ?? 0n) &&
-    (instance.keyring?.version ?? 0n) >= (latest?.keyringVersion ?? 0n);
-  return isCurrent ? "current" : "behind";
+    .option("--follow", "follow the release to its end; exits 1 when it does not reach every router")
+    .action((options: StatusOptions, command: Command) => status(options, getContext(command)));
 }

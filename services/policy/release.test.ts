@@ -255,7 +255,10 @@ describe("a release", () => {
     await halt(version);
     const end = (await follow(first, version)).at(-1)!;
 
-    expect(end).toMatchObject({ state: ReleaseState.ROLLED_BACK, reasons: ["operator halted it: wrong price"] });
+    expect(end).toMatchObject({
+      state: ReleaseState.ROLLED_BACK,
+      reasons: [expect.stringMatching(/ halted it: wrong price$/)],
+    });
     expect((await halt(version)).release?.state).toBe(ReleaseState.ROLLED_BACK);
     await expect(halt(1n)).rejects.toThrow("Cannot halt release: that of version 1 is done");
     await expect(halt(9n)).rejects.toThrow("version 9 has none");

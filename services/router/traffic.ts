@@ -11,6 +11,9 @@ const POLICY_DENIALS: readonly Reason[] = [
   "NOT_SERVED",
   "PERMISSION_DENIED",
   "RATE_LIMITED",
+  "RULE_DENIED",
+  "RULE_EXCLUDED",
+  "TOOL_NOT_ALLOWED",
 ];
 
 /**

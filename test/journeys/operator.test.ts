@@ -29,6 +29,11 @@ async function weirJson(...args: string[]): Promise<Record<string, unknown>> {
   return JSON.parse(output) as Record<string, unknown>;
 }
 
+/** One router, its region, the others, each as soon as those before have applied it. */
+const QUICK_WAVES = {
+  waves: [{ regions: ["eu"], routers: 1, bake: "0s" }, { regions: ["eu"], bake: "0s" }, { bake: "0s" }],
+};
+
 interface PolicyLists {
   models: { id: string; routes: object[] }[];
   targets: object[];
@@ -108,6 +113,7 @@ describe("a platform engineer", () => {
         routes: [{ target: "scripted-eu/small" }, { target: "scripted-us/small" }],
       });
       Object.assign(files.targets[0]!, { prices: { input: "0.20", output: "0.60" } });
+      Object.assign(files, { rollout: QUICK_WAVES });
     });
     expect((await weir("policy", "check", tree)).output).toContain("no findings");
     const diff = await weir("policy", "diff", tree, "--exit-code");
@@ -120,9 +126,13 @@ describe("a platform engineer", () => {
     const before = String((await readLatest()).version);
     const published = await weirJson("policy", "publish", tree, "--comment", "A new model", "--expect-version", before);
     const { version } = published.version as { version: string };
+    const followed = await weir("policy", "status", "--follow");
+    expect(followed.output).toMatch(new RegExp(`version ${version}: done`));
+    expect(followed.code).toBe(0);
     await mesh.waitCurrent();
     expect((await chat(mesh.key, "brand-new")).status).toBe(200);
     const status = await weir("policy", "status");
+    expect(status.output).toContain(`version ${version}: done`);
     expect(status.output).toMatch(/eu +eu-1 +yes .*current/);
     expect(status.output).toMatch(/us +us-1 +yes .*current/);
     expect(status.code).toBe(0);
@@ -143,7 +153,12 @@ describe("a platform engineer", () => {
       expect(conflict.code).toBe(1);
       expect(conflict.output).toMatch(new RegExp(`version ${version}, published 20.* by .+: "A new model"`));
     }
-    const rolledBack = await weir("policy", "rollback", before, "--expect-version", version);
+    const ended = await weir("policy", "halt");
+    expect(ended.code).toBe(1);
+    expect(ended.output).toContain(`Cannot halt release: that of version ${version} is done`);
+    const rolledBack = await weir("policy", "rollback", before, "--expect-version", version, "--wait");
+    expect(rolledBack.code).toBe(0);
+    expect(rolledBack.output).toMatch(/version \d+: done, all at once/);
     expect(rolledBack.output).toContain(`has the content of version ${before}`);
     await mesh.waitCurrent();
     expect((await chat(mesh.key, "brand-new")).status).toBe(404);

@@ -11,6 +11,7 @@ import {
 import { CALL_OPTIONS, readPages, withClient } from "../../control-plane.ts";
 import { escapeControl, formatTable, formatTime, printMessage } from "../../output.ts";
 import type { Context } from "../context.ts";
+import { followRelease } from "./follow.ts";
 import type { PublishOptions } from "./publish.ts";
 import { describeVersion, formatSnapshots, tellConflict } from "./version.ts";
 
@@ -52,10 +53,10 @@ export async function list(limit: number, { addresses, output }: Context): Promi
 
 /** `weir policy rollback`: makes a new version with the content of an old one. */
 export async function rollBack(version: bigint, options: PublishOptions, context: Context): Promise<void> {
-  const { comment, expectVersion: expectedVersion = 0n } = options;
+  const { comment, expectVersion: expectedVersion = 0n, allAtOnce = false, wait = false } = options;
   const response = await withClient(context.addresses.policy, PolicyService, (client) =>
     tellConflict(client, expectedVersion, () =>
-      client.rollBackPolicy({ requestId: randomUUID(), version, comment, expectedVersion }, CALL_OPTIONS),
+      client.rollBackPolicy({ requestId: randomUUID(), version, comment, expectedVersion, allAtOnce }, CALL_OPTIONS),
     ),
   );
   printMessage(context.output, RollBackPolicyResponseSchema, response, () =>
@@ -64,4 +65,5 @@ export async function rollBack(version: bigint, options: PublishOptions, context
       formatSnapshots(response.version),
     ].join("\n"),
   );
+  if (wait) process.exitCode = await followRelease(response.version?.version ?? 0n, context);
 }

@@ -28,6 +28,16 @@ describe("checkPolicy()", () => {
     ["the control plane as a region", "regions[1].id STRING_NOT_IN", (p) => (p.regions[1].id = "control")],
     ["a region twice", "regions[1].id ID_DUPLICATE", (p) => (p.regions[1].id = "eu")],
     [
+      "a wave for a region that is not there",
+      "rollout.waves[0].regions[0] REGION_UNKNOWN",
+      (p) => (p.rollout = { waves: [{ regions: ["asia"] }] }),
+    ],
+    [
+      "a wave that watches its routers for more than a day",
+      "rollout.waves[0].bake DURATION_GTE_LTE",
+      (p) => (p.rollout = { waves: [{ bake: "86401s" }] }),
+    ],
+    [
       "a version of the API for a dialect without one",
       "providers[0].api_version SETTING_UNUSED",
       (p) => (p.providers[0].apiVersion = "2024-10-21"),
@@ -159,6 +169,16 @@ describe("checkPolicy()", () => {
   });
 
   it.each<[string, string, (json: Broken) => void]>([
+    [
+      "waves that are not used",
+      "rollout.waves WAVES_UNUSED",
+      (p) => (p.rollout = { allAtOnce: true, waves: [{ regions: ["eu"] }] }),
+    ],
+    [
+      "a wave whose routers an earlier one has",
+      "rollout.waves[1].regions[0] WAVE_EMPTY",
+      (p) => (p.rollout = { waves: [{ regions: ["eu"] }, { regions: ["eu"], routers: 1 }] }),
+    ],
     ["a model that a region lacks", "models[0].routes MODEL_ABSENT", (p) => (p.providers[0].regions = ["eu"])],
     [
       "a region in which a model lacks the fallback that it has elsewhere",

@@ -3,12 +3,14 @@ import { createValidator, type Validator } from "@bufbuild/protovalidate";
 import type { Finding, Policy } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import { SnapshotSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { indexSnapshot } from "../../shared/decision/tables.ts";
+import { tryDecisions } from "../../shared/decision/try-decisions.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import { checkFields } from "./check-fields.ts";
 import { checkIds } from "./check-ids.ts";
 import { checkLimits } from "./check-limits.ts";
 import { checkReach } from "./check-reach.ts";
 import { checkReferences } from "./check-references.ts";
+import { checkRollout } from "./check-rollout.ts";
 import { checkValues } from "./check-values.ts";
 import { compileSnapshot, SNAPSHOT_LIMIT_BYTES } from "./compile.ts";
 import { createFindings, type Findings } from "./finding.ts";
@@ -25,6 +27,7 @@ export function checkPolicy(policy: Policy): Finding[] {
   checkValues(policy, findings);
   checkReach(policy, findings);
   checkLimits(policy, findings);
+  checkRollout(policy, findings);
   if (!findings.hasError()) {
     for (const index of policy.regions.keys()) checkSnapshot(policy, index, findings);
   }
@@ -50,7 +53,10 @@ function checkSnapshot(policy: Policy, index: number, { error }: Findings): void
     if (result.kind === "error") throw result.error;
     if (result.kind === "invalid")
       error(field, "SNAPSHOT_REFUSED", `Its snapshot is not valid: ${result.error.message}`);
-    indexSnapshot(snapshot);
+    const trial = tryDecisions(indexSnapshot(snapshot), [], { monotonicMs: () => 0 });
+    let step = trial.next();
+    while (!step.done) step = trial.next();
+    if (step.value !== undefined) error(field, "SNAPSHOT_REFUSED", `Its snapshot can't be decided by: ${step.value}`);
   } catch (cause) {
     if (!(cause instanceof WeirError)) throw cause;
     error(field, "SNAPSHOT_REFUSED", cause.message);

@@ -1,5 +1,6 @@
 import type { Snapshot } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { type DecisionTables, indexSnapshot } from "../decision/tables.ts";
+import { SAMPLE_GRANTS, tryDecisions } from "../decision/try-decisions.ts";
 import type { NoteVerifier } from "../note/note.ts";
 import type { KeyringTree } from "./digest.ts";
 import type { HeadKind, SnapshotHead } from "./head.ts";
@@ -41,6 +42,9 @@ interface HeldSnapshot extends HeldVersion {
 interface HeldKeyring extends HeldVersion {
   readonly keyring: Keyring;
 }
+
+/** Only ever of use as a difference of two instants within one turn of the event loop, so the machine's own will do. */
+const TRIAL = { monotonicMs: () => performance.now() };
 
 /** What became of an offer. */
 export type OfferVerdict =
@@ -160,6 +164,9 @@ export class SnapshotHold {
       const reason = error instanceof Error ? error.message : "unknown";
       return { verdict: "refused", stage: "TABLES", reasons: [reason], head };
     }
+    yield;
+    const problem = yield* tryDecisions(tables, this.#keyring?.keyring.sample(SAMPLE_GRANTS) ?? [], TRIAL);
+    if (problem !== undefined) return { verdict: "refused", stage: "TRIAL", reasons: [problem], head };
     const overtaken = compareWithHeld(head, this.#snapshot?.head);
     if (overtaken !== undefined) return overtaken;
     this.#snapshot = { head, note, content, snapshot, tables };

@@ -37,6 +37,21 @@ export class Keyring {
     return entry.case === "key" ? entry.value : undefined;
   }
 
+  /** At most so many grants of keys that are not revoked, of different buckets, for trying decisions. The same of the same keyring. */
+  sample(count: number): KeyGrant[] {
+    const grants: KeyGrant[] = [];
+    for (const bucket of this.tree.buckets()) {
+      if (grants.length >= count) break;
+      for (const bytes of bucket.values()) {
+        const { entry } = decodeGrant(bytes);
+        if (entry.case !== "key" || entry.value.revokedAt !== undefined) continue;
+        grants.push(entry.value);
+        break;
+      }
+    }
+    return grants;
+  }
+
   /** Whether a tenant ("organisation", "organisation/team" or "organisation/team/app") is disabled by an entry of its own. */
   isTenantDisabled(tenant: string): boolean {
     return this.#disabled.has(tenant);

@@ -28,7 +28,8 @@ export type RefusalStage =
   | "REFERENCE"
   | "RESIDENCY"
   | "CRASHED"
-  | "TABLES";
+  | "TABLES"
+  | "TRIAL";
 
 /** Why it was refused. What ran before stays. */
 export interface SnapshotRefusal {
