@@ -5,11 +5,7 @@ import { ChangeKind, type PolicyChange } from "../../../gen/weir/policy/v1/polic
 import { type ChangeFacts, createChange } from "./change.ts";
 
 /** What changes are told of elsewhere, with what they do: by message and field. */
-const TOLD_ELSEWHERE = new Set(["Policy.limits", "Provider.regions", "Target.prices", "Model.routes"]);
-/** Lists whose order has a meaning. */
-const ORDERED = new Set(["Policy.rules"]);
-/** Things whose coming and going is told with all that they say: no effect is told elsewhere. */
-const SAID_WHOLE = new Set(["rule"]);
+const TOLD_ELSEWHERE = new Set(["Policy.limits", "Policy.rules", "Provider.regions", "Target.prices", "Model.routes"]);
 
 /**
  * What a document says otherwise, thing by thing and field by field, whatever fields there are: things of a list are the same when their ids
@@ -45,11 +41,11 @@ class FieldComparison {
       const name = `${desc?.name}.${field.name}`;
       if (TOLD_ELSEWHERE.has(name)) continue;
       const at = { ...spot, attribute: join(spot.attribute, field.name), field: join(spot.field, field.name) };
-      if (isThings(field)) this.#compareThings(getList(before, field), getList(after, field), at, ORDERED.has(name));
+      if (isThings(field)) this.#compareThings(getList(before, field), getList(after, field), at);
       else if (name === "App.environments") this.#compareEnvironments(before, after, field, at);
       else if (isPlainMessage(field)) {
         const [old, now] = [getMessage(before, field), getMessage(after, field)];
-        // That an empty message is there can be all that it says, as `allow: {}` of a rule does.
+        // That an empty message is there can be all that it says, as a member of a oneof does.
         if (old === undefined && now !== undefined && isEmpty(now)) this.#compareValues("", "{}", at);
         else if (now === undefined && old !== undefined && isEmpty(old)) this.#compareValues("{}", "", at);
         else this.compareMessages(old, now, at);
@@ -57,35 +53,21 @@ class FieldComparison {
     }
   }
 
-  #compareThings(
-    before: readonly ReflectMessage[],
-    after: readonly ReflectMessage[],
-    spot: Spot,
-    isOrdered: boolean,
-  ): void {
+  #compareThings(before: readonly ReflectMessage[], after: readonly ReflectMessage[], spot: Spot): void {
     const thing = toWords((before[0] ?? after[0])?.desc.name ?? "");
-    const say = (item: ReflectMessage) => (SAID_WHOLE.has(thing) ? sayWhole(item) : "");
     const old = new Map(before.map((item, index) => [readId(item), { item, index }]));
     const ids = new Set(after.map(readId));
-    for (const [id, { item, index }] of old) {
+    for (const [id, { index }] of old) {
       if (ids.has(id)) continue;
       const at = { thing, id: nest(spot, id), field: `${spot.field}[${index}]` };
-      this.#add(ChangeKind.REMOVED, { ...at, before: say(item) });
+      this.#add(ChangeKind.REMOVED, at);
     }
     after.forEach((item, index) => {
       const at = { thing, id: nest(spot, readId(item)), attribute: "", field: `${spot.field}[${index}]` };
       const other = old.get(readId(item))?.item;
-      if (other === undefined) this.#add(ChangeKind.ADDED, { ...at, after: say(item) });
+      if (other === undefined) this.#add(ChangeKind.ADDED, at);
       else this.compareMessages(other, item, at);
     });
-    if (isOrdered) this.#compareOrder(before.map(readId), after.map(readId), thing, spot.field);
-  }
-
-  #compareOrder(before: readonly string[], after: readonly string[], thing: string, field: string): void {
-    const [old, now] = [new Set(before), new Set(after)];
-    const was = before.filter((id) => now.has(id)).join(", ");
-    const is = after.filter((id) => old.has(id)).join(", ");
-    if (was !== is) this.#add(ChangeKind.REORDERED, { thing, field, before: was, after: is });
   }
 
   // An environment is a tenant, though it is only a name.
@@ -153,12 +135,6 @@ function readId(message: ReflectMessage): string {
 /** A team's id is its organisation's and its own, and so on. */
 function nest({ thing, id }: Spot, own: string): string {
   return thing === "policy" ? own : `${id}/${own}`;
-}
-
-/** All that a thing says but its id, as JSON. */
-function sayWhole({ desc, message }: ReflectMessage): string {
-  const { id: _, ...rest } = toJson(desc, message) as Record<string, unknown>;
-  return JSON.stringify(rest);
 }
 
 /** A value as proto JSON has it, without the quotes of text. Empty when it is not set. */

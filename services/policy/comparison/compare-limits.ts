@@ -8,6 +8,7 @@ import {
 } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import { ChangeKind, type PolicyChange } from "../../../gen/weir/policy/v1/policy_service_pb.ts";
 import { createChange } from "./change.ts";
+import { describeSelectors } from "./describe-selector.ts";
 import type { KeyTally } from "./key-tally.ts";
 
 /** Which limits are new, gone or others, each as a sentence of how much and for whom, with the living keys that it concerns. */
@@ -21,13 +22,13 @@ export function compareLimits(before: Policy, after: Policy, keys: KeyTally): Po
           ...nameLimit(limit, index),
           kind: ChangeKind.REMOVED,
           before: describeLimit(limit),
-          keys: keys.count(limit.tenants),
+          keys: keys.count(toList(limit.tenants)),
         }),
   );
   const others = after.limits.flatMap((limit, index) => {
     const was = old.get(limit.id);
     if (was !== undefined && equals(LimitSchema, was, limit)) return [];
-    const common = { ...nameLimit(limit, index), after: describeLimit(limit), keys: keys.count(limit.tenants) };
+    const common = { ...nameLimit(limit, index), after: describeLimit(limit), keys: keys.count(toList(limit.tenants)) };
     if (was === undefined) return createChange({ ...common, kind: ChangeKind.ADDED });
     return createChange({ ...common, kind: ChangeKind.CHANGED, before: describeLimit(was) });
   });
@@ -47,11 +48,9 @@ const PER = new Map<LimitPer, string>([
 
 /** A limit in words: "60 calls a minute for each key of team "web" (acme)". All that it says is in them. */
 function describeLimit({ requestsPerMinute, per, tenants }: Limit): string {
-  return `${requestsPerMinute} calls a minute for ${PER.get(per)} of ${describeSelector(tenants)}`;
+  return `${requestsPerMinute} calls a minute for ${PER.get(per)} of ${describeSelectors(toList(tenants))}`;
 }
 
-function describeSelector(selector: TenantSelector | undefined): string {
-  const { organisation = "", team = "", app = "", environment = "" } = selector ?? {};
-  const parts = Object.entries({ environment, app, team, organisation }).filter(([, id]) => id !== "");
-  return parts.length === 0 ? "all tenants" : parts.map(([what, id]) => `${what} "${id}"`).join(" of ");
+function toList(selector: TenantSelector | undefined): readonly TenantSelector[] {
+  return selector === undefined ? [] : [selector];
 }

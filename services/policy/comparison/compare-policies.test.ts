@@ -122,24 +122,37 @@ describe("comparePolicies()", () => {
     ]);
   });
 
-  it("tells of rules with all that they say, of their order, and of an effect that has no words of its own", () => {
-    const deny = { id: "tools", when: "call.has_tools", deny: { message: "No tools" } };
-    const cap = { id: "cap", capOutputTokens: "4096" };
-    const first = samplePolicy((p: Json) => (p.rules = [deny, cap]));
+  it("tells of rules as sentences, with how many keys they are for, and of their order", () => {
+    const deny = { id: "tools", when: "call.has_tools &&\n  call.streamed", deny: { message: "No tools" } };
+    const cap = { id: "cap", capOutputTokens: "4096", tenants: [{ environment: "test" }, { team: "web" }] };
+    const effects = [
+      { id: "a", modelsOnly: { ids: ["large"] }, models: ["any"] },
+      { id: "b", targetsOnly: { providers: ["local"] } },
+      { id: "c", residency: { regions: ["eu"] } },
+      { id: "d", priorityClass: "PRIORITY_CLASS_CRITICAL" },
+      { id: "e", timeouts: { idle: "5s" } },
+    ];
+    const first = samplePolicy((p: Json) => (p.rules = [deny, cap, { id: "old", deny: {} }]));
     const second = samplePolicy((p: Json) => {
-      p.rules = [cap, { id: deny.id, when: deny.when, allow: {} }, { id: "new", when: "call.streamed", deny: {} }];
+      p.rules = [cap, { id: deny.id, when: "call.has_tools", allow: {} }, ...effects];
     });
+    const comparison = comparePolicies(first, second, NOW_MS);
+    comparison.takeKey(grant([]));
 
-    expect(
-      comparePolicies(first, second, NOW_MS)
-        .list()
-        .map(({ message }) => message),
-    ).toEqual([
-      'rule "tools": deny.message No tools → not set',
-      'rule "tools": allow not set → {}',
-      'rule "new" is new: {"when":"call.streamed","deny":{}}',
+    expect(comparison.list().map(({ message }) => message)).toEqual([
+      'rule "old" goes: denies calls of all tenants (held for 1 key)',
+      'rule "tools": denies, saying "No tools", calls of all tenants when call.has_tools && call.streamed → shields from later denials calls of all tenants when call.has_tools (1 key now)',
+      'rule "a" is new: opens models "large" only to calls of all tenants for models "any" (1 key now)',
+      'rule "b" is new: lets providers "local" only serve calls of all tenants (1 key now)',
+      'rule "c" is new: keeps in eu calls of all tenants (1 key now)',
+      'rule "d" is new: gives PRIORITY_CLASS_CRITICAL to calls of all tenants (1 key now)',
+      'rule "e" is new: gives timeouts {"idle":"5s"} to calls of all tenants (1 key now)',
       "rules stand in another order: tools, cap → cap, tools",
     ]);
+    const gone = comparePolicies(first, samplePolicy(), NOW_MS).list();
+    expect(gone.map(({ message }) => message)).toContain(
+      'rule "cap" goes: caps at 4096 tokens answers to calls of environment "test" and team "web"',
+    );
   });
 
   it("tells of routes region by region: opened, closed, and in another place", () => {

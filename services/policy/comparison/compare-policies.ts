@@ -7,6 +7,7 @@ import { compareLimits } from "./compare-limits.ts";
 import { compareOffers } from "./compare-offers.ts";
 import { comparePrices } from "./compare-prices.ts";
 import { compareResidency } from "./compare-residency.ts";
+import { compareRules } from "./compare-rules.ts";
 import { compareTenants, listChangedModels } from "./compare-tenants.ts";
 import { KeyTally } from "./key-tally.ts";
 import { listOffers } from "./offers.ts";
@@ -30,6 +31,7 @@ export function comparePolicies(before: Policy, after: Policy, nowMs: number): C
       ...compareResidency(before, after, offers),
       ...comparePrices(before, after, offers.after),
       ...compareLimits(before, after, keys),
+      ...compareRules(before, after, keys),
       ...compareOffers(after, offers),
       ...compareTenants(before, after, offers, keys.list()),
     ],

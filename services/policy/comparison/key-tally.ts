@@ -48,12 +48,15 @@ export class KeyTally {
     return [...this.#groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group);
   }
 
-  /** How many keys a selector chooses; an absent one chooses all. */
-  count(selector: TenantSelector | undefined): bigint {
-    const { organisation = "", team = "", app = "", environment = "" } = selector ?? {};
-    const wanted = [organisation, team, app, environment];
+  /** How many keys at least one of these selectors chooses; none choose all. */
+  count(selectors: readonly TenantSelector[]): bigint {
+    const wanted = selectors.map(({ organisation, team, app, environment }) => [organisation, team, app, environment]);
     return [...this.#tenants.values()]
-      .filter(({ tenant }) => wanted.every((id, part) => id === "" || id === tenant[part]))
+      .filter(({ tenant }) => wanted.length === 0 || wanted.some((ids) => isChosen(ids, tenant)))
       .reduce((sum, { keys }) => sum + keys, 0n);
   }
+}
+
+function isChosen(ids: readonly string[], tenant: KeyGroup["tenant"]): boolean {
+  return ids.every((id, part) => id === "" || id === tenant[part]);
 }
