@@ -79,6 +79,12 @@ describe("a target that fails", () => {
       5,
       (response) => void response.writeHead(200, { "content-type": "text/html" }).end("<html>"),
     ],
+    [
+      "an error in an answer of status 200",
+      5,
+      (response) =>
+        void response.writeHead(200, { "content-type": "application/json" }).end('{"error":{"message":"no"}}'),
+    ],
     ["a refused credential", 3, answerError(401)],
     ["a quota that is used up", 3, answerError(429, { code: "insufficient_quota" })],
     ["a rate limit", 1, answerError(429)],
@@ -146,18 +152,24 @@ describe("a target that fails", () => {
     expect(router.standings.isQuiet).toBe(true);
   });
 
-  it("is not taken for one when callers wait less than the policy lets them", async () => {
-    const { router, providers, clock, countAsked } = await start([() => undefined, answerWell]);
+  it.each([
+    ["a caller lets it: that says nothing of it", "50ms", 50, 6],
+    ["the policy lets it: five times are enough", "60m", 100, 5],
+  ])("that is silent for longer than %s", async (_, asks, waitsMs, count) => {
+    const { router, providers, clock, countAsked } = await start([() => undefined, answerWell], {
+      timeoutsMs: { firstToken: 100 },
+    });
 
     for (let call = 0; call < 6; call++) {
-      const asked = ask(router, { headers: { "x-weir-timeout-first-token": "100ms" } });
-      while (providers[0]!.requests.length === call) await new Promise((resolve) => setImmediate(resolve));
-      clock.advance(100);
+      const asked = ask(router, { headers: { "x-weir-timeout-first-token": asks } });
+      while (call < count && providers[0]!.requests.length === call) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      if (call < count) clock.advance(waitsMs);
       expect((await asked).target).toBe("p1/small");
     }
 
-    expect(countAsked()).toEqual([6, 6]);
-    expect(router.standings.isQuiet).toBe(true);
+    expect(countAsked()).toEqual([count, 6]);
   });
 });
 

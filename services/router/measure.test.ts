@@ -35,7 +35,10 @@ describe("createObserver()", () => {
       usage,
     };
 
-    observer.onOutcome(call, { kind: OutcomeKind.ANSWERED, attempts: [attempt], head: { eventId: "e" } }, 2_000);
+    const skipped = { ...attempt, outcome: OutcomeKind.FAILED, reason: "TARGET_EJECTED", isSkipped: true } as const;
+    const attempts = [{ ...skipped, usage: { ...usage, quantities: new Map() } }, attempt];
+
+    observer.onOutcome(call, { kind: OutcomeKind.ANSWERED, attempts, head: { eventId: "e" } }, 2_000);
     observer.onRefusal("KEY_UNKNOWN");
 
     const page = await metrics.page();
@@ -54,5 +57,7 @@ describe("createObserver()", () => {
       expect(page).toContain(line);
     }
     expect(page).not.toContain("reader-7");
+    // Who was passed over was not called.
+    expect(page).not.toContain('outcome="failed"');
   });
 });

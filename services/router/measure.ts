@@ -41,6 +41,8 @@ export function createObserver(metrics: Metrics, failures: FailureLog): ChatObse
       const first = attempts[0];
       if (first !== undefined) overhead.observe(toSeconds(first.startedAtMs - arrivedAtMs));
       for (const attempt of attempts) {
+        // A target that was passed over was not called.
+        if (attempt.isSkipped === true) continue;
         targets.get(attempt.target.id).get(attempt.outcome).inc();
         measureAttempt(providers.get(attempt.target.provider), attempt);
       }
