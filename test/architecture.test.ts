@@ -70,7 +70,18 @@ const PURE_MAY_IMPORT = [
  * `*-service.ts` files, `config.ts` and `main.ts` stand at the service's root and see all rooms.
  */
 const ROOMS: Record<string, readonly string[]> = {
-  router: ["admission", "providers", "routing", "ejection", "arrival", "rpc", "counting", "dispatch", "accounting"],
+  router: [
+    "admission",
+    "credentials",
+    "providers",
+    "routing",
+    "ejection",
+    "arrival",
+    "rpc",
+    "counting",
+    "dispatch",
+    "accounting",
+  ],
   policy: ["compilation", "comparison", "rollout", "keys", "store", "distribution"],
   metering: ["rating", "ledger", "store"],
   audit: ["merkle", "verification", "store", "log"],

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { Model } from "../../gen/weir/policy/v1/policy_pb.ts";
-import type { SnapshotTarget } from "../../gen/weir/policy/v1/snapshot_pb.ts";
+import type { Snapshot, SnapshotTarget } from "../../gen/weir/policy/v1/snapshot_pb.ts";
 import { OutcomeKind, type PinnedVersions, PinnedVersionsSchema } from "../../gen/weir/type/v1/usage_pb.ts";
 import type { Clock } from "../shared/clock.ts";
 import { listModels } from "../shared/decision/decide.ts";
@@ -174,6 +174,7 @@ class BegunChat implements PlannedChat, CallListener {
   readonly head: AnswerHead;
   readonly targets: readonly SnapshotTarget[];
   readonly upstreams: Upstreams;
+  readonly #snapshot: Snapshot;
   readonly #stations: ChatStations;
   readonly #started: StartedCall;
   readonly #refuse: (error: WeirError) => void;
@@ -185,7 +186,8 @@ class BegunChat implements PlannedChat, CallListener {
     this.call = call;
     this.sink = sink;
     this.head = head;
-    this.upstreams = stations.upstreams.get(admission.pinned.snapshot);
+    this.#snapshot = admission.pinned.snapshot;
+    this.upstreams = stations.upstreams.get(this.#snapshot);
     this.targets = keepTargets(admission.plan, call, this.upstreams);
     this.#stations = stations;
     this.#started = started;
@@ -219,6 +221,10 @@ class BegunChat implements PlannedChat, CallListener {
       this.#stations.log.error({ err: error, event_id: this.call.eventId }, "Chat failed");
       this.#fail(error);
     }
+  }
+
+  renewUpstreams(): Upstreams {
+    return this.#stations.upstreams.renew(this.#snapshot);
   }
 
   onAttempt(target: SnapshotTarget, startedAtMs: number, earlier: readonly AttemptResult[]): void {

@@ -1,3 +1,4 @@
+import { WeirError } from "../shared/errors/weir-error.ts";
 import { listenerSettings } from "../shared/mesh/listener.ts";
 import { tlsSettings } from "../shared/mesh/tls.ts";
 import { commonSettings, type Declarations, readSettings, type Settings } from "../shared/settings.ts";
@@ -42,11 +43,17 @@ export const DECLARATIONS = {
     meaning: "Folder of this instance alone, on a disk that outlives it: the spool, the last good snapshots.",
   },
   WEIR_TRUST: { kind: "path", meaning: "File with the verifier keys of policy, one a line." },
+  WEIR_REGION_KEY: {
+    kind: "secret",
+    optional: true,
+    meaning:
+      "Private keys of the region, one a line: open the credentials that policy sends. The file is read again when a new key is named.",
+  },
   WEIR_CREDENTIALS: {
     kind: "path",
     optional: true,
     meaning:
-      "Folder with a file (mode 0600) for each credential that policies name. Read anew when a snapshot is applied.",
+      "In place of WEIR_REGION_KEY: folder with a file (mode 0600) for each credential that policies name. Read anew when a snapshot is applied.",
   },
   WEIR_BODY_LIMIT: {
     kind: "bytes",
@@ -88,5 +95,14 @@ export type Config = Settings<typeof DECLARATIONS>;
 
 /** Reads the settings from the environment; throws SETTING_INVALID with all that is wrong. */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>, log?: Log): Config {
-  return readSettings(environment, DECLARATIONS, log === undefined ? {} : { log });
+  const settings = readSettings(environment, DECLARATIONS, log === undefined ? {} : { log });
+  if (settings.WEIR_REGION_KEY !== undefined && settings.WEIR_CREDENTIALS !== undefined) {
+    // Which of them counts must not have to be guessed.
+    const description =
+      "WEIR_REGION_KEY and WEIR_CREDENTIALS exclude each other: credentials come from policy, or from files";
+    throw new WeirError("SETTING_INVALID", `Cannot start: ${description}`, {
+      violations: [{ field: "WEIR_CREDENTIALS", description }],
+    });
+  }
+  return settings;
 }

@@ -25,6 +25,7 @@ import { createHttpSurface } from "./arrival/http-surface.ts";
 import { Chats } from "./chat.ts";
 import { createChatService } from "./chat-service.ts";
 import { WorkerCounter } from "./counting/token-counter.ts";
+import type { FindCredential } from "./credentials/credential.ts";
 import { ChatDispatcher } from "./dispatch/dispatch.ts";
 import { Pools } from "./dispatch/pools.ts";
 import { DeadlineSweep } from "./dispatch/sweep.ts";
@@ -123,6 +124,26 @@ export type HarnessProvider = { readonly baseUrl: string } & Omit<
   "id" | "baseUrl" | "$typeName"
 >;
 
+/** Credentials of a test by name, which it may replace. */
+export class TestCredentials {
+  #find: FindCredential = () => undefined;
+
+  constructor(secrets: ReadonlyMap<string, string>) {
+    this.replace(secrets);
+  }
+
+  current(): FindCredential {
+    return this.#find;
+  }
+
+  replace(secrets: ReadonlyMap<string, string>): void {
+    this.#find = (_, name) => {
+      const secret = secrets.get(name);
+      return secret === undefined ? undefined : { secret, origins: [] };
+    };
+  }
+}
+
 /** What a router of a test is to be. */
 export interface HarnessOptions {
   /** The policy that it runs, in place of the one that is made of `providers`. */
@@ -163,6 +184,9 @@ export interface Harness {
   readonly accounting: MemoryAccounting;
   readonly memory: BodyMemory;
   readonly dispatcher: ChatDispatcher;
+  readonly credentials: TestCredentials;
+  /** Makes the upstreams anew with the credentials of now, as a router does when it hears of new ones. */
+  renewUpstreams(): void;
   readonly standings: Standings;
   readonly logLines: string[];
   close(): Promise<void>;
@@ -244,6 +268,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
   const pools = new Pools({ connections: 64 });
   const counter = new WorkerCounter({ deadlines: sweep, clock, log, limitMs: 60_000 });
   const accounting = new MemoryAccounting();
+  const credentials = new TestCredentials(options.credentials ?? new Map());
   const standings = new Standings({ clock, router: "eu-1" });
   const dispatcher = new ChatDispatcher({
     pools,
@@ -254,14 +279,15 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
     counter,
     answerLimitBytes: options.answerLimitBytes ?? 16 << 20,
   });
+  const upstreams = new UpstreamBook(
+    () => credentials.current(),
+    (id, kind) => options.dialects?.get(id) ?? findDialect(id, kind),
+  );
   const chats = new Chats({
     current: () => pinned,
     getKeyringAgeMs: () => 0,
     counters: new LimitCounters(),
-    upstreams: new UpstreamBook(
-      () => options.credentials ?? new Map(),
-      (id, kind) => options.dialects?.get(id) ?? findDialect(id, kind),
-    ),
+    upstreams,
     standings,
     accounting: options.accounting ?? accounting,
     dispatcher,
@@ -307,6 +333,8 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
   });
   const address = `http://127.0.0.1:${server.address.port}`;
   return {
+    credentials,
+    renewUpstreams: () => void (pinned && upstreams.renew(pinned.snapshot)),
     url: `${address}/v1`,
     address,
     key,

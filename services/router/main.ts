@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { IntakeService as AuditIntake } from "../../gen/weir/audit/v1/intake_service_pb.ts";
 import { IntakeService as MeteringIntake } from "../../gen/weir/metering/v1/intake_service_pb.ts";
+import type { Snapshot } from "../../gen/weir/policy/v1/snapshot_pb.ts";
 import { ChatService } from "../../gen/weir/router/v1/chat_service_pb.ts";
 import { EmbeddingService } from "../../gen/weir/router/v1/embedding_service_pb.ts";
 import { connectBus } from "../shared/bus/bus.ts";
@@ -31,7 +32,6 @@ import { Chats } from "./chat.ts";
 import { createChatService } from "./chat-service.ts";
 import { readConfig } from "./config.ts";
 import { WorkerCounter } from "./counting/token-counter.ts";
-import { readCredentials } from "./dispatch/credentials.ts";
 import { ChatDispatcher } from "./dispatch/dispatch.ts";
 import { Pools } from "./dispatch/pools.ts";
 import { DeadlineSweep } from "./dispatch/sweep.ts";
@@ -39,7 +39,9 @@ import { Standings } from "./ejection/standings.ts";
 import { createEmbeddingService } from "./embedding-service.ts";
 import { FailureLog } from "./failure-log.ts";
 import { createObserver } from "./measure.ts";
+import { openCredentials } from "./open-credentials.ts";
 import { UpstreamBook } from "./routing/upstream-book.ts";
+import type { Upstreams } from "./routing/upstreams.ts";
 import { createGrpcSurface } from "./rpc/grpc-surface.ts";
 import { createStandingWatch, showStandings } from "./standing-watch.ts";
 import { toState } from "./state.ts";
@@ -80,10 +82,12 @@ runService("router", async ({ environment, log, signal }) => {
   usageBus.onChange((connected) => metrics.weir_bus_connected.set({ bus: "usage" }, connected ? 1 : 0), signal);
   recordBus.onChange((connected) => metrics.weir_bus_connected.set({ bus: "records" }, connected ? 1 : 0), signal);
 
+  const trust = parseTrust(readFileSync(settings.WEIR_TRUST, "utf8"));
+  const credentials = openCredentials({ environment, settings, boot, trust, transport: policy, log, clock, metrics });
   let isPolicyConnected = false;
   const snapshots = keepSnapshots({
     name: { ...producer, build },
-    trust: parseTrust(readFileSync(settings.WEIR_TRUST, "utf8")),
+    trust,
     directory: join(settings.WEIR_STATE, "snapshots"),
     transport: policy,
     log,
@@ -134,7 +138,7 @@ runService("router", async ({ environment, log, signal }) => {
     log,
     onCount: (result) => metrics.weir_router_counts_total.inc({ result }),
   });
-  const upstreams = new UpstreamBook(() => readCredentials(settings.WEIR_CREDENTIALS, log));
+  const upstreams = new UpstreamBook(() => credentials.current());
   const standings = new Standings({ clock, router: instance, onChange: createStandingWatch(metrics, log) });
   showStandings(metrics, standings);
   const dispatcher = new ChatDispatcher({
@@ -163,22 +167,31 @@ runService("router", async ({ environment, log, signal }) => {
 
   // A port that is shared is opened late, see below; any other is open before somebody can ask whether this router is ready.
   let isOpen = !settings.WEIR_REUSE_PORT;
-  let appliedSnapshot: unknown;
+  let appliedSnapshot: Snapshot | undefined;
+  let appliedUpstreams: Upstreams | undefined;
   const onSwap = () => {
     const pinned = snapshots.current();
     if (pinned === undefined) return;
+    const { snapshot } = pinned;
     metrics.weir_router_snapshot_version.set({ kind: "snapshot" }, Number(pinned.snapshotVersion));
     metrics.weir_router_snapshot_version.set({ kind: "keyring" }, Number(pinned.keyringVersion));
-    if (isOpen) health.setReady(`snapshot ${pinned.snapshotVersion}, keyring ${pinned.keyringVersion}`);
-    if (pinned.snapshot === appliedSnapshot) return;
-    appliedSnapshot = pinned.snapshot;
-    const renewed = upstreams.renew(pinned.snapshot);
+    if (!credentials.isLoaded() && snapshot.providers.some(({ credential }) => credential !== "")) {
+      health.setNotReady("no credentials yet");
+    } else if (isOpen) {
+      health.setReady(`snapshot ${pinned.snapshotVersion}, keyring ${pinned.keyringVersion}`);
+    }
+    if (snapshot !== appliedSnapshot) credentials.reread();
+    appliedSnapshot = snapshot;
+    const renewed = upstreams.renew(snapshot);
+    if (renewed === appliedUpstreams) return;
+    appliedUpstreams = renewed;
     pools.keepOnly(renewed.list());
     standings.keepOnly(renewed.listTargets());
     for (const { id, reason, state } of renewed.unusable)
       log.warn({ provider: id, reason, state }, "A provider can't be used");
   };
   snapshots.onChange(onSwap);
+  credentials.onChange(onSwap);
   onSwap();
   if (snapshots.current() === undefined) health.setNotReady("no snapshot and keyring yet");
 
@@ -251,6 +264,7 @@ runService("router", async ({ environment, log, signal }) => {
           findConfigAge,
           findUpstreams: ({ snapshot }) => upstreams.get(snapshot),
           listAbsent: () => standings.list(),
+          credentials,
           countChats: () => dispatcher.openChats,
           countConnections: () => ({ busy, free }),
           countBodyBytes: () => memory.usedBytes,
@@ -284,7 +298,7 @@ runService("router", async ({ environment, log, signal }) => {
       // Who waits for a count is settled without it: the spool is still there to take it.
       await counter.stop();
       sweep.close();
-      await snapshots.close();
+      await Promise.all([snapshots.close(), credentials.close()]);
       await accounting.close(drainMs);
       await pools.close();
       await Promise.all([usageBus.close(), recordBus.close()]);

@@ -1,5 +1,6 @@
 import type { HeadKind } from "../shared/snapshot/head.ts";
 import type { PinnedPolicy } from "../shared/snapshot/hold.ts";
+import type { CredentialSource } from "./credentials/credential.ts";
 import type { AbsentTarget } from "./ejection/standings.ts";
 import type { Upstreams } from "./routing/upstreams.ts";
 
@@ -15,6 +16,7 @@ export interface StateSources {
   readonly findUpstreams: (pinned: PinnedPolicy) => Upstreams;
   /** The targets that are not asked by all now. */
   readonly listAbsent: () => readonly AbsentTarget[];
+  readonly credentials: CredentialSource;
   readonly countChats: () => number;
   readonly countConnections: () => { readonly busy: number; readonly free: number };
   readonly countBodyBytes: () => number;
@@ -55,6 +57,10 @@ export function toState(sources: StateSources): object {
       ejections,
       forMs: Math.round(forMs),
     })),
+    credentials: {
+      source: sources.credentials.kind,
+      held: sources.credentials.list().map(({ version, ...rest }) => ({ ...rest, version: String(version) })),
+    },
     policyConnected: sources.isPolicyConnected(),
     busConnected: sources.isBusConnected(),
     openChats: sources.countChats(),

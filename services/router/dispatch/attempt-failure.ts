@@ -19,8 +19,8 @@ export interface AttemptFailure {
 /** Whose failure it is, and when. */
 export interface FailedTarget {
   readonly id: string;
-  /** Its credential, to be taken out of what it says; empty when it has none. */
-  readonly secret: string;
+  /** Takes its credential out of what it says. */
+  readonly hideSecret: (text: string) => string;
   /** Status of its answer; 0 when there was none. */
   readonly status: number;
   /** A provider's failure after content is a cut, whatever it was. */
@@ -55,8 +55,7 @@ export function stateFailure(target: FailedTarget, stated: StatedFailure): Attem
  */
 export function relayFailure(target: FailedTarget, failure: ProviderFailure, kind: "relay" | "typed"): AttemptFailure {
   const { said, retryAfterMs } = failure;
-  const { secret } = target;
-  const hide = (text: string) => (secret === "" ? text : text.replaceAll(secret, "…"));
+  const { hideSecret: hide } = target;
   const status = target.status === 200 ? undefined : target.status;
   const fault = findFault(failure.reason, failure.fault);
   const error = new WeirError(toReason(failure.reason, target), `Cannot answer: ${hide(failure.state)}`, {

@@ -413,7 +413,7 @@ export class Attempt implements PooledCall, Watched {
   #describeTarget(): FailedTarget {
     const { target, upstream } = this.#trial;
     const hadContent = this.#state === "answering";
-    return { id: target.id, secret: upstream.secret, status: this.#status, hadContent };
+    return { id: target.id, hideSecret: upstream.hideSecret, status: this.#status, hadContent };
   }
 
   #describeTimeout(): readonly [timeout: string, limitMs: number, state: string, fault: StatedFailure["fault"]] {

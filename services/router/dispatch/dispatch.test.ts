@@ -155,6 +155,7 @@ function start(options: StartOptions = {}) {
     sink,
     targets: snapshot.targets,
     upstreams,
+    renewUpstreams: () => upstreams,
     head: { eventId: "e" },
     onAttempt: () => undefined,
     onDone: (result) => results.push(result),

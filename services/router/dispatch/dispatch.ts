@@ -32,6 +32,8 @@ export interface PlannedChat {
   /** The targets, in the order of their trial; at least one. None was rejected by `upstreams`. */
   readonly targets: readonly SnapshotTarget[];
   readonly upstreams: Upstreams;
+  /** The upstreams with the credentials of now, which may have been replaced since the chat was planned. */
+  renewUpstreams(): Upstreams;
   /** What the answer says about itself, without what the target adds. */
   readonly head: AnswerHead;
   /** A target is about to be tried; `earlier` are the attempts that have ended. */
@@ -95,6 +97,8 @@ class Run implements AttemptListener, SinkListener, Listed {
   #failure: AttemptFailure | undefined;
   #way: RelayWay | TypedWay | undefined;
   #next = 0;
+  /** A target that is asked again with another credential than the one that it refused. */
+  #renewed: { readonly target: SnapshotTarget; readonly upstreams: Upstreams } | undefined;
   /** When the attempt began, of the monotonic clock. */
   #startedMs = 0;
   #began = false;
@@ -149,6 +153,11 @@ class Run implements AttemptListener, SinkListener, Listed {
     this.#attempt = undefined;
     this.#attempts.push(result);
     const { targets } = this.#chat;
+    if (failure !== undefined && this.#renewCredential(result)) {
+      this.#next -= 1;
+      this.#tryNext();
+      return;
+    }
     this.#noteEnd(result.target, failure);
     if (failure === undefined) {
       this.#finish();
@@ -162,13 +171,31 @@ class Run implements AttemptListener, SinkListener, Listed {
     else this.#finish(failure);
   }
 
+  /**
+   * Whether a provider refused a credential that was replaced while the chat was on its way: it is asked again with the new one, once. So a
+   * credential can be replaced at a provider that refuses the old one at once.
+   */
+  #renewCredential({ target, providerStatus }: AttemptResult): boolean {
+    if ((providerStatus !== 401 && providerStatus !== 403) || this.#began || this.#renewed?.target === target)
+      return false;
+    const upstreams = this.#chat.renewUpstreams();
+    if (upstreams.findRejection(target) !== undefined) return false;
+    if (upstreams.get(target).secret === this.#chat.upstreams.get(target).secret) return false;
+    this.#renewed = { target, upstreams };
+    return true;
+  }
+
+  #getUpstreams(target: SnapshotTarget): Upstreams {
+    return this.#renewed?.target === target ? this.#renewed.upstreams : this.#chat.upstreams;
+  }
+
   #noteEnd(target: SnapshotTarget, failure: AttemptFailure | undefined): void {
     const { standings } = this.#options;
     // As nearly all attempts end.
     if (standings.isQuiet && failure?.fault === undefined) return;
-    const { call, upstreams } = this.#chat;
+    const { call } = this.#chat;
     standings.noteEnd(
-      { target, upstream: upstreams.get(target) },
+      { target, upstream: this.#getUpstreams(target).get(target) },
       {
         eventId: call.eventId,
         startedMs: this.#startedMs,
@@ -195,7 +222,7 @@ class Run implements AttemptListener, SinkListener, Listed {
 
   /** Tries the next target that can be asked at all. */
   #tryNext(): void {
-    const { call, targets, upstreams } = this.#chat;
+    const { call, targets } = this.#chat;
     const { pools, clock, standings } = this.#options;
     while (this.#next < targets.length) {
       const target = targets[this.#next]!;
@@ -206,6 +233,7 @@ class Run implements AttemptListener, SinkListener, Listed {
         this.#skip(target, toEjected(target, waitMs), startedAtMs);
         continue;
       }
+      const upstreams = this.#getUpstreams(target);
       const upstream = upstreams.get(target);
       let request: ComposedRequest | OwnAnswer;
       try {

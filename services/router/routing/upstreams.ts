@@ -3,6 +3,8 @@ import { type Dialect as DialectId, Inexpressible, type Server } from "../../../
 import type { Snapshot, SnapshotProvider, SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
+import type { Credential, FindCredential } from "../credentials/credential.ts";
+import { createSecretHider } from "../credentials/hide-secret.ts";
 import type { Dialect, DialectSettings, Format } from "../providers/dialect.ts";
 import { findDialect } from "../providers/registry.ts";
 import { readProviderTimeouts, readTargetTimeouts, type Timeouts } from "./timeouts.ts";
@@ -18,8 +20,10 @@ export interface Upstream {
   readonly settings: DialectSettings;
   /** Whether what its dialect can't say is left out; else a request that says it is refused. */
   readonly dropsInexpressible: boolean;
-  /** The credential itself, for taking it out of what a provider says. Empty when it wants none. */
+  /** The credential itself. Empty when it wants none. */
   readonly secret: string;
+  /** Takes it out of what the provider says of a failure. */
+  readonly hideSecret: (text: string) => string;
   /** Of its targets that have none of their own. */
   readonly timeouts: Timeouts;
   /** The longest that a connection may take to stand, for any of its targets. */
@@ -46,17 +50,13 @@ export class Upstreams {
   /** Those that can't be used, for the log and the live state. */
   readonly unusable: readonly UnusableProvider[];
 
-  /** `findSecret` finds a credential by its name; `find` finds dialects, by default those of this router. */
-  constructor(
-    snapshot: Snapshot,
-    findSecret: (credential: string) => string | undefined,
-    find: FindDialect = findDialect,
-  ) {
+  /** `find` finds dialects, by default those of this router. */
+  constructor(snapshot: Snapshot, findCredential: FindCredential, find: FindDialect = findDialect) {
     const unusable: UnusableProvider[] = [];
     const targets = Map.groupBy(snapshot.targets, ({ provider }) => provider);
     for (const provider of snapshot.providers) {
       const served = targets.get(provider.id) ?? [];
-      const upstream = createUpstream(provider, served, findSecret, find);
+      const upstream = createUpstream(provider, served, (name) => findCredential(snapshot.organisation, name), find);
       if ("state" in upstream) unusable.push(upstream);
       else this.#add(upstream, served);
     }
@@ -104,7 +104,7 @@ export class Upstreams {
 function createUpstream(
   provider: SnapshotProvider,
   targets: readonly SnapshotTarget[],
-  findSecret: (credential: string) => string | undefined,
+  findCredential: (name: string) => Credential | undefined,
   find: FindDialect,
 ): Upstream | UnusableProvider {
   const { id } = provider;
@@ -116,7 +116,7 @@ function createUpstream(
   }
   let secret = "";
   if (provider.credential !== "") {
-    const found = findSecret(provider.credential);
+    const found = findCredential(provider.credential);
     if (found === undefined) {
       return {
         id,
@@ -124,7 +124,15 @@ function createUpstream(
         state: `its credential "${provider.credential}" is not in this router`,
       };
     }
-    secret = found;
+    if (found.origins.length > 0 && !found.origins.includes(base.origin)) {
+      // Whoever sealed it said where it may go; no policy can send it elsewhere.
+      return {
+        id,
+        reason: "CREDENTIAL_REFUSED",
+        state: `its credential "${provider.credential}" may not be sent to ${base.origin}`,
+      };
+    }
+    secret = found.secret;
   }
   let credential: string[];
   try {
@@ -157,6 +165,7 @@ function createUpstream(
     settings,
     dropsInexpressible: provider.inexpressible === Inexpressible.DROP,
     secret,
+    hideSecret: createSecretHider(secret),
     timeouts,
     connectTimeoutMs: Math.max(
       timeouts.connectMs,

@@ -15,11 +15,9 @@ import { backOffMs } from "./back-off.ts";
 import type { HeadKind } from "./head.ts";
 import type { OfferVerdict, SnapshotHold } from "./hold.ts";
 import type { InstanceName, SnapshotReporter } from "./report.ts";
+import { endWhenSilent } from "./silence.ts";
 import { runInSlices } from "./slices.ts";
 import { SUPPORTED_FEATURES } from "./verify.ts";
-
-/** Policy sends a heartbeat every 5 s; three missed ones are a broken watch. */
-const HEARTBEAT_TIMEOUT_MS = 15_000;
 
 /** What a watch needs. */
 export interface WatchOptions {
@@ -74,8 +72,6 @@ class Watch {
   readonly #options: WatchOptions;
   readonly #wantsWholeKeyring: boolean;
   readonly #assembly = new SnapshotAssembly();
-  readonly #ending = new AbortController();
-  #lastMs: number;
   /** Whether anything came. */
   stood = false;
   /** Whether a change did not lead to the signed digest, so that the next watch must ask for all pages. */
@@ -84,15 +80,13 @@ class Watch {
   constructor(options: WatchOptions, wantsWholeKeyring: boolean) {
     this.#options = options;
     this.#wantsWholeKeyring = wantsWholeKeyring;
-    this.#lastMs = options.clock.monotonicMs();
   }
 
   async run(): Promise<void> {
-    const { client, hold, name, signal } = this.#options;
+    const { client, hold, name, clock, signal } = this.#options;
     const snapshot = hold.heldSnapshot()?.head;
     const keyring = this.#wantsWholeKeyring ? undefined : hold.heldKeyring()?.head;
-    const ending = AbortSignal.any([signal, this.#ending.signal]);
-    const silence = this.#watchSilence(ending);
+    const watching = endWhenSilent({ clock, signal, what: "snapshots" });
     try {
       const pieces = client.watchSnapshots(
         {
@@ -106,17 +100,16 @@ class Watch {
           features: [...SUPPORTED_FEATURES],
         },
         // No deadline: it is meant to stand for ever, and silence ends it.
-        { signal: ending, timeoutMs: 0 },
+        { signal: watching.signal, timeoutMs: 0 },
       );
       for await (const response of pieces) {
-        this.#lastMs = this.#options.clock.monotonicMs();
+        watching.note();
         if (!this.stood) this.#stand();
         await this.#take(response);
         if (this.needsWholeKeyring) return;
       }
     } finally {
-      this.#ending.abort();
-      await silence;
+      await watching.end();
     }
   }
 
@@ -211,17 +204,5 @@ class Watch {
     say(SnapshotPhase.VALIDATED);
     say(SnapshotPhase.APPLIED);
     if (verdict.verdict === "applied") log.info({ kind, version: String(head?.version) }, "Applied a new version");
-  }
-
-  async #watchSilence(ending: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
-    while (!ending.aborted) {
-      const leftMs = this.#lastMs + HEARTBEAT_TIMEOUT_MS - clock.monotonicMs();
-      if (leftMs <= 0) {
-        this.#ending.abort(new WeirError("UNAVAILABLE", "Cannot watch snapshots: no heartbeat came"));
-        return;
-      }
-      await clock.sleep(leftMs, ending).catch(() => {});
-    }
   }
 }

@@ -129,6 +129,12 @@ export const METRICS = {
     help: "Counts of tokens that a provider did not tell, by result: counted, or estimated from bytes since the count was late or refused.",
     labels: ["result"],
   },
+  weir_router_credentials: {
+    type: "gauge",
+    by: "router",
+    help: "Credentials of providers that policy sent, by state: used, or refused because the version that was sent does not open.",
+    labels: ["state"],
+  },
   weir_router_ejections_total: {
     type: "counter",
     by: "router",
@@ -156,13 +162,13 @@ export const METRICS = {
   weir_router_snapshot_refusals_total: {
     type: "counter",
     by: "router",
-    help: "Snapshots and keyrings refused, by kind.",
+    help: "Snapshots, keyrings and sets of credentials refused, by kind.",
     labels: ["kind"],
   },
   weir_router_snapshot_version: {
     type: "gauge",
     by: "router",
-    help: "Version in force, by kind: snapshot or keyring.",
+    help: "Version in force, by kind: snapshot, keyring or credentials.",
     labels: ["kind"],
   },
   weir_router_targets_ejected: {

@@ -12,7 +12,7 @@ import { BodyMemory } from "../../../services/router/arrival/body-memory.ts";
 import { createHttpSurface } from "../../../services/router/arrival/http-surface.ts";
 import { type ChatObserver, Chats } from "../../../services/router/chat.ts";
 import { WorkerCounter } from "../../../services/router/counting/token-counter.ts";
-import { readCredentials } from "../../../services/router/dispatch/credentials.ts";
+import { mountCredentials } from "../../../services/router/credentials/read-files.ts";
 import { ChatDispatcher } from "../../../services/router/dispatch/dispatch.ts";
 import { Pools } from "../../../services/router/dispatch/pools.ts";
 import { DeadlineSweep } from "../../../services/router/dispatch/sweep.ts";
@@ -59,7 +59,8 @@ const noObserver: ChatObserver = { onRefusal: () => undefined, onOutcome: () => 
 const memory = new BodyMemory(512 << 20);
 const sweep = new DeadlineSweep(clock);
 const pools = new Pools({ connections: 4_096 });
-const upstreams = new UpstreamBook(() => readCredentials(join(folder, "credentials"), log));
+const credentials = mountCredentials(join(folder, "credentials"), log);
+const upstreams = new UpstreamBook(() => credentials.current());
 const counter = new WorkerCounter({ deadlines: sweep, clock, log });
 const standings = new Standings({ clock, router: "stripped" });
 const dispatcher = new ChatDispatcher({ pools, standings, sweep, clock, memory, counter, answerLimitBytes: 256 << 20 });
