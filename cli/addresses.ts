@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { readTls, type Tls, tlsSettings } from "../services/shared/mesh/tls.ts";
+import { type ClientTls, readTls, tlsSettings } from "../services/shared/mesh/tls.ts";
 import { readSettings } from "../services/shared/settings.ts";
 import { createLayout, createPorts, DEFAULT_BASE_PORT, HOST, REGIONS } from "./up/layout.ts";
 
@@ -98,11 +98,17 @@ export function findAddresses(dataDir: string, environment: NodeJS.ProcessEnv): 
 }
 
 /**
- * The certificates that the command shows to a control plane beyond loopback, and the authorities it trusts; undefined for plain text.
+ * The authorities that the command trusts beyond loopback, and the certificate that it shows, if any; undefined for plain text.
  * Throws SETTING_INVALID for half a set.
  */
-export function findTls(environment: NodeJS.ProcessEnv): Tls | undefined {
-  return readTls(readSettings(environment, CLI_SETTINGS));
+export function findTls(environment: NodeJS.ProcessEnv): ClientTls | undefined {
+  const settings = readSettings(environment, CLI_SETTINGS);
+  const { WEIR_TLS_CERTIFICATE: certificate, WEIR_TLS_KEY: key, WEIR_TLS_CLIENT_CA: authorities } = settings;
+  // Operators show tokens: to know whom they show them to, authorities are enough.
+  if (authorities !== undefined && certificate === undefined && key === undefined) {
+    return { authorities: readFileSync(authorities) };
+  }
+  return readTls(settings);
 }
 
 /**

@@ -1,9 +1,11 @@
 import { Command, Option } from "commander";
 import { addAuditCommands } from "./commands/audit.ts";
+import { addCertificateCommands } from "./commands/certificates.ts";
 import { addDemoCommand } from "./commands/demo.ts";
 import { addExplainCommand } from "./commands/explain.ts";
 import { addKeygenCommand } from "./commands/keygen.ts";
 import { addKeyCommands } from "./commands/keys.ts";
+import { addOperatorCommands } from "./commands/operators.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
 import { addSpendCommand } from "./commands/spend.ts";
 import { addTenantCommands } from "./commands/tenants.ts";
@@ -21,6 +23,8 @@ export function createProgram(): Command {
   addUpCommand(program);
   addDemoCommand(program);
   addKeygenCommand(program);
+  addCertificateCommands(program);
+  addOperatorCommands(program);
   addPolicyCommands(program);
   addKeyCommands(program);
   addTenantCommands(program);

@@ -5,9 +5,9 @@ import { connectBus } from "../shared/bus/bus.ts";
 import { systemClock } from "../shared/clock.ts";
 import { createPool } from "../shared/database/pool.ts";
 import { Health } from "../shared/mesh/health.ts";
+import { openTls } from "../shared/mesh/open-tls.ts";
 import { createOperationsHandler } from "../shared/mesh/operations.ts";
 import { startMeshServer } from "../shared/mesh/server.ts";
-import { readTls } from "../shared/mesh/tls.ts";
 import { runService, type ServiceContext, type Stoppable } from "../shared/process.ts";
 import { createMetrics } from "../shared/telemetry/metrics.ts";
 import { createAlarm } from "./alarm.ts";
@@ -23,10 +23,10 @@ import { keepUp } from "./upkeep.ts";
 
 async function start({ environment, log, signal }: ServiceContext): Promise<Stoppable> {
   const config = readConfig(environment, log);
-  const tls = readTls(config);
   const clock = systemClock;
   const metrics = createMetrics("metering");
   const health = new Health({ gauge: metrics.weir_ready });
+  const tls = openTls({ settings: config, clock, log, metrics, signal });
   const authority = openAuthority({ settings: config, clock, log, metrics, signal });
   const pool = createPool({ url: config.WEIR_DATABASE_URL, max: config.WEIR_DATABASE_CONNECTIONS, log });
   const bus = await connectBus({ urls: [config.WEIR_NATS_URL], name: "metering", log });

@@ -7,7 +7,7 @@ import type { ReleaseWave } from "../../gen/weir/policy/v1/release_pb.ts";
 import { ReleaseState, ReleaseStateSchema } from "../../gen/weir/policy/v1/release_pb.ts";
 import type { PoolClient } from "../shared/database/pool.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
-import { readReleaseFacts, type ReleaseFacts } from "./distribution/release-facts.ts";
+import { type ReleaseFacts, readReleaseFacts } from "./distribution/release-facts.ts";
 import { appendReleaseRecord } from "./distribution/release-record.ts";
 import { afterCommit, type ChangeParts, restoreVersion } from "./publish.ts";
 import { chooseRouters } from "./rollout/choose-routers.ts";

@@ -14,9 +14,9 @@ import { createBootId } from "../shared/ids.ts";
 import { createMeshTransport } from "../shared/mesh/client.ts";
 import { Health } from "../shared/mesh/health.ts";
 import { toLimits } from "../shared/mesh/listener.ts";
+import { openTls } from "../shared/mesh/open-tls.ts";
 import { answerJson, createOperationsHandler, type PlainHandler } from "../shared/mesh/operations.ts";
 import { startMeshServer } from "../shared/mesh/server.ts";
-import { readTls } from "../shared/mesh/tls.ts";
 import { parseTrust } from "../shared/note/trust.ts";
 import { runService } from "../shared/process.ts";
 import type { HeadKind } from "../shared/snapshot/head.ts";
@@ -55,7 +55,6 @@ const LAST_COUNTS_MS = 250;
 runService("router", async ({ environment, log, signal }) => {
   const settings = readConfig(environment, log);
   const clock = systemClock;
-  const tls = readTls(settings);
   const region = settings.WEIR_REGION;
   const instance = settings.WEIR_ROUTER;
   const boot = createBootId();
@@ -70,6 +69,7 @@ runService("router", async ({ environment, log, signal }) => {
   }
   const metrics = createMetrics("router");
   const health = new Health({ gauge: metrics.weir_ready });
+  const tls = openTls({ settings: settings, clock, log, metrics, signal });
 
   // Of others, and none has to be there for this router to serve: all of these connect by themselves.
   const policy = createMeshTransport({ addresses: settings.WEIR_POLICY_ADDRESS, tls, log });

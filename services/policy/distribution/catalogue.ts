@@ -11,9 +11,9 @@ import type { Log } from "../../shared/telemetry/log.ts";
 import type { Metrics } from "../../shared/telemetry/metrics.ts";
 import { advanceKeyring, EMPTY_KEYRING, findChangesSince, type KeyringState } from "../keys/keyring-state.ts";
 import { findLatestKeyring, listEntriesSince, listKeyringHeads } from "../store/keyrings.ts";
-import { type CredentialRelease, type CredentialReleases, readCredentialReleases } from "./credential-releases.ts";
 import { findReleaseUnderWay, listReleaseRegions, listReleaseRouters } from "../store/releases.ts";
 import { findSnapshot, listRegions } from "../store/snapshots.ts";
+import { type CredentialRelease, type CredentialReleases, readCredentialReleases } from "./credential-releases.ts";
 import { toChangePiece, toHeadPiece, toKeyringPieces, toSnapshotPieces } from "./pieces.ts";
 
 /** A version that can be sent: encoded once, shared by all who watch. */

@@ -1,4 +1,4 @@
-import { type ReleaseWave, ReleaseState } from "../../../gen/weir/policy/v1/release_pb.ts";
+import { ReleaseState, type ReleaseWave } from "../../../gen/weir/policy/v1/release_pb.ts";
 import { type GateFacts, type GateLimits, judgeGates } from "./gates.ts";
 
 /** Where a release stands. */

@@ -7,14 +7,15 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { Code, ConnectError, type StreamResponse, type Transport, type UnaryResponse } from "@connectrpc/connect";
-import { Client, type ClientReadableStream, credentials, Metadata } from "@grpc/grpc-js";
+import { Client, type ClientReadableStream, Metadata } from "@grpc/grpc-js";
 import { type Clock, systemClock } from "../clock.ts";
 import { WeirError } from "../errors/weir-error.ts";
 import { type Address, parseAddress } from "../settings.ts";
 import type { Log } from "../telemetry/log.ts";
 import { formatAddress, toTarget } from "./address-resolver.ts";
+import { createChannelCredentials } from "./channel-credentials.ts";
 import { toCallError, toHeaders } from "./client-error.ts";
-import { isLoopback, type Tls } from "./tls.ts";
+import { type ClientTls, isLoopback } from "./tls.ts";
 
 /** Where a service is and how its channel is kept. */
 export interface MeshTransportOptions {
@@ -24,7 +25,7 @@ export interface MeshTransportOptions {
    * Certificates of this process and the authorities it trusts. Default: plain text, for loopback. With several
    * addresses each instance must have a certificate for the host of the first.
    */
-  readonly tls?: Tls | undefined;
+  readonly tls?: ClientTls | undefined;
   /**
    * Token or admin key of an operator, sent with each call; asked for anew each time. Refused (SETTING_INVALID) where it would go beyond
    * loopback in plain text. Default: none.
@@ -78,7 +79,7 @@ export function createMeshTransport(options: MeshTransportOptions): MeshTranspor
       },
     );
   }
-  const client = new Client(findTarget(addresses), toCredentials(options.tls), CHANNEL_OPTIONS);
+  const client = new Client(findTarget(addresses), createChannelCredentials(options.tls), CHANNEL_OPTIONS);
   const { defaultTimeoutMs = 10_000, waitForReady = true, clock = systemClock } = options;
 
   function begin(header: ConstructorParameters<typeof Headers>[0], timeoutMs: number | undefined) {
@@ -206,10 +207,4 @@ function toAbortError(path: string, signal: AbortSignal): ConnectError {
 function findTarget(addresses: readonly Address[]): string {
   const [only] = addresses;
   return addresses.length === 1 && only !== undefined ? `dns:${formatAddress(only)}` : toTarget(addresses);
-}
-
-function toCredentials(tls: Tls | undefined) {
-  return tls === undefined
-    ? credentials.createInsecure()
-    : credentials.createSsl(tls.authorities ?? null, tls.key, tls.certificate);
 }

@@ -185,6 +185,17 @@ export async function listen(options: {
             feed(socket, socket.alpnProtocol === "h2");
           },
         );
+  if (server instanceof tls.Server) {
+    options.tls?.onRenewal?.(({ certificate, key, authorities }) => {
+      // For handshakes to come. The authorities go along where peers are asked for certificates.
+      server.setSecureContext({
+        cert: certificate,
+        key,
+        ...(authorities && options.mutual && { ca: authorities }),
+        minVersion: "TLSv1.2",
+      });
+    });
+  }
   server.maxConnections = maxConnections;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

@@ -27,7 +27,12 @@ export interface Tls {
   readonly key: Buffer;
   /** Authorities of the mesh's certificates. */
   readonly authorities?: Buffer;
+  /** Calls a listener with each set of certificates that takes the place of these. Absent when none will. */
+  readonly onRenewal?: (listener: (renewed: Tls) => void) => void;
 }
+
+/** What a client needs of it: authorities alone will do where it shows a token instead of a certificate. */
+export type ClientTls = Partial<Pick<Tls, "certificate" | "key">> & Pick<Tls, "authorities" | "onRenewal">;
 
 /** Reads the files that the settings name; nothing when none is named. Half a set is refused. */
 export function readTls(settings: Settings<typeof tlsSettings>): Tls | undefined {

@@ -102,6 +102,12 @@ export const METRICS = {
     labels: ["region", "kind"],
   },
   weir_policy_watchers: { type: "gauge", by: "policy", help: "Instances that watch, by region.", labels: ["region"] },
+  weir_certificate_left_seconds: {
+    type: "gauge",
+    by: "all",
+    help: "Seconds until the certificate of this process ends; absent without TLS.",
+    labels: ["certificate"],
+  },
   weir_operators_refused: {
     type: "gauge",
     by: "all",

@@ -1,0 +1,244 @@
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createClient } from "@connectrpc/connect";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Dimension, SpendService } from "../../gen/weir/metering/v1/spend_service_pb.ts";
+import { SnapshotKind, SnapshotPhase, SnapshotService } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import { createTestAuthority, TEST_ADMIN_KEY } from "../../services/shared/authority/authority.fixture.ts";
+import type { ServiceName } from "../../services/shared/authority/identity.ts";
+import { ManualClock, systemClock } from "../../services/shared/clock.ts";
+import { fromConnectError } from "../../services/shared/errors/wire.ts";
+import { createMeshTransport } from "../../services/shared/mesh/client.ts";
+import { Health } from "../../services/shared/mesh/health.ts";
+import { openTls } from "../../services/shared/mesh/open-tls.ts";
+import { startMeshServer } from "../../services/shared/mesh/server.ts";
+import type { ClientTls } from "../../services/shared/mesh/tls.ts";
+import { createLog } from "../../services/shared/telemetry/log.ts";
+import { WATCH_INTERVAL_MS } from "../../services/shared/watch-file.ts";
+import { addAuthority, bundlePath, readAuthorities } from "./authorities.ts";
+import { issueCertificate, listCertificates, renewCertificates } from "./certificates.ts";
+
+const DAY_MS = 86_400_000;
+const log = createLog({ service: "test", level: "silent" });
+const closers: (() => unknown)[] = [];
+let directory: string;
+let stopping: AbortController;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "weir-certificates-"));
+  stopping = new AbortController();
+});
+
+afterEach(async () => {
+  stopping.abort();
+  for (const close of closers.splice(0).reverse()) await close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const nowMs = () => systemClock.nowMs();
+const options = (rest: Partial<{ directory: string; ttlMs: number; overlapMs: number; nowMs: number }> = {}) => ({
+  directory,
+  ttlMs: 7 * DAY_MS,
+  overlapMs: 0,
+  nowMs: nowMs(),
+  ...rest,
+});
+
+function nameOf(service: ServiceName, region: string, instance: string, trustDomain = "weir.test") {
+  return { trustDomain, service: { kind: "service", service, region, instance } } as const;
+}
+
+/** Issues a certificate and opens it as a service would. */
+async function open(
+  name: ReturnType<typeof nameOf>,
+  rest: Partial<Parameters<typeof options>[0]> = {},
+  clock = new ManualClock(nowMs()),
+) {
+  const issued = await issueCertificate({ name, hosts: ["localhost"] }, options(rest));
+  const folder = join(rest.directory ?? directory, issued.folder);
+  const settings = {
+    WEIR_TLS_CERTIFICATE: join(folder, "tls.crt"),
+    WEIR_TLS_KEY: join(folder, "tls.key"),
+    WEIR_TLS_CLIENT_CA: bundlePath(directory),
+  };
+  const tls = openTls({ settings, clock, log, signal: stopping.signal });
+  if (tls === undefined) throw new Error("Cannot open the certificate: there is none");
+  return { tls, clock };
+}
+
+/** A control plane that listens everywhere, and answers whoever may ask. */
+async function startControlPlane() {
+  const { tls, clock } = await open(nameOf("policy", "control", "policy-1"));
+  const server = await startMeshServer({
+    listen: { host: "0.0.0.0", port: 0 },
+    tls,
+    authority: createTestAuthority(),
+    services: [SnapshotService, SpendService],
+    routes: (router) =>
+      router
+        .service(SnapshotService, {
+          reportSnapshot: () => ({}),
+          async *watchSnapshots(_, { signal }) {
+            yield {};
+            await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+          },
+        })
+        .service(SpendService, { querySpend: () => ({}), listLedgerEntries: () => ({}) }),
+    reflection: false,
+    health: new Health(),
+    log,
+  });
+  closers.push(() => server.close());
+  return { address: `localhost:${server.address.port}`, clock };
+}
+
+function connect(address: string, tls: ClientTls | undefined, token?: string) {
+  const transport = createMeshTransport({
+    addresses: [address],
+    tls,
+    waitForReady: false,
+    defaultTimeoutMs: 20_000,
+    ...(token !== undefined && { token: () => token }),
+  });
+  closers.push(() => transport.close());
+  const snapshots = createClient(SnapshotService, transport);
+  const spend = createClient(SpendService, transport);
+  return {
+    snapshots,
+    report: () =>
+      snapshots.reportSnapshot({
+        region: "eu",
+        instance: "eu-1",
+        boot: "b1",
+        kind: SnapshotKind.SNAPSHOT,
+        phase: SnapshotPhase.APPLIED,
+      }),
+    query: () => spend.querySpend({ organisation: "acme", groupBy: [Dimension.TEAM] }),
+  };
+}
+
+const outcomeOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => "answered",
+    (error: unknown) => fromConnectError(error).reason,
+  );
+
+describe("a control plane beyond loopback", () => {
+  it("knows a router by its certificate, and lets it act for itself and its region only", async () => {
+    const { address } = await startControlPlane();
+    const asks = async (...name: Parameters<typeof nameOf>) =>
+      await outcomeOf(connect(address, (await open(nameOf(...name))).tls).report());
+
+    expect(await asks("router", "eu", "eu-1")).toBe("answered");
+    expect(await asks("router", "us", "eu-1")).toBe("PERMISSION_DENIED");
+    expect(await asks("router", "eu", "eu-2")).toBe("PERMISSION_DENIED");
+    expect(await asks("audit", "eu", "eu-1")).toBe("PERMISSION_DENIED");
+    expect(await asks("metering", "control", "eu-1")).toBe("PERMISSION_DENIED");
+  });
+
+  it("refuses certificates that have ended, are of another mesh, or of an authority of others", async () => {
+    const { address } = await startControlPlane();
+    const router = nameOf("router", "eu", "eu-1");
+    const elsewhere = join(directory, "elsewhere");
+    const old = await open(router, { nowMs: nowMs() - 2 * DAY_MS, ttlMs: DAY_MS });
+    const ended = await outcomeOf(connect(address, { ...old.tls }).report());
+    const other = await outcomeOf(
+      connect(address, (await open(nameOf("router", "eu", "eu-1", "other.test"))).tls).report(),
+    );
+    const foreign = await outcomeOf(connect(address, (await open(router, { directory: elsewhere })).tls).report());
+
+    expect([ended, other, foreign]).toEqual(["UNAVAILABLE", "IDENTITY_MISSING", "UNAVAILABLE"]);
+  });
+
+  it("lets an operator in by token without a certificate, and nobody without either", async () => {
+    const { address } = await startControlPlane();
+    const { authorities } = (await open(nameOf("router", "eu", "eu-1"))).tls;
+    const tls: ClientTls = authorities === undefined ? {} : { authorities };
+
+    expect(await outcomeOf(connect(address, tls, TEST_ADMIN_KEY).query())).toBe("answered");
+    expect(await outcomeOf(connect(address, tls).query())).toBe("IDENTITY_MISSING");
+    expect(await outcomeOf(connect(address, tls).report())).toBe("IDENTITY_MISSING");
+    expect(await outcomeOf(connect(address, tls, TEST_ADMIN_KEY).report())).toBe("PERMISSION_DENIED");
+  });
+});
+
+it("a token is sent to nobody in plain text beyond loopback", () => {
+  expect(() => createMeshTransport({ addresses: ["192.0.2.1:7400"], token: () => "t" })).toThrow(
+    "a token is not sent in plain text",
+  );
+});
+
+describe("renewing", () => {
+  it("keeps what is good, renews from half of a life on, and changes neither name nor hosts", async () => {
+    const made = nowMs();
+    await issueCertificate(
+      { name: nameOf("router", "eu", "eu-1"), hosts: ["localhost", "10.0.0.1"] },
+      options({ nowMs: made }),
+    );
+
+    const early = await renewCertificates(options({ nowMs: made + 3 * DAY_MS }));
+    const late = await renewCertificates(options({ nowMs: made + 4 * DAY_MS }));
+    const again = await renewCertificates(options({ nowMs: made + 4 * DAY_MS }));
+
+    expect([early.renewed, late.renewed, again.renewed]).toEqual([[], ["eu-router-eu-1"], []]);
+    expect(listCertificates(directory)).toMatchObject([
+      { name: nameOf("router", "eu", "eu-1"), hosts: ["localhost", "10.0.0.1"] },
+    ]);
+  });
+
+  it("keeps keys where only their owner reads them", async () => {
+    await issueCertificate({ name: nameOf("router", "eu", "eu-1"), hosts: [] }, options());
+
+    const keys = readdirSync(directory, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".key"));
+
+    expect(keys.map((name) => statSync(join(directory, name)).mode & 0o777)).toEqual([0o600, 0o600]);
+  });
+
+  it("takes another authority under load without one failed call, and trusts the old one no more", async () => {
+    const { address, clock } = await startControlPlane();
+    const router = await open(nameOf("router", "eu", "eu-1"));
+    const old = await open(nameOf("router", "eu", "eu-1"), { directory });
+    const look = async () => {
+      for (const each of [clock, router.clock]) {
+        await each.whenSleeping(1);
+        each.advance(WATCH_INTERVAL_MS);
+        await each.whenSleeping(1);
+      }
+    };
+    const steady = connect(address, router.tls);
+    const outcomes: string[] = [];
+    let isOver = false;
+    const load = (async () => {
+      while (!isOver) {
+        outcomes.push(await outcomeOf(steady.report()));
+        // A connection of its own, so that each step is met by a handshake.
+        outcomes.push(await outcomeOf(connect(address, router.tls).report()));
+      }
+    })();
+
+    await look();
+    await addAuthority(directory, "weir.test", nowMs());
+    await look();
+    const { renewed } = await renewCertificates(options());
+    await look();
+    const { retired } = await renewCertificates(options());
+    await look();
+    isOver = true;
+    await load;
+
+    expect([renewed, retired]).toEqual([["control-policy-policy-1", "eu-router-eu-1"], [1]]);
+    expect([outcomes.length > 0, new Set(outcomes)]).toEqual([true, new Set(["answered"])]);
+    expect(await outcomeOf(connect(address, { ...old.tls, ...readNewBundle() }).report())).toBe("UNAVAILABLE");
+  });
+});
+
+function readNewBundle(): Pick<ClientTls, "authorities"> {
+  return {
+    authorities: Buffer.from(
+      readAuthorities(directory)
+        .map(({ pem }) => pem.certificate)
+        .join(""),
+    ),
+  };
+}
