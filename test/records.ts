@@ -68,11 +68,12 @@ export async function runWeir(
 ): Promise<{ readonly code: number | NodeJS.Signals; readonly output: string }> {
   const { policy, metering, audit, trust } = mesh.addresses;
   const command = startCommand(process.execPath, ["cli/main.ts", ...args], {
-    WEIR_POLICY_ADDRESS: policy,
-    WEIR_METERING_ADDRESS: metering,
+    WEIR_POLICY_ADDRESS: policy.address,
+    WEIR_METERING_ADDRESS: metering.address,
     WEIR_AUDIT_ADDRESSES: Object.entries(audit)
-      .map(([region, address]) => `${region}=${address}`)
+      .map(([region, { address }]) => `${region}=${address}`)
       .join(","),
+    WEIR_TOKEN_FILE: policy.tokenFile ?? "",
     WEIR_TRUST: trust,
   });
   const code = await command.ended;

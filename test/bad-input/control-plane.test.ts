@@ -66,6 +66,25 @@ describe.each(CALLS)("%s", (_, url, good) => {
     expect((await post(url(), body({}))).status).toBe(200);
   });
 
+  it("answers nobody who does not say who they are, or lies", async () => {
+    const headers = { "content-type": "application/json" };
+    const asks = async (authorization?: string) =>
+      await fetch(url(), {
+        method: "POST",
+        body: "{ nonsense",
+        headers: authorization === undefined ? headers : { ...headers, authorization },
+      });
+    const answers = [
+      await asks(),
+      await asks("Bearer nonsense"),
+      await asks(`Bearer ${mesh.key}`),
+      await asks("Basic YTpi"),
+    ];
+
+    expect(answers.map(({ status }) => status)).toEqual([401, 401, 401, 401]);
+    for (const answer of answers) expect(await answer.json()).toMatchObject({ code: "unauthenticated" });
+  });
+
   it.each([
     ["an empty body", () => ""],
     ["JSON that is cut", () => '{"organisation":'],

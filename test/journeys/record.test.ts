@@ -170,7 +170,9 @@ describe("a change of policy or of a key on the record", () => {
 
     const change = found?.record.act.case === "policyChange" ? found.record.act.value : undefined;
     expect(found?.record).toMatchObject({ region: "control", organisation: "demo" });
-    expect(change?.afterDigest).toHaveLength(32);
+    expect([change?.beforeDigest.length, change?.afterDigest.length]).toEqual([32, 32]);
+    // Who did it: the admin key by its id. The key itself stands in no record.
+    expect(change?.actor).toBe(`weir:admin-key#${mesh.adminKey.split("_")[2]}`);
     expect(change?.snapshots.map(({ region }) => region).sort()).toEqual(["eu", "us"]);
     await waitProof(mesh, "control", found?.record.recordId ?? "");
   });
