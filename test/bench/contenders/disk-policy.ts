@@ -41,7 +41,7 @@ export interface DiskPolicy {
 /** Writes what a router needs to start by itself: version 1 of a snapshot and of a keyring, and the keys to trust. */
 export function writeDiskPolicy(
   folder: string,
-  setup: Setup,
+  setup: { readonly provider: Pick<Setup["provider"], "port"> },
   { keys = 10, models = 10, hasLimit = true }: Pick<DiskRouterOptions, "keys" | "models" | "hasLimit">,
 ): DiskPolicy {
   const pair = generateNoteKey("weir.bench/policy");
