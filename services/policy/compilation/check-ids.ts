@@ -8,6 +8,7 @@ export function checkIds(policy: Policy, error: Report): void {
   checkUnique(policy.targets, "targets", error);
   checkUnique(policy.models, "models", error);
   checkUnique(policy.limits, "limits", error);
+  checkUnique(policy.rules, "rules", error);
   checkUnique(policy.organisations, "organisations", error);
   policy.organisations.forEach((organisation, o) => {
     checkUnique(organisation.teams, `organisations[${o}].teams`, error);

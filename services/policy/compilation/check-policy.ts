@@ -11,6 +11,7 @@ import { checkLimits } from "./check-limits.ts";
 import { checkReach } from "./check-reach.ts";
 import { checkReferences } from "./check-references.ts";
 import { checkRollout } from "./check-rollout.ts";
+import { checkRules } from "./check-rules.ts";
 import { checkValues } from "./check-values.ts";
 import { compileSnapshot, SNAPSHOT_LIMIT_BYTES } from "./compile.ts";
 import { createFindings, type Findings } from "./finding.ts";
@@ -28,6 +29,7 @@ export function checkPolicy(policy: Policy): Finding[] {
   checkReach(policy, findings);
   checkLimits(policy, findings);
   checkRollout(policy, findings);
+  checkRules(policy, findings);
   if (!findings.hasError()) {
     for (const index of policy.regions.keys()) checkSnapshot(policy, index, findings);
   }

@@ -1,4 +1,5 @@
-import type { Policy, TenantSelector } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import type { Policy } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import { checkSelector } from "./check-selector.ts";
 import type { Report } from "./finding.ts";
 
 /** Reports every name that leads to nothing: regions, providers, targets, tenants. */
@@ -33,22 +34,4 @@ export function checkReferences(policy: Policy, error: Report): void {
   policy.limits.forEach(({ tenants }, l) => {
     if (tenants !== undefined) checkSelector(policy, tenants, `limits[${l}].tenants`, error);
   });
-}
-
-// A selector that fits nobody is a limit that is not there. The field reported is the one that leaves nobody over.
-function checkSelector(policy: Policy, selector: TenantSelector, path: string, error: Report): void {
-  const fits = (wanted: string, id: string): boolean => wanted === "" || wanted === id;
-  const report = (field: string, id: string): void => {
-    error(`${path}.${field}`, "TENANT_UNKNOWN", `There is no ${field} "${id}" there; the limit would hold for nobody`);
-  };
-  const { organisation, team, app, environment } = selector;
-  const organisations = policy.organisations.filter(({ id }) => fits(organisation, id));
-  const teams = organisations.flatMap((each) => each.teams).filter(({ id }) => fits(team, id));
-  const apps = teams.flatMap((each) => each.apps).filter(({ id }) => fits(app, id));
-  if (organisations.length === 0) report("organisation", organisation);
-  else if (team !== "" && teams.length === 0) report("team", team);
-  else if (app !== "" && apps.length === 0) report("app", app);
-  else if (environment !== "" && !apps.some(({ environments }) => environments.includes(environment))) {
-    report("environment", environment);
-  }
 }

@@ -11,6 +11,7 @@ import {
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import { snapshotDigest } from "../../shared/snapshot/digest.ts";
 import { readBaseUrl } from "./base-url.ts";
+import { compileRules } from "./compile-rules.ts";
 import { compilePrices } from "./prices.ts";
 import { fillTimeouts, pickTimeouts } from "./timeouts.ts";
 
@@ -46,8 +47,11 @@ const DEFAULT_OUTPUT_TOKENS = 128_000n;
  * arguments always give the same bytes. The policy must have passed its check.
  */
 export function compileSnapshot(policy: Policy, options: CompileOptions): CompiledSnapshot {
-  const content = toBinary(SnapshotSchema, createSnapshot(policy, options));
-  return { ...options, content, digest: snapshotDigest(content), features: [] };
+  const snapshot = createSnapshot(policy, options);
+  const content = toBinary(SnapshotSchema, snapshot);
+  // A router that does not know rules would skip those that deny.
+  const features = snapshot.rules.length > 0 ? ["rules"] : [];
+  return { ...options, content, digest: snapshotDigest(content), features };
 }
 
 /** The snapshot as a message, before it is encoded. */
@@ -61,7 +65,7 @@ function createSnapshot(policy: Policy, { region, version, policyVersion }: Comp
   const used = new Set(models.flatMap(({ routes }) => routes.map(({ target }) => target)));
   const targets = reachable.filter(({ id }) => used.has(id));
   const usedProviders = new Set(targets.map(({ provider }) => provider));
-  return create(SnapshotSchema, {
+  const snapshot = create(SnapshotSchema, {
     region,
     version,
     policyVersion,
@@ -74,6 +78,8 @@ function createSnapshot(policy: Policy, { region, version, policyVersion }: Comp
     models: models.sort(byId),
     limits: policy.limits.map((limit) => clone(LimitSchema, limit)).sort(byId),
   });
+  snapshot.rules = compileRules(policy, snapshot);
+  return snapshot;
 }
 
 function compileModel(model: Model, targetIds: ReadonlySet<string>): Model[] {

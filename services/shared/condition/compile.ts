@@ -78,7 +78,8 @@ export class TermCompiler {
     }
     const fact = FACTS.get(name);
     if (fact === undefined) throw this.#unknown(part, name);
-    return { type: fact.type, stage: fact.stage, steps: 1, fact: name, evaluate: fact.read };
+    const term: Term = { type: fact.type, stage: fact.stage, steps: 1, fact: name, evaluate: fact.read };
+    return fact.type === "bool" ? { ...term, comparison: { fact: name, operator: "==", values: [true] } } : term;
   }
 
   #select(part: Expression, { operand, field, testOnly }: Selection): Term {

@@ -1,4 +1,5 @@
 import type { Snapshot } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { readCondition } from "../condition/condition.ts";
 import { type DecisionTables, indexSnapshot } from "../decision/tables.ts";
 import { SAMPLE_GRANTS, tryDecisions } from "../decision/try-decisions.ts";
 import type { NoteVerifier } from "../note/note.ts";
@@ -155,6 +156,11 @@ export class SnapshotHold {
     const { head, snapshot } = verified;
     if (this.#options.isBarred?.(head)) {
       return { verdict: "refused", stage: "CRASHED", reasons: ["it has crashed this process before"], head };
+    }
+    // Each takes up to 20 ms to read and is remembered, so that the tables find them read.
+    for (const { when } of snapshot.rules) {
+      readCondition(when);
+      yield;
     }
     let tables: DecisionTables;
     try {

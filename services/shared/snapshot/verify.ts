@@ -11,7 +11,7 @@ import { findEntryProblem, Keyring, listDisabled } from "./keyring.ts";
 import type { Steps } from "./slices.ts";
 
 /** What this build understands beyond the first version. A head that requires anything else is refused. */
-export const SUPPORTED_FEATURES: readonly string[] = [];
+export const SUPPORTED_FEATURES: readonly string[] = ["rules"];
 
 /** Where a snapshot or keyring was refused, in the order of the checks. */
 export type RefusalStage =
