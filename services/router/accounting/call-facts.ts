@@ -4,6 +4,7 @@ import { getVersionsBytes } from "./encoded-parts.ts";
 import { endUsage, FACTS_ID, openFacts } from "./facts-frame.ts";
 import type { AttemptOutcome, Outcome } from "./outcome.ts";
 import type { EncodedProducer } from "./producer.ts";
+import { writeRules } from "./rules-record.ts";
 import type { StartedCall } from "./started-call.ts";
 import type { WireWriter } from "./wire-writer.ts";
 
@@ -83,6 +84,7 @@ function writeRecorded(
   writer.itemsAgain(11, attempts.from, attempts.to);
   writer.timestamp(12, started.startedAtMs);
   writer.timestamp(13, outcome.endedAtMs);
+  writeRules(writer, started);
   writer.close(call);
   writer.close(record);
 }

@@ -54,10 +54,11 @@ function writeCandidate(writer: WireWriter, { target, priority, weight, draw, is
   writer.close(candidate);
 }
 
-function writeRejection(writer: WireWriter, { target, reason }: StartedRejection): void {
+function writeRejection(writer: WireWriter, { target, reason, rule }: StartedRejection): void {
   const candidate = writer.open(8);
   writer.text(1, target.id);
   // In a oneof, so it is written also when empty.
   writer.item(2, reason);
+  if (rule !== undefined) writer.text(4, rule);
   writer.close(candidate);
 }

@@ -132,7 +132,8 @@ class SpooledAccounting implements Accounting {
   }
 
   refused(denial: Denial, nowMs: number): void {
-    if (denial.caller !== undefined) this.#refusals.add(denial.caller, denial.reason, nowMs);
+    if (denial.caller !== undefined)
+      this.#refusals.add(denial.caller, denial.reason, nowMs, denial.rules?.denial?.rule);
   }
 
   async close(deadlineMs: number): Promise<void> {

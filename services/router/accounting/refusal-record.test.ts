@@ -12,7 +12,8 @@ describe("record of refusals", () => {
   it("refusals become one record with their count", () => {
     const refusals = {
       caller: SAMPLE_CALLER,
-      reason: "RATE_LIMITED",
+      reason: "RULE_DENIED",
+      rule: "no-batch",
       count: 12,
       firstAtMs: SAMPLE_MS,
       lastAtMs: SAMPLE_MS + 1,
@@ -20,6 +21,6 @@ describe("record of refusals", () => {
     const recorded = fromBinary(AuditRecordedSchema, encodeRefusalRecord(sampleCall().eventId, refusals, producer, 1));
     expect(createValidator().validate(AuditRecordedSchema, recorded)).toMatchObject({ kind: "valid" });
     const { act } = fromBinary(RecordSchema, recorded.record);
-    expect(act).toMatchObject({ case: "refusal", value: { count: 12n, reason: "RATE_LIMITED" } });
+    expect(act).toMatchObject({ case: "refusal", value: { count: 12n, reason: "RULE_DENIED", rule: "no-batch" } });
   });
 });

@@ -6,10 +6,12 @@ import { ProducerSchema } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { toTimestamp } from "./attempts.ts";
 import type { ProducerName } from "./producer.ts";
 
-/** Some refusals of one key for one reason. */
+/** Some refusals of one key for one reason, by one rule if it was a rule. */
 export interface CountedRefusals {
   readonly caller: Caller;
   readonly reason: string;
+  /** Id of the rule that denied them; empty when none did. */
+  readonly rule: string;
   /** From 1. */
   readonly count: number;
   readonly firstAtMs: number;
@@ -23,7 +25,7 @@ export function encodeRefusalRecord(
   { region, instance, boot }: ProducerName,
   seq: number,
 ): Uint8Array {
-  const { caller, reason, count, firstAtMs, lastAtMs } = refusals;
+  const { caller, reason, rule, count, firstAtMs, lastAtMs } = refusals;
   const { organisation } = caller;
   const record = create(RecordSchema, {
     recordId,
@@ -39,6 +41,7 @@ export function encodeRefusalRecord(
         count: BigInt(count),
         firstAt: toTimestamp(firstAtMs),
         lastAt: toTimestamp(lastAtMs),
+        rule,
       },
     },
   });

@@ -20,6 +20,13 @@ describe("refusals", () => {
     expect([counts.takeDue(60_000)?.reason, counts.takeDue(60_000)?.reason]).toEqual(["RATE_LIMITED", "MODEL_UNKNOWN"]);
   });
 
+  it("each rule that denies is counted for itself", () => {
+    const counts = new RefusalCounts();
+    for (const rule of ["night", "batch", "night"]) counts.add(SAMPLE_CALLER, "RULE_DENIED", 0, rule);
+    expect(counts.takeDue(60_000)).toMatchObject({ reason: "RULE_DENIED", rule: "night", count: 2 });
+    expect(counts.takeDue(60_000)).toMatchObject({ rule: "batch", count: 1 });
+  });
+
   it("memory is bounded: beyond ten thousand the longest counted is due at once", () => {
     const counts = new RefusalCounts();
     for (let index = 0; index <= 10_000; index++) {

@@ -3,7 +3,7 @@ import type { Reason } from "../../shared/errors/reason.ts";
 import type { CountedRefusals } from "./refusal-record.ts";
 
 const MINUTE_MS = 60_000;
-/** Most pairs of key and reason that are counted at a time. Beyond it the longest counted one is written early. */
+/** Most pairs of key and reason (with its rule) that are counted at a time. Beyond it the longest counted one is written early. */
 const PAIR_LIMIT = 10_000;
 /** While the spool is full nothing is written: pairs beyond this many are not counted at all. */
 const HARD_PAIR_LIMIT = 2 * PAIR_LIMIT;
@@ -11,6 +11,7 @@ const HARD_PAIR_LIMIT = 2 * PAIR_LIMIT;
 interface Counting {
   readonly caller: Caller;
   readonly reason: Reason;
+  readonly rule: string;
   readonly firstAtMs: number;
   count: number;
   lastAtMs: number;
@@ -28,13 +29,13 @@ export class RefusalCounts {
     return this.#counting.size;
   }
 
-  /** Counts one. */
-  add(caller: Caller, reason: Reason, nowMs: number): void {
-    const key = `${caller.identity.value}\n${reason}`;
+  /** Counts one. `rule` is the id of the rule that denied it; empty when none did. */
+  add(caller: Caller, reason: Reason, nowMs: number, rule = ""): void {
+    const key = `${caller.identity.value}\n${reason}\n${rule}`;
     const counting = this.#counting.get(key);
     if (counting === undefined) {
       if (this.#counting.size >= HARD_PAIR_LIMIT) return;
-      this.#counting.set(key, { caller, reason, firstAtMs: nowMs, count: 1, lastAtMs: nowMs });
+      this.#counting.set(key, { caller, reason, rule, firstAtMs: nowMs, count: 1, lastAtMs: nowMs });
       return;
     }
     counting.count += 1;

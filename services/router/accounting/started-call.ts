@@ -1,5 +1,6 @@
 import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import type { Caller } from "../../../gen/weir/type/v1/caller_pb.ts";
+import type { MatchedRule, PriorityClass } from "../../../gen/weir/type/v1/decision_pb.ts";
 import type { Operation, PinnedVersions } from "../../../gen/weir/type/v1/usage_pb.ts";
 
 /** What accounting needs to know of a target: a `SnapshotTarget` is one. */
@@ -19,6 +20,23 @@ export interface StartedCandidate {
 export interface StartedRejection {
   readonly target: Pick<BilledTarget, "id">;
   readonly reason: string;
+  /** Id of the rule that excludes it; absent when none does. */
+  readonly rule?: string | undefined;
+}
+
+/** What a call was decided by, under a policy with rules. The objects within should be the same from call to call, see below. */
+export interface StartedRules {
+  /** The rules that bore on it, in their order. */
+  readonly matched: readonly MatchedRule[];
+  /** The most tokens of one answer that the caller asked for, before any rule; undefined when it did not say. */
+  readonly askedOutputTokens: bigint | undefined;
+  readonly inputBytes: number;
+  /** Whether the request offered the model a tool. */
+  readonly hasTools: boolean;
+  /** Labels of the key. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** Undefined when no rule set one. */
+  readonly priorityClass: PriorityClass | undefined;
 }
 
 /**
@@ -48,6 +66,8 @@ export interface StartedCall {
   readonly candidates: readonly StartedCandidate[];
   /** The targets that were looked at and can't be used. */
   readonly rejected: readonly StartedRejection[];
+  /** Absent when the policy has no rules. */
+  readonly rules?: StartedRules | undefined;
   /** Bytes of the request's body: no more tokens than these can have been read. */
   readonly requestBytes: number;
   /** The most tokens that this request lets the provider answer, all candidates together; absent when it does not say. */

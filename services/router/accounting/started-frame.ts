@@ -7,6 +7,7 @@ import { CallerSchema } from "../../../gen/weir/type/v1/caller_pb.ts";
 import { PinnedVersionsSchema } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { writeCallBeginning } from "./call-record.ts";
 import { getTargetBytes } from "./encoded-parts.ts";
+import { readRules, writeRules } from "./rules-record.ts";
 import type { StartedCall, StartedCandidate, StartedRejection } from "./started-call.ts";
 import { decodeStartedJson, FORM_JSON } from "./started-json.ts";
 import type { WireWriter } from "./wire-writer.ts";
@@ -28,6 +29,7 @@ export function writeStarted(writer: WireWriter, started: StartedCall): void {
   const call = writer.open(FIELD.call);
   writeCallBeginning(writer, started);
   writer.timestamp(CALL_STARTED_AT, started.startedAtMs);
+  writeRules(writer, started);
   writer.close(call);
   for (let index = 0; index < candidates.length; index++) {
     writer.message(FIELD.target, getTargetBytes((candidates[index] as StartedCandidate).target));
@@ -65,6 +67,7 @@ export function decodeStarted(eventId: string, payload: Uint8Array): StartedCall
   if (call?.startedAt === undefined) throw new RangeError("Cannot read started call: it does not say when it began");
   const caller = call.caller ?? create(CallerSchema);
   const { endUser } = caller;
+  const rules = readRules(call);
   caller.endUser = "";
   return {
     eventId,
@@ -78,6 +81,7 @@ export function decodeStarted(eventId: string, payload: Uint8Array): StartedCall
     startedAtMs: timestampMs(call.startedAt),
     limits: call.limits.map((id) => ({ id })),
     ...placeTargets(call, targets),
+    ...(rules === undefined ? {} : { rules }),
     requestBytes,
     ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
     ...(answers === undefined ? {} : { answers }),
@@ -88,13 +92,13 @@ export function decodeStarted(eventId: string, payload: Uint8Array): StartedCall
 function placeTargets({ candidates }: CallRecord, targets: readonly SnapshotTarget[]) {
   const placed: StartedCandidate[] = [];
   const rejected: StartedRejection[] = [];
-  for (const { target: id, result } of candidates) {
+  for (const { target: id, result, rule } of candidates) {
     if (result.case === "score") {
       const { priority, weight, draw, deferred } = result.value;
       const target = targets[placed.length] ?? create(SnapshotTargetSchema, { id });
       placed.push({ target, priority, weight, draw: Number(draw), ...(deferred && { isDeferred: true }) });
     } else {
-      rejected.push({ target: { id }, reason: result.value ?? "" });
+      rejected.push({ target: { id }, reason: result.value ?? "", ...(rule === "" ? {} : { rule }) });
     }
   }
   return { candidates: placed, rejected };

@@ -3,6 +3,7 @@ import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts"
 import { findGrantDenial } from "../../shared/decision/check-grant.ts";
 import { decide } from "../../shared/decision/decide.ts";
 import type { Plan } from "../../shared/decision/plan.ts";
+import type { AskedFacts } from "../../shared/decision/rule-tables.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
 import type { PinnedPolicy } from "../../shared/snapshot/hold.ts";
 import type { Admission, Denial } from "./admission.ts";
@@ -24,6 +25,9 @@ export interface AskedCall {
   readonly proven?: ProvenCaller;
   /** See {@link identify}. */
   readonly getKeyringAgeMs?: (() => number) | undefined;
+  /** What rules can ask about it; see `DescribedCall`. */
+  readonly asked?: AskedFacts;
+  readonly hasTools?: boolean;
   /** Why a target can't be used now: its credential is missing. Absent when all can. */
   readonly findRejection?: (target: SnapshotTarget) => Reason | undefined;
   /** Takes targets out of the plan by what this router knows of them beside that, or denies the call. Absent when it knows nothing. */
@@ -38,14 +42,14 @@ export function admit(pinned: PinnedPolicy, counters: LimitCounters, call: Asked
   const proven = call.proven ?? identify(pinned, call);
   if (proven.kind === "denial") return proven;
   const { grant, caller } = proven;
-  const { model, eventId, nowMs, findRejection, narrow } = call;
-  const decided = decide(pinned.tables, { grant, model, eventId, nowMs, findRejection });
+  const { model, eventId, nowMs, asked, hasTools = false, findRejection, narrow } = call;
+  const decided = decide(pinned.tables, { grant, model, eventId, nowMs, asked, hasTools, findRejection });
   const plan = narrow === undefined || decided.kind === "denial" ? decided : narrow(decided);
   if (plan.kind === "denial") return { ...plan, caller };
   const limits = toCountedLimits(plan.limits, grant);
   const refusal = counters.count(limits, nowMs);
   if (refusal !== undefined) return { ...toDenial(refusal), caller };
-  return { kind: "admission", caller, plan, limits, pinned };
+  return { kind: "admission", caller, grant, hasTools, plan, limits, pinned };
 }
 
 /**

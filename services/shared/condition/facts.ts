@@ -29,8 +29,11 @@ export interface Facts {
   nowMs: number;
 }
 
-/** What must be known before a fact can be asked for: each stage knows what those before it know. */
-export const Stage = { SNAPSHOT: 0, GRANT: 1, MODEL: 2, CALL: 3 } as const;
+/**
+ * What must be known before a fact can be asked for: each stage knows what those before it know. Tools are the last: a request must be read
+ * for them more closely than for all else.
+ */
+export const Stage = { SNAPSHOT: 0, GRANT: 1, MODEL: 2, CALL: 3, TOOLS: 4 } as const;
 export type Stage = (typeof Stage)[keyof typeof Stage];
 
 /** The types of what a condition computes with. */
@@ -63,7 +66,7 @@ export const FACTS: ReadonlyMap<string, Fact> = new Map<string, Fact>([
   ["call.streamed", { type: "bool", stage: Stage.CALL, read: ({ streamed }) => streamed }],
   ["call.max_output_tokens", { type: "int", stage: Stage.CALL, read: ({ maxOutputTokens }) => maxOutputTokens }],
   ["call.input_bytes", { type: "int", stage: Stage.CALL, read: ({ inputBytes }) => inputBytes }],
-  ["call.has_tools", { type: "bool", stage: Stage.CALL, read: ({ hasTools }) => hasTools }],
+  ["call.has_tools", { type: "bool", stage: Stage.TOOLS, read: ({ hasTools }) => hasTools }],
   ["now", { type: "timestamp", stage: Stage.CALL, read: ({ nowMs }) => nowMs }],
 ]);
 

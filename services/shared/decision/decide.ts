@@ -21,6 +21,8 @@ export interface DescribedCall {
   readonly nowMs: number;
   /** What rules can ask about it. Default a chat in one piece of which nothing is known, as it arrives now. */
   readonly asked?: AskedFacts;
+  /** Whether its request offers the model a tool: only rules that ask for it need to know (see `GrantRules`). Default false. */
+  readonly hasTools?: boolean;
   /** Why a target can't be used now (its credential is missing, its breaker is open). Absent when all can. */
   readonly findRejection?: (target: SnapshotTarget) => Reason | undefined;
 }
@@ -43,7 +45,10 @@ export function decide(tables: DecisionTables, call: DescribedCall): Denial | Pl
   if (models !== undefined && !models.has(call.model)) {
     return denyModel("MODEL_NOT_ALLOWED", call, `key "${call.grant.keyId}" may not ask for it`);
   }
-  const rules = left === undefined ? NO_RULES : left.forModel(call.model).apply(call.asked ?? toUnknown(call));
+  const rules =
+    left === undefined
+      ? NO_RULES
+      : left.forModel(call.model).apply(call.asked ?? toUnknown(call), call.hasTools === true);
   if (rules.denial !== undefined) return denyByRule(rules, rules.denial);
   const rejected = findRejected(found.routes, call.findRejection, rules);
   if (rejected.length === found.routes.length && rejected.every(({ rule }) => rule !== undefined)) {
@@ -86,7 +91,6 @@ function toUnknown({ nowMs }: DescribedCall): AskedFacts {
     streamed: false,
     maxOutputTokens: undefined,
     requestBytes: 0,
-    hasTools: false,
     arrivedAtMs: nowMs,
   };
 }

@@ -18,6 +18,8 @@ export interface ExplainedCall {
   readonly grant: KeyGrant;
   readonly model: string;
   readonly asked: AskedFacts;
+  /** Whether its request offers the model a tool. */
+  readonly hasTools: boolean;
 }
 
 /**
@@ -31,14 +33,11 @@ export function explainRules(
   return rules.map((rule) => ({ rule: rule.id, effect: toEffect(rule), ...explain(rule, region, call) }));
 }
 
-function explain(
-  rule: SnapshotRule,
-  region: string,
-  { grant, model, asked }: ExplainedCall,
-): Pick<RuleExplanation, "answer" | "because"> {
+function explain(rule: SnapshotRule, region: string, call: ExplainedCall): Pick<RuleExplanation, "answer" | "because"> {
+  const { grant, model } = call;
   if (!fitsTenants(rule.tenants, grant)) return { answer: "not matched", because: "tenants" };
   if (rule.models.length > 0 && !rule.models.includes(model)) return { answer: "not matched", because: "models" };
-  const facts = toFacts(region, grant, model, asked);
+  const facts = toFacts(region, call);
   let failed: string | undefined;
   for (const conjunct of planRule(rule).rest) {
     const answer = conjunct.evaluate(facts);

@@ -13,14 +13,14 @@ export interface AskedFacts {
   readonly maxOutputTokens: bigint | undefined;
   /** Bytes of the request's body. */
   readonly requestBytes: number;
-  /** Whether the request offers the model a tool. */
-  readonly hasTools: boolean;
   /** Milliseconds since 1970. */
   readonly arrivedAtMs: number;
 }
 
 /** The rules that can match calls of a key. */
 export interface GrantRules {
+  /** Whether one of them asks for tools: then a decision must be told whether the request offers any. */
+  readonly asksForTools: boolean;
   /** The rules that can match its calls for a model of the region. The same object each time. */
   forModel(model: string): ModelRules;
 }
@@ -29,8 +29,8 @@ export interface GrantRules {
 export interface ModelRules {
   /** Whether no call of them can begin, whatever it asks. */
   readonly deniesAll: boolean;
-  /** What they come to for a call. */
-  apply(asked: AskedFacts): AppliedRules;
+  /** What they come to for a call. `hasTools`: whether its request offers the model a tool, for rules that ask for it. */
+  apply(asked: AskedFacts, hasTools: boolean): AppliedRules;
 }
 
 /** Finds what is left of a snapshot's rules for a key. */
@@ -59,6 +59,7 @@ function createGrantRules(rules: readonly PlannedRule[], caller: CallerFacts, fa
   // As many as the snapshot has models: others are refused before.
   const models = new Map<string, ModelRules>();
   return {
+    asksForTools: rules.some(({ rest }) => rest.some(({ stage }) => stage === Stage.TOOLS)),
     forModel(model) {
       let found = models.get(model);
       if (found === undefined) {
@@ -97,10 +98,11 @@ class PlannedModelRules implements ModelRules {
     this.deniesAll = this.#fixed.denial !== undefined && !mayShield;
   }
 
-  apply(asked: AskedFacts): AppliedRules {
+  apply(asked: AskedFacts, hasTools: boolean): AppliedRules {
     if (this.#isFixed) return this.#fixed;
     const facts = this.#facts;
     fillFacts(facts, this.#caller, this.#model, asked);
+    facts.hasTools = hasTools;
     const rules = this.#rules;
     // Mostly none of the others matches, and there is nothing to add up.
     let matched: PlannedRule[] | undefined;
@@ -110,7 +112,7 @@ class PlannedModelRules implements ModelRules {
         matched?.push(rule);
         continue;
       }
-      const narrowed = narrow(rule, Stage.CALL, facts);
+      const narrowed = narrow(rule, Stage.TOOLS, facts);
       if (narrowed === undefined) continue;
       matched ??= rules.slice(0, index).filter(({ rest }) => rest.length === 0);
       matched.push(narrowed);
@@ -124,9 +126,13 @@ function fitsModel({ rule }: PlannedRule, model: string): boolean {
 }
 
 /** What conditions ask about a call, all of it. */
-export function toFacts(region: string, grant: KeyGrant, model: string, asked: AskedFacts): Facts {
+export function toFacts(
+  region: string,
+  { grant, model, asked, hasTools }: { grant: KeyGrant; model: string; asked: AskedFacts; hasTools: boolean },
+): Facts {
   const facts = createFacts(region);
   fillFacts(facts, toCallerFacts(grant), model, asked);
+  facts.hasTools = hasTools;
   return facts;
 }
 
@@ -156,7 +162,6 @@ function fillFacts(facts: Facts, caller: CallerFacts, model: string, asked: Aske
   facts.streamed = asked.streamed;
   facts.maxOutputTokens = maxOutputTokens === undefined ? 0 : Number(maxOutputTokens);
   facts.inputBytes = asked.requestBytes;
-  facts.hasTools = asked.hasTools;
   facts.nowMs = asked.arrivedAtMs;
 }
 

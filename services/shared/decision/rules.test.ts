@@ -51,7 +51,6 @@ const asked = (fields: Partial<AskedFacts> = {}): AskedFacts => ({
   streamed: true,
   maxOutputTokens: 500n,
   requestBytes: 4_000,
-  hasTools: false,
   arrivedAtMs: NOW_MS,
   ...fields,
 });
@@ -191,8 +190,10 @@ describe("decide() under rules", () => {
     const web = grant();
 
     const { rules } = tables.getGrantFacts(web);
-    expect(rules?.forModel("large").apply(asked())).toBe(rules?.forModel("large").apply(asked({ streamed: false })));
-    expect(rules?.forModel("small").apply(asked()).denial).toBeDefined();
+    expect(rules?.forModel("large").apply(asked(), false)).toBe(
+      rules?.forModel("large").apply(asked({ streamed: false }), false),
+    );
+    expect(rules?.forModel("small").apply(asked(), false).denial).toBeDefined();
     expect(tables.getGrantFacts(web).rules).toBe(rules);
     expect(
       indexSnapshot(createSnapshot([{ id: "x", when: "1 > 2", effect: DENY }])).getGrantFacts(web).rules,
@@ -257,9 +258,9 @@ describe("decide() under rules", () => {
     });
     const asks = fc.record({
       model: fc.constantFrom("large", "small"),
+      hasTools: fc.boolean(),
       asked: fc.record({
         streamed: fc.boolean(),
-        hasTools: fc.boolean(),
         requestBytes: fc.constantFrom(1, 4_000, 5_000),
       }),
     });
@@ -271,12 +272,17 @@ describe("decide() under rules", () => {
         );
         const tables = indexSnapshot(snapshot);
         const web = grant();
-        for (const { model, asked: changes } of calls) {
+        for (const { model, hasTools, asked: changes } of calls) {
           const facts = asked(changes);
-          const decision = decide(tables, { grant: web, model, eventId: EVENT, nowMs: NOW_MS, asked: facts }) as
-            | Plan
-            | Denial;
-          const bearing = explainRules(snapshot, { grant: web, model, asked: facts }).filter(
+          const decision = decide(tables, {
+            grant: web,
+            model,
+            eventId: EVENT,
+            nowMs: NOW_MS,
+            asked: facts,
+            hasTools,
+          }) as Plan | Denial;
+          const bearing = explainRules(snapshot, { grant: web, model, asked: facts, hasTools }).filter(
             ({ answer }) => answer !== "not matched",
           );
           const shown = decision.rules?.matched ?? [];
