@@ -1,10 +1,10 @@
-import { create } from "@bufbuild/protobuf";
 import type { Model } from "../../gen/weir/policy/v1/policy_pb.ts";
 import type { Snapshot, SnapshotTarget } from "../../gen/weir/policy/v1/snapshot_pb.ts";
-import { OutcomeKind, type PinnedVersions, PinnedVersionsSchema } from "../../gen/weir/type/v1/usage_pb.ts";
+import { OutcomeKind } from "../../gen/weir/type/v1/usage_pb.ts";
 import type { Clock } from "../shared/clock.ts";
 import { listModels } from "../shared/decision/decide.ts";
 import type { Plan, RankedTarget } from "../shared/decision/plan.ts";
+import type { RuleTimeouts } from "../shared/decision/planned-rule.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import type { PinnedPolicy } from "../shared/snapshot/hold.ts";
 import type { Log } from "../shared/telemetry/log.ts";
@@ -17,6 +17,7 @@ import { findToolDenial } from "./admission/check-tools.ts";
 import type { LimitCounters } from "./admission/counters.ts";
 import type { CallerHeaders } from "./admission/credentials.ts";
 import type { AnswerHead, AnswerSink, ChatCall, Greeting } from "./arrival/call.ts";
+import { capOutput } from "./arrival/cap-output.ts";
 import { listOfferedTools } from "./arrival/offered-tools.ts";
 import type { ChatDispatcher, DispatchResult, PlannedChat } from "./dispatch/dispatch.ts";
 import type { AttemptResult } from "./dispatch/result.ts";
@@ -24,6 +25,7 @@ import type { Standings } from "./ejection/standings.ts";
 import { keepBound } from "./routing/keep-bound.ts";
 import type { UpstreamBook } from "./routing/upstream-book.ts";
 import type { Upstreams } from "./routing/upstreams.ts";
+import { toStartedCall } from "./started.ts";
 import { sumUsage } from "./usage-sum.ts";
 
 /** The stations of a chat. */
@@ -45,6 +47,8 @@ export interface ChatStations {
 /** Hears of chats, for metrics. Must not throw. */
 export interface ChatObserver {
   onRefusal(reason: string): void;
+  /** The conditions of these rules had no answer for a call. */
+  onRulesFailed(rules: readonly string[]): void;
   onOutcome(call: ChatCall, result: DispatchResult, endedAtMs: number): void;
 }
 
@@ -67,13 +71,16 @@ export class Chats {
       const { snapshotVersion, keyringVersion } = pinned;
       const head: AnswerHead = { eventId, snapshotVersion, keyringVersion };
       const admission = this.#admit(call, pinned);
+      const { rules } = admission.kind === "denial" ? admission : admission.plan;
+      if (rules !== undefined && rules.failed.length > 0) this.#stations.observer.onRulesFailed(rules.failed);
       if (admission.kind === "denial") {
         sink.fail(head, { error: this.#refuse(admission, call.arrivedAtMs) });
         return;
       }
-      const started = toStartedCall(call, admission);
+      const capped = rules?.outputCap === undefined ? call : capOutput(call, rules.outputCap);
+      const started = toStartedCall(call, capped, admission);
       const refuse = (error: WeirError) => sink.fail({ eventId }, { error: this.#toRefusal(error) });
-      new BegunChat(this.#stations, { call, sink, head, admission, started, refuse }).begin();
+      new BegunChat(this.#stations, { call: capped, sink, head, admission, started, refuse }).begin();
     } catch (error) {
       // Nothing has begun: no snapshot, no room in the spool, or a mistake of ours.
       sink.fail({ eventId }, { error: this.#toRefusal(error) });
@@ -124,13 +131,26 @@ export class Chats {
     const proven = greeting.pinned === pinned ? greeting.proven : identify(pinned, { headers, nowMs, getKeyringAgeMs });
     if (proven.kind === "denial") return proven;
     const { grant, caller } = proven;
-    // Read only for keys whose tools are limited.
-    const denial = grant.tools && findToolDenial(grant, grant.tools, listOfferedTools(request));
+    // Read only for keys whose tools are limited, and where a rule asks for them.
+    const isAsked = pinned.tables.hasRules && pinned.tables.getGrantFacts(grant).rules?.asksForTools === true;
+    const offered = isAsked || grant.tools !== undefined ? listOfferedTools(request) : NONE;
+    const denial = grant.tools && findToolDenial(grant, grant.tools, offered);
     if (denial !== undefined) return { ...denial, caller };
+    const hasTools = offered.length > 0;
     const reached = upstreams.get(pinned.snapshot);
     const { findRejection } = reached;
     const narrow = standings.isQuiet ? undefined : (plan: Plan) => standings.sift(keepCandidates(plan, call, reached));
-    return admit(pinned, counters, { headers, model, eventId, nowMs, findRejection, narrow, proven });
+    return admit(pinned, counters, {
+      headers,
+      model,
+      eventId,
+      nowMs,
+      asked: call,
+      hasTools,
+      findRejection,
+      narrow,
+      proven,
+    });
   }
 
   #refuse(denial: Denial, nowMs: number): WeirError {
@@ -175,6 +195,7 @@ class BegunChat implements PlannedChat, CallListener {
   readonly targets: readonly SnapshotTarget[];
   readonly upstreams: Upstreams;
   readonly #snapshot: Snapshot;
+  readonly timeouts: RuleTimeouts | undefined;
   readonly #stations: ChatStations;
   readonly #started: StartedCall;
   readonly #refuse: (error: WeirError) => void;
@@ -189,6 +210,7 @@ class BegunChat implements PlannedChat, CallListener {
     this.#snapshot = admission.pinned.snapshot;
     this.upstreams = stations.upstreams.get(this.#snapshot);
     this.targets = keepTargets(admission.plan, call, this.upstreams);
+    this.timeouts = admission.plan.rules?.timeouts;
     this.#stations = stations;
     this.#started = started;
     this.#refuse = refuse;
@@ -283,6 +305,8 @@ class BegunChat implements PlannedChat, CallListener {
   }
 }
 
+const NONE: readonly string[] = [];
+
 function toTarget({ target }: RankedTarget): SnapshotTarget {
   return target;
 }
@@ -299,37 +323,3 @@ function keepCandidates(plan: Plan, { request }: ChatCall, upstreams: Upstreams)
   const targets = keepBound(plan.candidates.map(toTarget), request, upstreams);
   return { ...plan, candidates: plan.candidates.filter(({ target }) => targets.includes(target)) };
 }
-
-function toStartedCall(call: ChatCall, { caller, plan, limits, pinned }: Admission): StartedCall {
-  const { maxOutputTokens, candidates } = call;
-  return {
-    eventId: call.eventId,
-    caller,
-    endUser: call.endUser,
-    operation: call.operation,
-    model: plan.model.id,
-    streamed: call.streamed,
-    surface: call.surface,
-    versions: toVersions(pinned),
-    startedAtMs: call.arrivedAtMs,
-    limits,
-    candidates: plan.candidates,
-    rejected: plan.rejected,
-    requestBytes: call.requestBytes,
-    maxOutputTokens: maxOutputTokens === undefined ? undefined : maxOutputTokens * BigInt(candidates),
-    answers: candidates,
-  };
-}
-
-function toVersions(pinned: PinnedPolicy): PinnedVersions {
-  let versions = versionsOf.get(pinned);
-  if (versions === undefined) {
-    const { snapshotVersion, snapshotDigest, keyringVersion } = pinned;
-    versions = create(PinnedVersionsSchema, { snapshotVersion, snapshotDigest, keyringVersion });
-    versionsOf.set(pinned, versions);
-  }
-  return versions;
-}
-
-/** The same for each chat under one policy. */
-const versionsOf = new WeakMap<PinnedPolicy, PinnedVersions>();

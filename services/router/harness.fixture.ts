@@ -291,7 +291,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
     standings,
     accounting: options.accounting ?? accounting,
     dispatcher,
-    observer: { onRefusal: () => undefined, onOutcome: () => undefined },
+    observer: { onRefusal: () => undefined, onRulesFailed: () => undefined, onOutcome: () => undefined },
     clock,
     log,
   });

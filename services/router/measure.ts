@@ -27,6 +27,7 @@ export function createObserver(metrics: Metrics, failures: FailureLog): ChatObse
   const embeddingModels = createModelTallies(metrics, "embeddings");
   return {
     onRefusal: (reason) => metrics.weir_router_refusals_total.inc({ reason }),
+    onRulesFailed: (rules) => metrics.weir_router_rule_failures_total.inc(rules.length),
     onOutcome: (call, { kind, reason, attempts }, endedAtMs) => {
       const { arrivedAtMs } = call;
       failures.note(call.eventId, attempts);

@@ -7,6 +7,7 @@ import { AuditRecordedSchema } from "../../../gen/weir/event/v1/audit_recorded_p
 import { UsageRecordedSchema } from "../../../gen/weir/event/v1/usage_recorded_pb.ts";
 import { PriceSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { CallerSchema } from "../../../gen/weir/type/v1/caller_pb.ts";
+import { MatchedRuleSchema, PriorityClass, RuleEffect } from "../../../gen/weir/type/v1/decision_pb.ts";
 import {
   type Meter,
   Operation,
@@ -20,12 +21,14 @@ import { toAttempt, toTimestamp } from "./attempts.ts";
 import { writeCallFacts } from "./call-facts.ts";
 import { LIMITS_NAMED } from "./call-record.ts";
 import { SAMPLE_MS, sampleAttempt, sampleCall, sampleOutcome, sampleTarget } from "./calls.fixture.ts";
+import { toLabels } from "./encoded-parts.ts";
 import { decodeFacts, type Facts } from "./facts-frame.ts";
 import { createFrameWriter, FRAME_HEAD_BYTES, FrameType, openFrame } from "./frame.ts";
 import type { AttemptOutcome, Outcome } from "./outcome.ts";
 import { encodeProducer } from "./producer.ts";
+import { RULES_NAMED } from "./rules-record.ts";
 import { SpooledCall } from "./spooled-call.ts";
-import type { BilledTarget, StartedCall } from "./started-call.ts";
+import type { BilledTarget, StartedCall, StartedRules } from "./started-call.ts";
 import { writeStarted } from "./started-frame.ts";
 
 const validator = createValidator();
@@ -79,9 +82,10 @@ function encodeByLibrary(started: StartedCall, outcome: Outcome, usageSeq: numbe
             target: target.id,
             result: { case: "score" as const, value: { priority, weight, draw: BigInt(draw), deferred } },
           })),
-          ...started.rejected.map(({ target, reason }) => ({
+          ...started.rejected.map(({ target, reason, rule = "" }) => ({
             target: target.id,
             result: { case: "rejected" as const, value: reason },
+            rule,
           })),
         ],
         outcome: outcome.kind,
@@ -89,6 +93,7 @@ function encodeByLibrary(started: StartedCall, outcome: Outcome, usageSeq: numbe
         attempts,
         startedAt,
         endedAt,
+        ...(started.rules && toRuled(started.rules)),
       },
     },
   });
@@ -105,6 +110,15 @@ function encodeByLibrary(started: StartedCall, outcome: Outcome, usageSeq: numbe
     usage: toBinary(UsageRecordedSchema, usage),
     record: toBinary(AuditRecordedSchema, recorded),
   };
+}
+
+function toRuled({ matched, askedOutputTokens = 0n, inputBytes, hasTools, labels, priorityClass }: StartedRules) {
+  const ruling = {
+    matched: matched.slice(0, RULES_NAMED),
+    facts: { maxOutputTokens: askedOutputTokens, inputBytes: BigInt(inputBytes), hasTools, labels: toLabels(labels) },
+    priorityClass: priorityClass ?? PriorityClass.UNSPECIFIED,
+  };
+  return { ruling };
 }
 
 const name = fc.oneof(
@@ -197,7 +211,32 @@ const call = fc.array(target, { minLength: 1, maxLength: 4 }).chain((targets) =>
             ...(index === 1 && { isDeferred: true }),
           })),
         ),
-        rejected: fc.array(fc.record({ target: fc.record({ id: name }), reason: name }), { maxLength: 2 }),
+        rejected: fc.array(
+          fc.record({ target: fc.record({ id: name }), reason: name, rule: fc.option(name, { nil: undefined }) }),
+          { maxLength: 2 },
+        ),
+        rules: fc.option(
+          fc.record({
+            matched: fc.array(
+              fc
+                .record({
+                  rule: name,
+                  effect: fc.integer({ min: 1, max: 8 }) as fc.Arbitrary<RuleEffect>,
+                  failed: fc.boolean(),
+                })
+                .map((one) => create(MatchedRuleSchema, one)),
+              { maxLength: 3 },
+            ),
+            askedOutputTokens: fc.option(fc.bigInt({ min: 0n, max: 2n ** 53n }), { nil: undefined }),
+            inputBytes: fc.nat(1_000_000_000),
+            hasTools: fc.boolean(),
+            labels: fc.dictionary(fc.stringMatching(/^[a-z]{1,9}$/), fc.string({ maxLength: 30 }), {
+              noNullPrototype: true,
+            }),
+            priorityClass: fc.constantFrom(undefined, PriorityClass.CRITICAL),
+          }),
+          { nil: undefined },
+        ),
         requestBytes: fc.nat(1_000_000_000),
         maxOutputTokens: fc.bigInt({ min: 0n, max: 10_000n }),
         answers: fc.integer({ min: 1, max: 9 }),
@@ -260,6 +299,15 @@ describe("facts of a call", () => {
       candidates: Array.from({ length: 64 }, () => ({ target: longTarget, priority: 0, weight: 1, draw: 999_999_999 })),
     });
     const attempts = Array.from({ length: 64 }, () => sampleAttempt({ target: longTarget }));
+    const matched = Array.from({ length: 1024 }, (_, index) =>
+      create(MatchedRuleSchema, { rule: `rule-${index}`.padEnd(63, "x"), effect: RuleEffect.DENY, failed: true }),
+    );
+    const labels = Object.fromEntries(
+      Array.from({ length: 32 }, (_, index) => [`label-${index}`.padEnd(63, "x"), "v".repeat(63)]),
+    );
+    Object.assign(started, {
+      rules: { matched, askedOutputTokens: 10n ** 15n, inputBytes: 10 ** 9, hasTools: true, labels, priorityClass: 3 },
+    });
     const recorded = fromBinary(AuditRecordedSchema, encode(started, sampleOutcome(attempts)).record);
     expect(validator.validate(AuditRecordedSchema, recorded)).toMatchObject({ kind: "valid" });
     const record = fromBinary(RecordSchema, recorded.record);

@@ -132,8 +132,8 @@ class SpooledAccounting implements Accounting {
   }
 
   refused(denial: Denial, nowMs: number): void {
-    if (denial.caller !== undefined)
-      this.#refusals.add(denial.caller, denial.reason, nowMs, denial.rules?.denial?.rule);
+    const { caller, reason, facts } = denial;
+    if (caller !== undefined) this.#refusals.add(caller, reason, nowMs, reason === "RULE_DENIED" ? facts.rule : "");
   }
 
   async close(deadlineMs: number): Promise<void> {

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { CallerSchema } from "../../../gen/weir/type/v1/caller_pb.ts";
+import { MatchedRuleSchema, PriorityClass, RuleEffect } from "../../../gen/weir/type/v1/decision_pb.ts";
 import { LIMITS_NAMED } from "./call-record.ts";
 import { sampleCall, sampleTarget } from "./calls.fixture.ts";
 import { createFrameWriter } from "./frame.ts";
@@ -47,6 +48,22 @@ describe("started call on disk", () => {
       endUser: "é",
     });
     expect(readAgain(started)).toMatchObject(started);
+  });
+
+  it("a successor reads what rules bore on a call and what it was asked with", () => {
+    const started = sampleCall({
+      rejected: [{ target: { id: "openai-us/small" }, reason: "RULE_EXCLUDED", rule: "home" }],
+      rules: {
+        matched: [create(MatchedRuleSchema, { rule: "home", effect: RuleEffect.RESIDENCY, failed: true })],
+        askedOutputTokens: 2n ** 40n,
+        inputBytes: 4_000,
+        hasTools: true,
+        labels: { tier: "gold", agent: "a" },
+        priorityClass: PriorityClass.SHEDDABLE,
+      },
+    });
+    expect(readAgain(started)).toMatchObject(started);
+    expect(readAgain(sampleCall())).not.toHaveProperty("rules");
   });
 
   it.each([undefined, 0n, 1n, 2n ** 63n - 1n])("a cap of %s tokens is read as that", (maxOutputTokens) => {

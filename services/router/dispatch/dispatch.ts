@@ -5,7 +5,7 @@ import { WeirError } from "../../shared/errors/weir-error.ts";
 import { type Listed, OpenList } from "../../shared/open-list.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, ChatCall, SinkListener } from "../arrival/call.ts";
 import type { Standings } from "../ejection/standings.ts";
-import { shorten } from "../routing/timeouts.ts";
+import { shorten, type Timeouts } from "../routing/timeouts.ts";
 import type { Upstreams } from "../routing/upstreams.ts";
 import type { RelayWay, TypedWay } from "../routing/way.ts";
 import { Attempt, type AttemptListener, type AttemptOptions } from "./attempt.ts";
@@ -34,6 +34,8 @@ export interface PlannedChat {
   readonly upstreams: Upstreams;
   /** The upstreams with the credentials of now, which may have been replaced since the chat was planned. */
   renewUpstreams(): Upstreams;
+  /** How long rules let it wait, where they say so: they shorten what its targets allow. */
+  readonly timeouts?: Partial<Timeouts> | undefined;
   /** What the answer says about itself, without what the target adds. */
   readonly head: AnswerHead;
   /** A target is about to be tried; `earlier` are the attempts that have ended. */
@@ -254,7 +256,7 @@ class Run implements AttemptListener, SinkListener, Listed {
       this.#head = toHead(this.#head, dropped);
       this.#chat.onAttempt(target, startedAtMs, this.#attempts);
       const allowed = upstreams.getTimeouts(target);
-      const timeouts = shorten(allowed, call.timeouts);
+      const timeouts = shorten(shorten(allowed, this.#chat.timeouts), call.timeouts);
       if (!standings.isQuiet) standings.begin(target, call.eventId);
       this.#startedMs = clock.monotonicMs();
       this.#attempt = new Attempt(this.#options, { call, target, upstream, way, timeouts, allowed, startedAtMs }, this);

@@ -35,7 +35,7 @@ export function readTargetTimeouts(target: SnapshotTarget, ofProvider: Timeouts)
   };
 }
 
-/** What a policy allows, shortened by what a caller asks: a caller never waits longer than it is allowed to. */
+/** What is allowed, shortened by what a rule or a caller asks: neither makes a wait longer than it is allowed to be. */
 export function shorten(allowed: Timeouts, asked: Partial<Timeouts> | undefined): Timeouts {
   if (asked === undefined) return allowed;
   return {

@@ -69,7 +69,6 @@ function toAsked(operation: Operation): AskedFacts {
     streamed: operation === Operation.CHAT,
     maxOutputTokens: undefined,
     requestBytes: 1_000,
-    hasTools: false,
     arrivedAtMs: 0,
   };
 }

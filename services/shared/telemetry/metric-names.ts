@@ -165,6 +165,11 @@ export const METRICS = {
     help: "Requests refused before a chat began, by reason.",
     labels: ["reason"],
   },
+  weir_router_rule_failures_total: {
+    type: "counter",
+    by: "router",
+    help: "Conditions of rules that had no answer for a call: the rule counted as matched, unless it allows or ranks.",
+  },
   weir_router_snapshot_refusals_total: {
     type: "counter",
     by: "router",

@@ -54,7 +54,11 @@ const noAccounting: Accounting = {
   refused: () => undefined,
   close: async () => undefined,
 };
-const noObserver: ChatObserver = { onRefusal: () => undefined, onOutcome: () => undefined };
+const noObserver: ChatObserver = {
+  onRefusal: () => undefined,
+  onRulesFailed: () => undefined,
+  onOutcome: () => undefined,
+};
 
 const memory = new BodyMemory(512 << 20);
 const sweep = new DeadlineSweep(clock);

@@ -21,7 +21,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weir/audit/v1/record.proto.
  */
 export const file_weir_audit_v1_record: GenFile = /*@__PURE__*/
-  fileDesc("Chp3ZWlyL2F1ZGl0L3YxL3JlY29yZC5wcm90bxINd2Vpci5hdWRpdC52MSKPBAoGUmVjb3JkEhsKCXJlY29yZF9pZBgBIAEoCUIIukgFcgOwAQESNwoLcmVjb3JkZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESFwoGcmVnaW9uGAMgASgJQge6SARyAhABEhkKCGluc3RhbmNlGAQgASgJQge6SARyAhABEh0KDG9yZ2FuaXNhdGlvbhgFIAEoCUIHukgEcgIQARIpCgRjYWxsGAogASgLMhkud2Vpci5hdWRpdC52MS5DYWxsUmVjb3JkSAASLwoHcmVmdXNhbBgLIAEoCzIcLndlaXIuYXVkaXQudjEuUmVmdXNhbFJlY29yZEgAEjoKDXBvbGljeV9jaGFuZ2UYDCABKAsyIS53ZWlyLmF1ZGl0LnYxLlBvbGljeUNoYW5nZVJlY29yZEgAEjQKCmtleV9jaGFuZ2UYDSABKAsyHi53ZWlyLmF1ZGl0LnYxLktleUNoYW5nZVJlY29yZEgAEkIKEWNyZWRlbnRpYWxfY2hhbmdlGBAgASgLMiUud2Vpci5hdWRpdC52MS5DcmVkZW50aWFsQ2hhbmdlUmVjb3JkSAASPAoOcmVsZWFzZV9jaGFuZ2UYDiABKAsyIi53ZWlyLmF1ZGl0LnYxLlJlbGVhc2VDaGFuZ2VSZWNvcmRIAEIMCgNhY3QSBbpIAggBItcECgpDYWxsUmVjb3JkEiwKBmNhbGxlchgBIAEoCzIULndlaXIudHlwZS52MS5DYWxsZXJCBrpIA8gBARIqCglvcGVyYXRpb24YAiABKA4yFy53ZWlyLnR5cGUudjEuT3BlcmF0aW9uEg0KBW1vZGVsGAMgASgJEhAKCHN0cmVhbWVkGAQgASgIEg8KB3N1cmZhY2UYBSABKAkSNgoIdmVyc2lvbnMYBiABKAsyHC53ZWlyLnR5cGUudjEuUGlubmVkVmVyc2lvbnNCBrpIA8gBARIOCgZsaW1pdHMYByADKAkSKwoKY2FuZGlkYXRlcxgIIAMoCzIXLndlaXIudHlwZS52MS5DYW5kaWRhdGUSKgoHb3V0Y29tZRgJIAEoDjIZLndlaXIudHlwZS52MS5PdXRjb21lS2luZBIOCgZyZWFzb24YCiABKAkSJwoIYXR0ZW1wdHMYCyADKAsyFS53ZWlyLnR5cGUudjEuQXR0ZW1wdBIuCgpzdGFydGVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoFcnVsZXMYDiADKAsyGS53ZWlyLnR5cGUudjEuTWF0Y2hlZFJ1bGUSJgoFZmFjdHMYDyABKAsyFy53ZWlyLnR5cGUudjEuQ2FsbEZhY3RzEjMKDnByaW9yaXR5X2NsYXNzGBAgASgOMhsud2Vpci50eXBlLnYxLlByaW9yaXR5Q2xhc3MixQEKDVJlZnVzYWxSZWNvcmQSLAoGY2FsbGVyGAEgASgLMhQud2Vpci50eXBlLnYxLkNhbGxlckIGukgDyAEBEg4KBnJlYXNvbhgCIAEoCRINCgVjb3VudBgDIAEoAxIsCghmaXJzdF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHbGFzdF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEcnVsZRgGIAEoCSLMAQoSUG9saWN5Q2hhbmdlUmVjb3JkEg0KBWFjdG9yGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDwoHdmVyc2lvbhgDIAEoAxIVCg1iZWZvcmVfZGlnZXN0GAQgASgMEhQKDGFmdGVyX2RpZ2VzdBgFIAEoDBISCgpjb250ZW50X29mGAYgASgDEg8KB2NvbW1lbnQYByABKAkSMAoJc25hcHNob3RzGAggAygLMh0ud2Vpci5hdWRpdC52MS5DaGFuZ2VkVmVyc2lvbiKdAgoTUmVsZWFzZUNoYW5nZVJlY29yZBINCgVhY3RvchgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEhIKCnJlbGVhc2VfaWQYAyABKAkSFgoOcG9saWN5X3ZlcnNpb24YBCABKAMSLAoGYmVmb3JlGAUgASgOMhwud2Vpci5wb2xpY3kudjEuUmVsZWFzZVN0YXRlEisKBWFmdGVyGAYgASgOMhwud2Vpci5wb2xpY3kudjEuUmVsZWFzZVN0YXRlEgwKBHdhdmUYByABKAUSEwoLYWxsX2F0X29uY2UYCCABKAgSEAoIYWRtaXR0ZWQYCSADKAkSDwoHcmVhc29ucxgKIAMoCRIWCg5yb2xsZWRfYmFja19ieRgLIAEoAyLtAQoPS2V5Q2hhbmdlUmVjb3JkEg0KBWFjdG9yGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDgoGa2V5X2lkGAMgASgJEigKBmNoYW5nZRgEIAEoDjIYLndlaXIuYXVkaXQudjEuS2V5Q2hhbmdlEhUKDWJlZm9yZV9kaWdlc3QYBSABKAwSFAoMYWZ0ZXJfZGlnZXN0GAYgASgMEg8KB2NvbW1lbnQYByABKAkSLwoIa2V5cmluZ3MYCCADKAsyHS53ZWlyLmF1ZGl0LnYxLkNoYW5nZWRWZXJzaW9uEg4KBnRlbmFudBgJIAEoCSLUAQoWQ3JlZGVudGlhbENoYW5nZVJlY29yZBINCgVhY3RvchgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEgwKBG5hbWUYAyABKAkSLwoGY2hhbmdlGAQgASgOMh8ud2Vpci5hdWRpdC52MS5DcmVkZW50aWFsQ2hhbmdlEg8KB3ZlcnNpb24YBSABKAMSNgoHcmVnaW9ucxgGIAMoCzIlLndlaXIuYXVkaXQudjEuQ3JlZGVudGlhbFJlZ2lvbkNoYW5nZRIPCgdjb21tZW50GAcgASgJIn4KFkNyZWRlbnRpYWxSZWdpb25DaGFuZ2USDgoGcmVnaW9uGAEgASgJEhUKDWJlZm9yZV9kaWdlc3QYAiABKAwSFAoMYWZ0ZXJfZGlnZXN0GAMgASgMEhMKC3NldF92ZXJzaW9uGAQgASgDEhIKCnNldF9kaWdlc3QYBSABKAwiQQoOQ2hhbmdlZFZlcnNpb24SDgoGcmVnaW9uGAEgASgJEg8KB3ZlcnNpb24YAiABKAMSDgoGZGlnZXN0GAMgASgMKvcBCglLZXlDaGFuZ2USGgoWS0VZX0NIQU5HRV9VTlNQRUNJRklFRBAAEhYKEktFWV9DSEFOR0VfQ1JFQVRFRBABEhYKEktFWV9DSEFOR0VfUkVWT0tFRBACEhYKEktFWV9DSEFOR0VfVVBEQVRFRBADEhYKEktFWV9DSEFOR0VfUk9UQVRFRBAEEhcKE0tFWV9DSEFOR0VfRElTQUJMRUQQBRIWChJLRVlfQ0hBTkdFX0VOQUJMRUQQBhIeChpLRVlfQ0hBTkdFX1RFTkFOVF9ESVNBQkxFRBAHEh0KGUtFWV9DSEFOR0VfVEVOQU5UX0VOQUJMRUQQCCpvChBDcmVkZW50aWFsQ2hhbmdlEiEKHUNSRURFTlRJQUxfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASGQoVQ1JFREVOVElBTF9DSEFOR0VfU0VUEAESHQoZQ1JFREVOVElBTF9DSEFOR0VfREVMRVRFRBACYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_weir_policy_v1_release, file_weir_type_v1_caller, file_weir_type_v1_decision, file_weir_type_v1_usage]);
+  fileDesc("Chp3ZWlyL2F1ZGl0L3YxL3JlY29yZC5wcm90bxINd2Vpci5hdWRpdC52MSKPBAoGUmVjb3JkEhsKCXJlY29yZF9pZBgBIAEoCUIIukgFcgOwAQESNwoLcmVjb3JkZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQga6SAPIAQESFwoGcmVnaW9uGAMgASgJQge6SARyAhABEhkKCGluc3RhbmNlGAQgASgJQge6SARyAhABEh0KDG9yZ2FuaXNhdGlvbhgFIAEoCUIHukgEcgIQARIpCgRjYWxsGAogASgLMhkud2Vpci5hdWRpdC52MS5DYWxsUmVjb3JkSAASLwoHcmVmdXNhbBgLIAEoCzIcLndlaXIuYXVkaXQudjEuUmVmdXNhbFJlY29yZEgAEjoKDXBvbGljeV9jaGFuZ2UYDCABKAsyIS53ZWlyLmF1ZGl0LnYxLlBvbGljeUNoYW5nZVJlY29yZEgAEjQKCmtleV9jaGFuZ2UYDSABKAsyHi53ZWlyLmF1ZGl0LnYxLktleUNoYW5nZVJlY29yZEgAEkIKEWNyZWRlbnRpYWxfY2hhbmdlGBAgASgLMiUud2Vpci5hdWRpdC52MS5DcmVkZW50aWFsQ2hhbmdlUmVjb3JkSAASPAoOcmVsZWFzZV9jaGFuZ2UYDiABKAsyIi53ZWlyLmF1ZGl0LnYxLlJlbGVhc2VDaGFuZ2VSZWNvcmRIAEIMCgNhY3QSBbpIAggBIvcDCgpDYWxsUmVjb3JkEiwKBmNhbGxlchgBIAEoCzIULndlaXIudHlwZS52MS5DYWxsZXJCBrpIA8gBARIqCglvcGVyYXRpb24YAiABKA4yFy53ZWlyLnR5cGUudjEuT3BlcmF0aW9uEg0KBW1vZGVsGAMgASgJEhAKCHN0cmVhbWVkGAQgASgIEg8KB3N1cmZhY2UYBSABKAkSNgoIdmVyc2lvbnMYBiABKAsyHC53ZWlyLnR5cGUudjEuUGlubmVkVmVyc2lvbnNCBrpIA8gBARIOCgZsaW1pdHMYByADKAkSKwoKY2FuZGlkYXRlcxgIIAMoCzIXLndlaXIudHlwZS52MS5DYW5kaWRhdGUSKgoHb3V0Y29tZRgJIAEoDjIZLndlaXIudHlwZS52MS5PdXRjb21lS2luZBIOCgZyZWFzb24YCiABKAkSJwoIYXR0ZW1wdHMYCyADKAsyFS53ZWlyLnR5cGUudjEuQXR0ZW1wdBIuCgpzdGFydGVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJQoGcnVsaW5nGA4gASgLMhUud2Vpci5hdWRpdC52MS5SdWxpbmcikQEKBlJ1bGluZxIqCgdtYXRjaGVkGAEgAygLMhkud2Vpci50eXBlLnYxLk1hdGNoZWRSdWxlEiYKBWZhY3RzGAIgASgLMhcud2Vpci50eXBlLnYxLkNhbGxGYWN0cxIzCg5wcmlvcml0eV9jbGFzcxgDIAEoDjIbLndlaXIudHlwZS52MS5Qcmlvcml0eUNsYXNzIsUBCg1SZWZ1c2FsUmVjb3JkEiwKBmNhbGxlchgBIAEoCzIULndlaXIudHlwZS52MS5DYWxsZXJCBrpIA8gBARIOCgZyZWFzb24YAiABKAkSDQoFY291bnQYAyABKAMSLAoIZmlyc3RfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2xhc3RfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHJ1bGUYBiABKAkizAEKElBvbGljeUNoYW5nZVJlY29yZBINCgVhY3RvchgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEg8KB3ZlcnNpb24YAyABKAMSFQoNYmVmb3JlX2RpZ2VzdBgEIAEoDBIUCgxhZnRlcl9kaWdlc3QYBSABKAwSEgoKY29udGVudF9vZhgGIAEoAxIPCgdjb21tZW50GAcgASgJEjAKCXNuYXBzaG90cxgIIAMoCzIdLndlaXIuYXVkaXQudjEuQ2hhbmdlZFZlcnNpb24inQIKE1JlbGVhc2VDaGFuZ2VSZWNvcmQSDQoFYWN0b3IYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRISCgpyZWxlYXNlX2lkGAMgASgJEhYKDnBvbGljeV92ZXJzaW9uGAQgASgDEiwKBmJlZm9yZRgFIAEoDjIcLndlaXIucG9saWN5LnYxLlJlbGVhc2VTdGF0ZRIrCgVhZnRlchgGIAEoDjIcLndlaXIucG9saWN5LnYxLlJlbGVhc2VTdGF0ZRIMCgR3YXZlGAcgASgFEhMKC2FsbF9hdF9vbmNlGAggASgIEhAKCGFkbWl0dGVkGAkgAygJEg8KB3JlYXNvbnMYCiADKAkSFgoOcm9sbGVkX2JhY2tfYnkYCyABKAMi7QEKD0tleUNoYW5nZVJlY29yZBINCgVhY3RvchgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEg4KBmtleV9pZBgDIAEoCRIoCgZjaGFuZ2UYBCABKA4yGC53ZWlyLmF1ZGl0LnYxLktleUNoYW5nZRIVCg1iZWZvcmVfZGlnZXN0GAUgASgMEhQKDGFmdGVyX2RpZ2VzdBgGIAEoDBIPCgdjb21tZW50GAcgASgJEi8KCGtleXJpbmdzGAggAygLMh0ud2Vpci5hdWRpdC52MS5DaGFuZ2VkVmVyc2lvbhIOCgZ0ZW5hbnQYCSABKAki1AEKFkNyZWRlbnRpYWxDaGFuZ2VSZWNvcmQSDQoFYWN0b3IYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEi8KBmNoYW5nZRgEIAEoDjIfLndlaXIuYXVkaXQudjEuQ3JlZGVudGlhbENoYW5nZRIPCgd2ZXJzaW9uGAUgASgDEjYKB3JlZ2lvbnMYBiADKAsyJS53ZWlyLmF1ZGl0LnYxLkNyZWRlbnRpYWxSZWdpb25DaGFuZ2USDwoHY29tbWVudBgHIAEoCSJ+ChZDcmVkZW50aWFsUmVnaW9uQ2hhbmdlEg4KBnJlZ2lvbhgBIAEoCRIVCg1iZWZvcmVfZGlnZXN0GAIgASgMEhQKDGFmdGVyX2RpZ2VzdBgDIAEoDBITCgtzZXRfdmVyc2lvbhgEIAEoAxISCgpzZXRfZGlnZXN0GAUgASgMIkEKDkNoYW5nZWRWZXJzaW9uEg4KBnJlZ2lvbhgBIAEoCRIPCgd2ZXJzaW9uGAIgASgDEg4KBmRpZ2VzdBgDIAEoDCr3AQoJS2V5Q2hhbmdlEhoKFktFWV9DSEFOR0VfVU5TUEVDSUZJRUQQABIWChJLRVlfQ0hBTkdFX0NSRUFURUQQARIWChJLRVlfQ0hBTkdFX1JFVk9LRUQQAhIWChJLRVlfQ0hBTkdFX1VQREFURUQQAxIWChJLRVlfQ0hBTkdFX1JPVEFURUQQBBIXChNLRVlfQ0hBTkdFX0RJU0FCTEVEEAUSFgoSS0VZX0NIQU5HRV9FTkFCTEVEEAYSHgoaS0VZX0NIQU5HRV9URU5BTlRfRElTQUJMRUQQBxIdChlLRVlfQ0hBTkdFX1RFTkFOVF9FTkFCTEVEEAgqbwoQQ3JlZGVudGlhbENoYW5nZRIhCh1DUkVERU5USUFMX0NIQU5HRV9VTlNQRUNJRklFRBAAEhkKFUNSRURFTlRJQUxfQ0hBTkdFX1NFVBABEh0KGUNSRURFTlRJQUxfQ0hBTkdFX0RFTEVURUQQAmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_weir_policy_v1_release, file_weir_type_v1_caller, file_weir_type_v1_decision, file_weir_type_v1_usage]);
 
 /**
  * An audited act, as its producer encoded it. The leaf of the log is SHA-256(0x00 || these bytes), RFC 6962 section 2.1. Has no
@@ -226,26 +226,12 @@ export type CallRecord = Message<"weir.audit.v1.CallRecord"> & {
   endedAt?: Timestamp | undefined;
 
   /**
-   * The rules that bore on it, in their order. With `facts`, `caller`, `started_at` and the snapshot of `versions` its decision can be run
-   * again: weir.policy.v1.ExplainService does.
+   * What the rules of the policy made of it. Absent when the policy had none. With it, `caller`, `started_at` and the snapshot of `versions`
+   * its decision can be run again: weir.policy.v1.ExplainService does.
    *
-   * @generated from field: repeated weir.type.v1.MatchedRule rules = 14;
+   * @generated from field: weir.audit.v1.Ruling ruling = 14;
    */
-  rules: MatchedRule[];
-
-  /**
-   * What it was asked with. Absent when the snapshot had no rules, since nothing was decided by it then.
-   *
-   * @generated from field: weir.type.v1.CallFacts facts = 15;
-   */
-  facts?: CallFacts | undefined;
-
-  /**
-   * How much it mattered, as a rule said. Unspecified when none did.
-   *
-   * @generated from field: weir.type.v1.PriorityClass priority_class = 16;
-   */
-  priorityClass: PriorityClass;
+  ruling?: Ruling | undefined;
 };
 
 /**
@@ -254,6 +240,41 @@ export type CallRecord = Message<"weir.audit.v1.CallRecord"> & {
  */
 export const CallRecordSchema: GenMessage<CallRecord> = /*@__PURE__*/
   messageDesc(file_weir_audit_v1_record, 1);
+
+/**
+ * What the rules of a policy made of a call, and by what.
+ *
+ * @generated from message weir.audit.v1.Ruling
+ */
+export type Ruling = Message<"weir.audit.v1.Ruling"> & {
+  /**
+   * The rules that bore on it, in their order; at most 128 of them are named.
+   *
+   * @generated from field: repeated weir.type.v1.MatchedRule matched = 1;
+   */
+  matched: MatchedRule[];
+
+  /**
+   * What it was asked with.
+   *
+   * @generated from field: weir.type.v1.CallFacts facts = 2;
+   */
+  facts?: CallFacts | undefined;
+
+  /**
+   * How much it mattered, as a rule said. Unspecified when none did.
+   *
+   * @generated from field: weir.type.v1.PriorityClass priority_class = 3;
+   */
+  priorityClass: PriorityClass;
+};
+
+/**
+ * Describes the message weir.audit.v1.Ruling.
+ * Use `create(RulingSchema)` to create a new message.
+ */
+export const RulingSchema: GenMessage<Ruling> = /*@__PURE__*/
+  messageDesc(file_weir_audit_v1_record, 2);
 
 /**
  * Calls of one known key that were refused for one reason within one minute. One record a minute, key, reason and rule.
@@ -309,7 +330,7 @@ export type RefusalRecord = Message<"weir.audit.v1.RefusalRecord"> & {
  * Use `create(RefusalRecordSchema)` to create a new message.
  */
 export const RefusalRecordSchema: GenMessage<RefusalRecord> = /*@__PURE__*/
-  messageDesc(file_weir_audit_v1_record, 2);
+  messageDesc(file_weir_audit_v1_record, 3);
 
 /**
  * A policy was published or rolled back.
@@ -380,7 +401,7 @@ export type PolicyChangeRecord = Message<"weir.audit.v1.PolicyChangeRecord"> & {
  * Use `create(PolicyChangeRecordSchema)` to create a new message.
  */
 export const PolicyChangeRecordSchema: GenMessage<PolicyChangeRecord> = /*@__PURE__*/
-  messageDesc(file_weir_audit_v1_record, 3);
+  messageDesc(file_weir_audit_v1_record, 4);
 
 /**
  * A release of a policy came to another state.
@@ -471,7 +492,7 @@ export type ReleaseChangeRecord = Message<"weir.audit.v1.ReleaseChangeRecord"> &
  * Use `create(ReleaseChangeRecordSchema)` to create a new message.
  */
 export const ReleaseChangeRecordSchema: GenMessage<ReleaseChangeRecord> = /*@__PURE__*/
-  messageDesc(file_weir_audit_v1_record, 4);
+  messageDesc(file_weir_audit_v1_record, 5);
 
 /**
  * A key was made or changed, or a tenant's keys were disabled or enabled.
@@ -549,7 +570,7 @@ export type KeyChangeRecord = Message<"weir.audit.v1.KeyChangeRecord"> & {
  * Use `create(KeyChangeRecordSchema)` to create a new message.
  */
 export const KeyChangeRecordSchema: GenMessage<KeyChangeRecord> = /*@__PURE__*/
-  messageDesc(file_weir_audit_v1_record, 5);
+  messageDesc(file_weir_audit_v1_record, 6);
 
 /**
  * A credential of a provider was set or deleted.
@@ -612,7 +633,7 @@ export type CredentialChangeRecord = Message<"weir.audit.v1.CredentialChangeReco
  * Use `create(CredentialChangeRecordSchema)` to create a new message.
  */
 export const CredentialChangeRecordSchema: GenMessage<CredentialChangeRecord> = /*@__PURE__*/
-  messageDesc(file_weir_audit_v1_record, 6);
+  messageDesc(file_weir_audit_v1_record, 7);
 
 /**
  * What a change of a credential did to one region.
@@ -661,7 +682,7 @@ export type CredentialRegionChange = Message<"weir.audit.v1.CredentialRegionChan
  * Use `create(CredentialRegionChangeSchema)` to create a new message.
  */
 export const CredentialRegionChangeSchema: GenMessage<CredentialRegionChange> = /*@__PURE__*/
-  messageDesc(file_weir_audit_v1_record, 7);
+  messageDesc(file_weir_audit_v1_record, 8);
 
 /**
  * The version that a region got by a change.
@@ -696,7 +717,7 @@ export type ChangedVersion = Message<"weir.audit.v1.ChangedVersion"> & {
  * Use `create(ChangedVersionSchema)` to create a new message.
  */
 export const ChangedVersionSchema: GenMessage<ChangedVersion> = /*@__PURE__*/
-  messageDesc(file_weir_audit_v1_record, 8);
+  messageDesc(file_weir_audit_v1_record, 9);
 
 /**
  * What was done to a key.
