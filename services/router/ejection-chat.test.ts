@@ -200,6 +200,28 @@ describe("a target that comes back", () => {
     expect(deferred.length).toBe((early.get("p1/small") ?? 0) + (half.get("p1/small") ?? 0));
   });
 
+  it("is asked by all at once when the credential that it refused is replaced", async () => {
+    const { router, handlers, countAsked } = await start([answerError(401), answerWell], {
+      credentials: new Map([
+        ["credential-0", "sk-old"],
+        ["credential-1", "sk-1"],
+      ]),
+    });
+    await askTimes(router, 5);
+    expect(countAsked()).toEqual([3, 5]);
+    handlers[0] = answerWell;
+
+    router.credentials.replace(
+      new Map([
+        ["credential-0", "sk-new"],
+        ["credential-1", "sk-1"],
+      ]),
+    );
+    router.renewUpstreams();
+
+    expect(await askTimes(router, 5)).toEqual(new Map([["p0/small", 5]]));
+  });
+
   it("is probed by one of many that ask at once; the others go elsewhere, and all are answered", async () => {
     const { router, clock, countAsked } = await start([answerError(500), answerWell]);
     await askTimes(router, 5);

@@ -334,7 +334,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
   const address = `http://127.0.0.1:${server.address.port}`;
   return {
     credentials,
-    renewUpstreams: () => void (pinned && upstreams.renew(pinned.snapshot)),
+    renewUpstreams: () => pinned && standings.keepOnly(upstreams.renew(pinned.snapshot).listTargets()),
     url: `${address}/v1`,
     address,
     key,

@@ -139,7 +139,7 @@ class Run implements AttemptListener, SinkListener, Listed {
     const target = targets[this.#next - 1]!;
     const { standings } = this.#options;
     if (!standings.isQuiet) {
-      standings.noteContent({ target, upstream: this.#chat.upstreams.get(target) }, this.#startedMs);
+      standings.noteContent({ target, upstream: this.#getUpstreams(target).get(target) }, this.#startedMs);
     }
     this.#began = true;
     this.#composer.release();
