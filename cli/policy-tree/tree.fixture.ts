@@ -1,14 +1,14 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterAll } from "vitest";
+import { onTestFinished } from "vitest";
 import { FindingList } from "./finding.ts";
 import { type PolicyTree, readFiles } from "./read-policy-tree.ts";
 
-/** Writes files into a folder of their own, which is gone after the tests of the file. Returns its path. */
+/** Writes files into a folder of their own, which is gone when the test has finished. Returns its path. */
 export function writeTree(files: Readonly<Record<string, string | Uint8Array>>): string {
   const root = mkdtempSync(join(tmpdir(), "weir-policy-tree-"));
-  afterAll(() => rmSync(root, { recursive: true, force: true }));
+  onTestFinished(() => rmSync(root, { recursive: true, force: true }));
   for (const [name, content] of Object.entries(files)) {
     mkdirSync(dirname(join(root, name)), { recursive: true });
     writeFileSync(join(root, name), content);
