@@ -7,6 +7,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { exportLog } from "../../cli/audit-log.ts";
 import { withClient } from "../../cli/control-plane.ts";
+import { ensureAdminKey } from "../../cli/operators.ts";
 import { HOST } from "../../cli/up/layout.ts";
 import { ChildRun } from "../../cli/up/managed-process.ts";
 import { createServiceProcess } from "../../cli/up/service-process.ts";
@@ -38,6 +39,7 @@ let runs: ChildRun[] = [];
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "weir-audit-kill-"));
   writeFileSync(join(folder, "key"), key.signerKey, { mode: 0o600 });
+  ensureAdminKey(operators());
   [postgres, nats] = await Promise.all([startPostgres(), startNats()]);
   bus = await connectBus({ urls: [nats.url], name: "producer", log });
   const base = await getFreeBasePort();
@@ -59,6 +61,9 @@ afterEach(async () => {
   await Promise.all(runs.map((run) => run.ended));
 });
 
+/** Who may ask it, and by which key. */
+const operators = () => ({ operators: join(folder, "operators.yaml"), adminKey: join(folder, "admin.key") });
+
 /** Starts an instance of audit and waits until it answers; `instance` is 0 or 1. */
 async function startAudit(instance = 0): Promise<ChildRun> {
   const process = createServiceProcess({
@@ -71,6 +76,7 @@ async function startAudit(instance = 0): Promise<ChildRun> {
       WEIR_REGION: "eu",
       WEIR_ORIGIN: ORIGIN,
       WEIR_SIGNING_KEY: join(folder, "key"),
+      WEIR_OPERATORS: operators().operators,
       WEIR_CHECKPOINT_INTERVAL: "100ms",
     },
   });
@@ -158,7 +164,8 @@ class Producer {
 /** Exports the log, when all `count` records are covered by a checkpoint, and verifies it from the files alone. */
 async function exportAndVerify(name: string, count: number, instance = 0) {
   const target = join(folder, name);
-  await withClient(`${HOST}:${ports[instance]}`, AuditService, async (client) => {
+  const endpoint = { address: `${HOST}:${ports[instance]}`, tokenFile: operators().adminKey };
+  await withClient(endpoint, AuditService, async (client) => {
     await until(
       () => client.getCheckpoint({}, CALL_OPTIONS),
       ({ checkpoint }) => checkpoint?.treeSize === BigInt(count),
