@@ -1,7 +1,14 @@
 import type { Turn } from "../provider/language.ts";
 
 /** The surfaces through which chats are asked. */
-export type CallerName = "chat-completions" | "responses" | "messages" | "grpc";
+export type CallerName =
+  | "chat-completions"
+  | "responses"
+  | "messages"
+  | "grpc"
+  | "chat-completions-2"
+  | "embeddings"
+  | "count-tokens";
 
 /** What is asked, the same in each format. */
 export interface Ask {
@@ -40,6 +47,18 @@ export interface Seen {
   /** Whether the body ended as HTTP says that a whole one ends. */
   readonly isClean: boolean;
 }
+
+/** What is seen of an answer of which nothing came. */
+export const NO_CONTENT = {
+  text: "",
+  tools: [],
+  reasoning: [],
+  refusal: "",
+  stop: "",
+  usage: undefined,
+  error: undefined,
+  hasMark: false,
+} as const satisfies Partial<Seen>;
 
 /** An error as a client of the format raises it. */
 export interface SeenError {

@@ -3,24 +3,53 @@ import { type Ask, type Caller, MAX_TOKENS, type Seen, type SeenError, TOOLS } f
 import { exchange, readError, readEvents, readJson } from "./exchange.ts";
 
 /** Asks as the `openai` client does, and reads as its `src/core/streaming.ts` does. */
-export const chatCompletions: Caller = {
-  name: "chat-completions",
-  async ask(gateway, ask, signal) {
+export const chatCompletions: Caller = { name: "chat-completions", ask: createAsk(1) };
+
+/** The same with two candidates, which must come to the same: where they do not, their texts and stops stand side by side. */
+export const twoChatCompletions: Caller = { name: "chat-completions-2", ask: createAsk(2) };
+
+function createAsk(candidates: number): Caller["ask"] {
+  const numbers = Array.from({ length: candidates }, (_, index) => index);
+  return async (gateway, ask, signal) => {
     const headers = { authorization: `Bearer ${gateway.key}` };
-    const answer = await exchange(gateway, { path: "/v1/chat/completions", headers, body: compose(ask) }, signal);
+    const asked = { ...compose(ask), ...(candidates > 1 && { n: candidates }) };
+    const answer = await exchange(gateway, { path: "/v1/chat/completions", headers, body: asked }, signal);
     const { status, headers: said, isClean, body } = answer;
     const base = { status, headers: said, isClean };
     if (status !== 200 || !ask.streamed) {
       const error = readError(answer, findOpenAiError);
       const json = readJson(body);
-      const choice = objectOf(objectsOf(json.choices)[0]);
-      return { ...base, error, ...readMessage(objectOf(choice.message)), ...readRest(choice, json.usage) };
+      const read = numbers.map((index) => {
+        const choice = findChoice(json, index);
+        return { error, ...readMessage(objectOf(choice.message)), ...readRest(choice, json.usage) };
+      });
+      return { ...base, ...join(read) };
     }
-    const reading = new ChunkReader();
-    for (const { data } of readEvents(body)) if (!reading.read(data)) break;
-    return { ...base, ...reading.seen };
-  },
-};
+    const readers = numbers.map((index) => new ChunkReader(index));
+    for (const { data } of readEvents(body)) if (!readers.map((reader) => reader.read(data)).every(Boolean)) break;
+    return { ...base, ...join(readers.map(({ seen }) => seen)) };
+  };
+}
+
+function findChoice(json: Json, index: number): Json {
+  return objectOf(objectsOf(json.choices).find((choice) => (choice.index ?? 0) === index));
+}
+
+type Candidate = Omit<Seen, "status" | "headers" | "isClean">;
+
+function join(candidates: readonly Candidate[]): Candidate {
+  const [first, second] = candidates as [Candidate, Candidate?];
+  if (second === undefined) return first;
+  const both = (one: string, other: string) => (one === other ? one : `${one} | ${other}`);
+  return {
+    ...first,
+    text: both(first.text, second.text),
+    stop: both(first.stop, second.stop),
+    refusal: both(first.refusal, second.refusal),
+    tools: JSON.stringify(first.tools) === JSON.stringify(second.tools) ? first.tools : [],
+    hasMark: first.hasMark && second.hasMark,
+  };
+}
 
 function compose({ model, streamed, turns, hasTools }: Ask): Json {
   const messages: Json[] = [];
@@ -122,6 +151,7 @@ function readRest(choice: Json, usage: unknown): Pick<Seen, "stop" | "usage" | "
 }
 
 class ChunkReader {
+  readonly #index: number;
   readonly seen = {
     text: "",
     refusal: "",
@@ -132,6 +162,11 @@ class ChunkReader {
     error: undefined as SeenError | undefined,
     hasMark: false,
   };
+
+  /** Reads the candidate of this number. */
+  constructor(index: number) {
+    this.#index = index;
+  }
 
   /** Takes an event; false when a client would read no further. */
   read(data: string): boolean {
@@ -146,7 +181,7 @@ class ChunkReader {
       seen.error = { type: "no JSON", message: data.slice(0, 200) };
     }
     if (seen.error !== undefined) return false;
-    const choice = objectOf(objectsOf(json.choices)[0]);
+    const choice = findChoice(json, this.#index);
     const delta = objectOf(choice.delta);
     const { text, refusal, reasoning } = readMessage(delta);
     seen.text += text;

@@ -1,10 +1,7 @@
-import { type Caller, type CallerName, type Gateway, type Seen, say } from "../callers/caller.ts";
-import { chatCompletions } from "../callers/chat-completions.ts";
-import { grpc } from "../callers/grpc.ts";
-import { messages } from "../callers/messages.ts";
-import { responses } from "../callers/responses.ts";
+import { type Caller, type CallerName, type Gateway, NO_CONTENT, type Seen, say } from "../callers/caller.ts";
 import { writeCommand } from "../provider/command.ts";
-import { FAULTS, type Fault } from "./faults.ts";
+import { COLUMNS, findDue } from "./columns.ts";
+import { type Due, FAULTS, type Fault } from "./faults.ts";
 import type { Ledger, LedgerRow } from "./ledger.ts";
 import { DIALECTS, type DialectRow, inLane } from "./router.ts";
 
@@ -14,6 +11,8 @@ export interface Cell {
   readonly caller: CallerName;
   readonly dialect: DialectRow;
   readonly streamed: boolean;
+  /** What it must come to. */
+  readonly due: Due;
   /** The number of the models of its dialect that hardly another one asks for, see `inLane`. Absent where nothing fails. */
   readonly lane: number | undefined;
 }
@@ -26,9 +25,6 @@ export interface CellResult {
   /** The same with a second target that answers well. Absent for rows that need none. */
   readonly spare: { readonly seen: Seen; readonly ledger: LedgerRow | undefined } | undefined;
 }
-
-/** All callers. */
-export const CALLERS: readonly Caller[] = [chatCompletions, responses, messages, grpc];
 
 /** Longest that a caller waits, milliseconds: what takes so long hangs for ever. */
 const PATIENCE_MS = 20_000;
@@ -46,11 +42,13 @@ export function listCells(): Cell[] {
     return taken.get(lane);
   };
   return FAULTS.flatMap((fault) =>
-    CALLERS.flatMap(({ name: caller }) =>
+    COLUMNS.flatMap(({ name: caller }) =>
       DIALECTS.flatMap((dialect) =>
-        [false, true]
-          .filter((streamed) => fault.only === undefined || (fault.only === "stream") === streamed)
-          .map((streamed) => ({ fault, caller, dialect, streamed, lane: findLane(fault, caller, streamed) })),
+        [false, true].flatMap((streamed) => {
+          const due = findDue(fault, caller, dialect.name, streamed);
+          if (due === undefined) return [];
+          return [{ fault, caller, dialect, streamed, due, lane: findLane(fault, caller, streamed) }];
+        }),
       ),
     ),
   );
@@ -73,12 +71,12 @@ async function askCell(cell: Cell, gateway: Gateway, options: RunOptions): Promi
   const row = `${dialect.name}${fault.isSilent ? "-hasty" : ""}`;
   const toModel = (model: string) => options.model ?? (options.hasLanes ? inLane(model, lane) : model);
   const seen = await askOnce(cell, toModel(row), gateway);
-  if (fault.due !== "error" && fault.due !== "refusal") return { seen, spare: undefined };
+  if (cell.due !== "error" && cell.due !== "refusal") return { seen, spare: undefined };
   return { seen, spare: await askOnce(cell, toModel(`${row}-spare`), options.spareGateway ?? gateway) };
 }
 
 async function askOnce(cell: Cell, model: string, gateway: Gateway): Promise<Seen> {
-  const caller = CALLERS.find(({ name }) => name === cell.caller) as Caller;
+  const caller = COLUMNS.find(({ name }) => name === cell.caller) as Caller;
   const signal = AbortSignal.timeout(PATIENCE_MS);
   const hasTools = cell.fault.command.answer === "tool" || cell.fault.command.answer === "tools";
   const turns = say(`How deep is the river? ${writeCommand(cell.fault.command)}`);
@@ -110,16 +108,10 @@ const NO_ROW: LedgerRow = {
 };
 
 const NO_END: Seen = {
+  ...NO_CONTENT,
   status: 0,
   headers: {},
-  text: "",
-  tools: [],
-  reasoning: [],
-  refusal: "",
-  stop: "",
-  usage: undefined,
   error: { type: "no end", message: `Nothing came to an end within ${PATIENCE_MS} ms` },
-  hasMark: false,
   isClean: false,
 };
 

@@ -7,7 +7,7 @@ import { SIGNATURE, TEXT_PIECES } from "../provider/answer.ts";
 import { type Command, writeCommand } from "../provider/command.ts";
 import type { Turn } from "../provider/language.ts";
 import { type ConformanceProvider, startConformanceProvider } from "../provider/provider.ts";
-import { CALLERS } from "./cell.ts";
+import { CALLERS } from "./columns.ts";
 import { DIALECTS, type MatrixRouter, startMatrixRouter } from "./router.ts";
 
 let provider: ConformanceProvider;

@@ -9,7 +9,7 @@ import { composeAnswer } from "../provider/answer.ts";
 import { type Command, NO_FAULT, writeCommand } from "../provider/command.ts";
 import { layOut } from "../provider/perform.ts";
 import { type ConformanceProvider, startConformanceProvider } from "../provider/provider.ts";
-import { CALLERS } from "./cell.ts";
+import { CALLERS } from "./columns.ts";
 import { DIALECTS, type MatrixRouter, startMatrixRouter } from "./router.ts";
 
 const STRIDE = Number(process.env.WEIR_CUT_STRIDE ?? 13);

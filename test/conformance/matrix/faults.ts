@@ -11,7 +11,11 @@ export type Due =
   /** A whole answer, or an error event: nothing was missing but the mark. */
   | "whole or cut"
   /** A stream that broke after content: an error event, and nothing that looks like an end. */
-  | "cut";
+  | "cut"
+  /** The target can't be asked that: refused by its field, and no provider is called. */
+  | "inexpressible"
+  /** The router answers itself, and no provider is called. */
+  | "own";
 
 /** A row: what the provider does, and what must come of it. */
 export interface Fault {

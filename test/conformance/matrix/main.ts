@@ -2,10 +2,11 @@
 // process. With `--base-url URL --key KEY` it asks any other gateway, which must have been told of the conformance provider as the text of
 // `--help` says; the columns of the ledger are empty then.
 import { parseArgs } from "node:util";
-import type { Gateway } from "../callers/caller.ts";
+import type { CallerName, Gateway } from "../callers/caller.ts";
 import { closeGrpcClients } from "../callers/grpc.ts";
 import { startConformanceProvider } from "../provider/provider.ts";
-import { CALLERS, listCells, runCells } from "./cell.ts";
+import { listCells, runCells } from "./cell.ts";
+import { CALLERS, COLUMNS } from "./columns.ts";
 import { type Judged, printSummary, printTable, toJudged } from "./print.ts";
 import { DIALECTS, type DialectRow, startMatrixRouter } from "./router.ts";
 
@@ -17,13 +18,16 @@ const HELP = `npm run conformance -- [options]
   --spare-header "a: b"   the same, in place of those of --header where a second target is to be there
   --model NAME       model that is asked for in place of the names below, for a gateway that is told its targets by headers
   --port PORT        where the provider listens, default 7450 with --base-url, else any free port
-  --caller NAME      only this caller: ${CALLERS.map(({ name }) => name).join(", ")}; may be repeated
+  --caller NAME      only this caller: ${COLUMNS.map(({ name }) => name).join(", ")}; may be repeated
   --dialect NAME     only this dialect: ${DIALECTS.map(({ name }) => name).join(", ")}; may be repeated
   --summary          only the counts
 
 The gateway needs three models for each dialect, at http://127.0.0.1:PORT and its path:
 ${DIALECTS.map(describeModels).join("\n")}
 and "NAME-hasty", "NAME-hasty-spare" with timeouts of a second. gRPC is asked of Weir only.`;
+
+/** What other gateways are asked unless the options say otherwise. */
+const STRANGERS: readonly CallerName[] = CALLERS.map(({ name }) => name).filter((name) => name !== "grpc");
 
 const { values } = parseArgs({
   options: {
@@ -55,7 +59,7 @@ async function run(): Promise<number> {
       : { origin: router.harness.address, key: router.harness.key, headers: {} };
   const cells = all.filter(
     ({ caller, dialect }) =>
-      (values.caller?.includes(caller) ?? (router !== undefined || caller !== "grpc")) &&
+      (values.caller?.includes(caller) ?? (router !== undefined || STRANGERS.includes(caller))) &&
       (values.dialect?.includes(dialect.name) ?? true),
   );
   const results = new Map<(typeof cells)[number], Judged>();

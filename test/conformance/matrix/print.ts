@@ -30,7 +30,7 @@ export function printTable(judged: readonly Judged[]): string {
         .map(([name, ways]) => (ways.length === 2 ? name : `${name} ${ways[0]?.cell.streamed ? "streamed" : "unary"}`))
         .join(", ");
       lines.push(
-        `${mark} ${cell.caller.padEnd(16)} → ${where}`,
+        `${mark} ${cell.caller.padEnd(18)} → ${where}`,
         `       caller: ${describeCaller(result)}   ledger: ${describeLedger(result.ledger)}${describeSpare(result)}`,
         ...wrong.map((what) => `       !! ${what}`),
       );
@@ -50,9 +50,9 @@ export function printSummary(judged: readonly Judged[]): string {
       const cells = ofCaller.filter(({ cell }) => cell.dialect.name === dialect);
       return `${cells.filter(({ wrong }) => wrong.length === 0).length}/${cells.length}`.padStart(10);
     });
-    return `${caller.padEnd(18)}${counts.join("")}`;
+    return `${caller.padEnd(20)}${counts.join("")}`;
   });
-  return [`${"".padEnd(18)}${dialects.map((name) => name.padStart(10)).join("")}`, ...rows].join("\n");
+  return [`${"".padEnd(20)}${dialects.map((name) => name.padStart(10)).join("")}`, ...rows].join("\n");
 }
 
 function describe({ cell, result, wrong }: Judged): string {

@@ -127,7 +127,9 @@ function createSnapshot(address: string, cells: NonNullable<MatrixRouterOptions[
         targets.push({ id: target, provider: id, model, prices: PRICES, maxOutputTokens: 4_096n });
         return { target, priority: 0, weight: 1 };
       };
-      const steady = { ...add(`${id}/steady`, `${scripted}-steady`), priority: 1 };
+      // Of the patient one, also where the first is hasty: what is to answer well must not time out on a loaded machine.
+      if (suffix === "") add(`${name}/steady`, `${scripted}-steady`);
+      const steady = { target: `${name}/steady`, priority: 1, weight: 1 };
       const alone = add(`${id}/scripted`, scripted);
       models.push({ id, routes: [alone] }, { id: `${id}-spare`, routes: [alone, steady] });
       const own = cells.filter(

@@ -31,7 +31,7 @@ export function judge(cell: Cell, result: CellResult): string[] {
   const { seen, ledger, spare } = result;
   const { dialect } = cell;
   const isOwn = ledger !== undefined;
-  switch (cell.fault.due) {
+  switch (cell.due) {
     case "whole":
       expect(looksWhole(seen), `no whole answer: ${describeSeen(seen)}`);
       if (looksWhole(seen)) judgeAnswer(cell, seen, expect);
@@ -40,14 +40,14 @@ export function judge(cell: Cell, result: CellResult): string[] {
     case "error":
     case "refusal":
       // Who asked for no compression and understands it all the same has a whole answer.
-      if (!isOwn && cell.fault.command.fault === "gzip" && looksWhole(seen) && isText(seen)) break;
+      if (!isOwn && cell.fault.command.fault === "gzip" && looksWhole(seen) && isText(cell, seen)) break;
       judgeError(cell, seen, isOwn, expect);
       expect(ledger === undefined || ledger.outcome === "FAILED", `ledger says ${ledger?.outcome}`);
-      if (cell.fault.due === "error" && spare !== undefined) {
-        expect(looksWhole(spare.seen) && isText(spare.seen), `fallback seen: ${describeSeen(spare.seen)}`);
+      if (cell.due === "error" && spare !== undefined) {
+        expect(looksWhole(spare.seen) && isText(cell, spare.seen), `fallback seen: ${describeSeen(spare.seen)}`);
         expect(spare.ledger === undefined || spare.ledger.attempts === 2, "fallback is not in the ledger");
       }
-      if (isOwn && cell.fault.due === "refusal" && spare !== undefined) {
+      if (isOwn && cell.due === "refusal" && spare !== undefined) {
         expect(spare.seen.error !== undefined, "another target was asked after the caller's own mistake");
       }
       break;
@@ -61,17 +61,37 @@ export function judge(cell: Cell, result: CellResult): string[] {
       break;
     case "cut":
       judgeCut(cell, result, expect);
+      break;
+    case "inexpressible":
+      expect(seen.status === 400 && seen.error !== undefined, `no refusal: ${describeSeen(seen)}`);
+      expect(seen.headers["x-weir-reason"] === "ARGUMENT_INVALID", `reason ${seen.headers["x-weir-reason"]}`);
+      expect(ledger === undefined || (ledger.outcome === "FAILED" && ledger.input + ledger.output === 0), "is billed");
+      break;
+    case "own":
+      expect(looksWhole(seen) && Number(seen.text) > 0, `no whole answer: ${describeSeen(seen)}`);
+      expect(
+        ledger === undefined || (ledger.outcome === "ANSWERED" && ledger.input + ledger.output === 0),
+        "is billed",
+      );
   }
   for (const row of [ledger, spare?.ledger]) {
     if (row === undefined) continue;
     expect(row.usages === 1 && row.records === 1, `${row.usages} usages and ${row.records} records`);
     const hasContent = row.outcome === "ANSWERED" || row.outcome === "CUT";
-    expect(!hasContent || (row.input > 0 && row.output > 0), `${row.input} + ${row.output} tokens after content`);
-    expect(!hasContent || row.source !== "", "no source of the tokens");
+    const [costsInput, costsOutput] = COSTS[cell.caller] ?? [true, true];
+    const isBilled = row.input > 0 === costsInput && row.output > 0 === costsOutput;
+    expect(!hasContent || isBilled, `${row.input} + ${row.output} tokens after content`);
+    expect(!hasContent || !costsInput || row.source !== "", "no source of the tokens");
   }
-  if (ledger !== undefined && cell.fault.due === "whole") judgeBill(cell, ledger, expect);
+  if (ledger !== undefined && cell.due === "whole") judgeBill(cell, ledger, expect);
   return wrong;
 }
+
+/** Whether what is read and what is answered costs tokens, where not both do. */
+const COSTS: Partial<Readonly<Record<Cell["caller"], readonly [input: boolean, output: boolean]>>> = {
+  embeddings: [true, false],
+  "count-tokens": [false, false],
+};
 
 function judgeCut(cell: Cell, { seen, ledger }: CellResult, expect: Expect): void {
   expect(seen.status === 200, `status ${seen.status} after content`);
@@ -83,23 +103,33 @@ function judgeCut(cell: Cell, { seen, ledger }: CellResult, expect: Expect): voi
 
 type Expect = (isRight: boolean, what: string) => void;
 
-function judgeBill({ fault }: Cell, ledger: NonNullable<CellResult["ledger"]>, expect: Expect): void {
+function judgeBill({ fault, caller, dialect }: Cell, ledger: NonNullable<CellResult["ledger"]>, expect: Expect): void {
+  if (caller === "count-tokens") return;
   const { source, input, output } = ledger;
-  expect(source === (fault.source ?? "PROVIDER"), `source ${source}`);
-  if (fault.source !== undefined) {
+  // Google's embeddings never say what they used.
+  const isCounted = fault.source !== undefined || (caller === "embeddings" && dialect.name === "gemini");
+  expect(source === (isCounted ? "COUNTED" : "PROVIDER"), `source ${source}`);
+  if (isCounted) {
     expect(input < 10_000 && output < 10_000, `${input} + ${output} tokens of such a small answer`);
     return;
   }
-  const reasoned = fault.command.answer === "reasoning" ? OUTPUT + 4 : OUTPUT;
-  expect(input === INPUT && output === reasoned, `${input} + ${output} tokens, said were ${INPUT} + ${reasoned}`);
+  const due = findOutput({ fault, caller });
+  expect(input === INPUT && output === due, `${input} + ${output} tokens, said were ${INPUT} + ${due}`);
 }
 
-function judgeAnswer({ fault, caller, dialect }: Cell, seen: Seen, expect: Expect): void {
+/** Tokens of an honest answer. */
+function findOutput({ fault, caller }: Pick<Cell, "fault" | "caller">): number {
+  if (COSTS[caller] !== undefined) return 0;
+  return fault.command.answer === "reasoning" ? OUTPUT + 4 : OUTPUT;
+}
+
+function judgeAnswer(cell: Cell, seen: Seen, expect: Expect): void {
+  const { fault, caller, dialect } = cell;
   const { answer = "text", usage = "honest" } = fault.command;
   const inputs = seen.tools.map(({ name, input }) => `${name} ${compact(input)}`);
   switch (answer) {
     case "text":
-      expect(isText(seen) || fault.command.fault === "huge", `text is "${seen.text.slice(0, 60)}"`);
+      expect(isText(cell, seen) || fault.command.fault === "huge", `text is "${seen.text.slice(0, 60)}"`);
       if (fault.command.fault === "huge") expect(seen.text.length === (1 << 20) + 16, `${seen.text.length} letters`);
       break;
     case "tool":
@@ -114,9 +144,9 @@ function judgeAnswer({ fault, caller, dialect }: Cell, seen: Seen, expect: Expec
       expect(seen.text === "Let me look.", `text is "${seen.text}"`);
       break;
     case "reasoning":
-      expect(isText(seen), `text is "${seen.text.slice(0, 60)}"`);
+      expect(isText(cell, seen), `text is "${seen.text.slice(0, 60)}"`);
       // Chat completions have no signatures, so neither the format nor OpenAI's and Azure's chats carry one.
-      if (caller !== "chat-completions" && !(dialect.name === "openai" || dialect.name === "azure")) {
+      if (!caller.startsWith("chat-completions") && !(dialect.name === "openai" || dialect.name === "azure")) {
         const signatures = seen.reasoning.map(({ signature }) => signature).join("");
         // Responses have one member for what is signed and what is hidden, so that a mark may stand before a foreign signature.
         expect(signatures.endsWith(SIGNATURE), `signature is "${signatures}"`);
@@ -129,9 +159,11 @@ function judgeAnswer({ fault, caller, dialect }: Cell, seen: Seen, expect: Expec
     case "length":
       expect(seen.text === "The weir ho", `text is "${seen.text}"`);
   }
-  expect(STOPS[answer].test(seen.stop) || (answer === "refusal" && seen.refusal !== ""), `stop is "${seen.stop}"`);
-  if (usage === "honest") {
-    const output = answer === "reasoning" ? OUTPUT + 4 : OUTPUT;
+  const isStopped = STOPS[answer].test(seen.stop) || (answer === "refusal" && seen.refusal !== "");
+  expect(isStopped || COSTS[caller] !== undefined, `stop is "${seen.stop}"`);
+  // What was counted is told as such, and Google's embeddings say nothing else.
+  if (usage === "honest" && !(caller === "embeddings" && dialect.name === "gemini")) {
+    const output = findOutput(cell);
     const said = `${seen.usage?.input} + ${seen.usage?.output}`;
     expect(said === `${INPUT} + ${output}`, `the caller is told ${said} tokens`);
   }
@@ -164,27 +196,30 @@ function judgeError(cell: Cell, seen: Seen, isOwn: boolean, expect: Expect): voi
   const isRate = (fault === "status" && status === 429) || isThrottled;
   if (cell.caller !== "grpc") {
     const allowed =
-      cell.fault.due === "refusal" ? [400] : isRate ? [429] : cell.fault.isSilent ? [504, 529] : [502, 503, 529];
+      cell.due === "refusal" ? [400] : isRate ? [429] : cell.fault.isSilent ? [504, 529] : [502, 503, 529];
     expect(allowed.includes(seen.status), `status ${seen.status}, not ${allowed.join(" or ")}`);
   }
   const retryAfterS = cell.fault.command.retryAfterS;
   if (retryAfterS !== undefined && cell.caller !== "grpc") {
     expect(seen.headers["retry-after"] === `${retryAfterS}`, `retry-after is ${seen.headers["retry-after"]}`);
   }
-  if (cell.fault.due === "error") expect(seen.headers["x-should-retry"] !== "false", "clients won't try again");
+  if (cell.due === "error") expect(seen.headers["x-should-retry"] !== "false", "clients won't try again");
 }
 
 function judgeErrorForm({ caller }: Cell, { error, headers }: Seen, isOwn: boolean, expect: Expect): void {
   expect((error?.message ?? "") !== "", "error without words");
   const type = error?.type ?? "";
-  if (caller === "messages") expect(ANTHROPIC_TYPES.includes(type), `error of type "${type}"`);
+  if (caller === "messages" || caller === "count-tokens")
+    expect(ANTHROPIC_TYPES.includes(type), `error of type "${type}"`);
   else if (caller === "grpc") expect(/^[A-Z_]+ [A-Z_]+$/.test(type), `error of type "${type}"`);
   else expect(/^[a-z_]+$/.test(type), `error of type "${type}"`);
   if (isOwn) expect(headers["x-request-id"] !== undefined, "no x-request-id");
 }
 
-function isText({ text }: Seen): boolean {
-  return text === TEXT_PIECES.join("");
+/** Whether the text is that of a whole answer: of an embedding its vector, of a number of tokens those that were said. */
+function isText({ caller }: Cell, { text }: Seen): boolean {
+  if (caller === "embeddings") return text === "0.5 -0.25";
+  return text === (caller === "count-tokens" ? String(INPUT) : TEXT_PIECES.join(""));
 }
 
 function compact(json: string): string {
