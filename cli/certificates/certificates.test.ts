@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import http2 from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
@@ -161,6 +163,18 @@ describe("a control plane beyond loopback", () => {
     expect(await outcomeOf(connect(address, tls).report())).toBe("IDENTITY_MISSING");
     expect(await outcomeOf(connect(address, tls, TEST_ADMIN_KEY).report())).toBe("PERMISSION_DENIED");
   });
+});
+
+it("a connection ends with the certificate of its peer, who is asked to connect anew (GOAWAY) before", async () => {
+  const { address } = await startControlPlane();
+  const { tls } = await open(nameOf("router", "eu", "eu-1"), { ttlMs: 2_500 });
+  const { certificate: cert, key, authorities: ca } = tls;
+  const session = http2.connect(`https://${address}`, { cert, key, ...(ca && { ca }) });
+  closers.push(() => session.destroy());
+
+  const [code] = await once(session, "goaway");
+
+  expect(code).toBe(http2.constants.NGHTTP2_NO_ERROR);
 });
 
 it("a token is sent to nobody in plain text beyond loopback", () => {
