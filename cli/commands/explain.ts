@@ -1,53 +1,161 @@
-import type { Command } from "commander";
-import { ExplainResponseSchema, ExplainService } from "../../gen/weir/policy/v1/explain_service_pb.ts";
-import type { Candidate } from "../../gen/weir/type/v1/decision_pb.ts";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type Command, InvalidArgumentError } from "commander";
+import {
+  type ExplainResponse,
+  ExplainResponseSchema,
+  ExplainService,
+  RuleAnswer,
+} from "../../gen/weir/policy/v1/explain_service_pb.ts";
+import { type Candidate, PriorityClass, RuleEffect } from "../../gen/weir/type/v1/decision_pb.ts";
+import { Operation } from "../../gen/weir/type/v1/usage_pb.ts";
 import { CALL_OPTIONS, withClient } from "../control-plane.ts";
-import { formatTable, printMessage } from "../output.ts";
+import { findRecordedCall } from "../explained-call.ts";
+import { escapeControl, formatTable, printMessage } from "../output.ts";
 import { getContext } from "./context.ts";
 
 interface ExplainOptions {
   readonly region: string;
-  readonly key: string;
-  readonly model: string;
+  readonly key?: string;
+  readonly model?: string;
   readonly event?: string;
+  readonly call?: string;
+  readonly operation: Operation;
+  readonly streamed?: boolean;
+  readonly maxOutputTokens?: bigint;
+  readonly inputBytes?: bigint;
+  readonly tools?: boolean;
+  readonly label: { name: string; value: string }[];
+  readonly at?: number;
+  readonly snapshot?: bigint;
+  readonly rules?: boolean;
 }
 
-/** Adds `weir explain`: what a region would decide of a call, and why. */
+/** Adds `weir explain`: what a region would decide of a call, or decided of a recorded one, and why. */
 export function addExplainCommand(program: Command): void {
   program
     .command("explain")
-    .description("say what a region would decide of a call, with the code that its routers run; exits 1 when denied")
+    .description(
+      "say what a region would decide of a call, with the code that its routers run; exits 1 when denied. A described call needs --key and --model, a recorded one --call. What a router has counted, and which targets it leaves alone for a while, only that router knows",
+    )
     .requiredOption("--region <id>", "region whose routers would decide")
-    .requiredOption("--key <id>", "id of the key that asks")
-    .requiredOption("--model <id>", "model that is asked for")
+    .option("--key <id>", "id of the key that asks")
+    .option("--model <id>", "model that is asked for")
     .option("--event <uuid>", "id of the call, which decides the draw among weighted targets")
+    .option("--call <uuid>", "id of a recorded call, from its answer's x-request-id: its decision is run again")
+    .option("--operation <name>", "chat or embedding", readOperation, Operation.CHAT)
+    .option("--streamed", "a stream is asked for")
+    .option("--max-output-tokens <count>", "the most tokens of an answer that are asked for", readCount)
+    .option("--input-bytes <count>", "bytes of the request's body", readCount)
+    .option("--tools", "the request offers the model a tool")
+    .option("--label <name=value>", "a label, in place of those of the key; may be repeated", readLabel, [])
+    .option("--at <time>", "when the call arrives, such as 2026-12-24T22:00:00+01:00; default now", readTime)
+    .option(
+      "--snapshot <version>",
+      "version of the region's snapshot; default the latest, or that of the recorded call",
+      readCount,
+    )
+    .option("--rules", "list also the rules that do not match, and which part of them does not")
     .action(async (options: ExplainOptions, command: Command) => {
       const { addresses, output } = getContext(command);
+      const request =
+        options.call === undefined
+          ? describeCall(options)
+          : await findRecordedCall(addresses.audit, options.region, options.call);
       const response = await withClient(addresses.policy, ExplainService, (client) =>
         client.explain(
-          { region: options.region, keyId: options.key, model: options.model, eventId: options.event ?? "" },
+          { ...request, ...(options.snapshot !== undefined && { snapshotVersion: options.snapshot }) },
           CALL_OPTIONS,
         ),
       );
-      printMessage(output, ExplainResponseSchema, response, () =>
-        [
-          response.denied ? `Denied: ${response.denied}: ${response.message}` : "Would begin",
-          `Under snapshot ${response.versions?.snapshotVersion ?? 0} and keyring ${response.versions?.keyringVersion ?? 0}`,
-          `Counted by limits: ${response.limits.join(", ") || "none"}`,
-          ...(response.candidates.length > 0 ? ["", formatCandidates(response.candidates)] : []),
-        ].join("\n"),
-      );
+      printMessage(output, ExplainResponseSchema, response, () => formatExplanation(response, options));
       process.exitCode = response.denied ? 1 : 0;
     });
 }
 
+function describeCall(options: ExplainOptions) {
+  const { region, key, model, event, operation, at } = options;
+  if (key === undefined || model === undefined) {
+    throw new Error("Cannot explain: name a recorded call with --call, or describe one with --key and --model");
+  }
+  return {
+    region,
+    keyId: key,
+    model,
+    eventId: event ?? "",
+    operation,
+    streamed: options.streamed ?? false,
+    facts: {
+      maxOutputTokens: options.maxOutputTokens ?? 0n,
+      inputBytes: options.inputBytes ?? 0n,
+      hasTools: options.tools ?? false,
+      labels: options.label,
+    },
+    ...(at !== undefined && { arrivedAt: timestampFromMs(at) }),
+  };
+}
+
+function formatExplanation(response: ExplainResponse, { rules: isWhole = false }: ExplainOptions): string {
+  const { versions, limits, candidates } = response;
+  return [
+    response.denied ? `Denied: ${response.denied}: ${escapeControl(response.message)}` : "Would begin",
+    `Under snapshot ${versions?.snapshotVersion ?? 0} and keyring ${versions?.keyringVersion ?? 0}`,
+    `Counted by limits: ${limits.join(", ") || "none"}`,
+    ...(response.outputCap > 0n ? [`At most ${response.outputCap} tokens of each answer`] : []),
+    ...(response.priorityClass > 0 ? [`Priority class: ${nameOf(PriorityClass, response.priorityClass)}`] : []),
+    ...formatRules(response, isWhole),
+    ...(candidates.length > 0 ? ["", formatCandidates(candidates)] : []),
+  ].join("\n");
+}
+
+function formatRules({ rules }: ExplainResponse, isWhole: boolean): string[] {
+  const shown = rules.filter(({ answer }) => isWhole || answer !== RuleAnswer.NOT_MATCHED);
+  const rest = rules.length - shown.length;
+  const hint = rest === 0 ? [] : [`Rules that do not match: ${rest} (--rules lists them)`];
+  if (shown.length === 0) return hint;
+  const rows = shown.map(({ rule, effect, answer, because }) => [
+    rule,
+    nameOf(RuleEffect, effect),
+    nameOf(RuleAnswer, answer),
+    escapeControl(because),
+  ]);
+  return [...hint, "", formatTable(["rule", "effect", "answer", "because"], rows)];
+}
+
 function formatCandidates(candidates: readonly Candidate[]): string {
   return formatTable(
-    ["target", "priority", "weight", "draw", "rejected"],
-    candidates.map(({ target, result }) =>
+    ["target", "priority", "weight", "draw", "rejected", "by rule"],
+    candidates.map(({ target, result, rule }) =>
       result.case === "score"
-        ? [target, String(result.value.priority), String(result.value.weight), String(result.value.draw), ""]
-        : [target, "", "", "", result.value ?? ""],
+        ? [target, String(result.value.priority), String(result.value.weight), String(result.value.draw), "", ""]
+        : [target, "", "", "", result.value ?? "", rule],
     ),
   );
+}
+
+function nameOf(names: Readonly<Record<string, number>>, value: number): string {
+  const [name = String(value)] = Object.entries(names).find(([, number]) => number === value) ?? [];
+  return name.toLowerCase().replaceAll("_", " ");
+}
+
+function readOperation(text: string): Operation {
+  if (text === "chat") return Operation.CHAT;
+  if (text === "embedding") return Operation.EMBEDDING;
+  throw new InvalidArgumentError("must be chat or embedding");
+}
+
+function readCount(text: string): bigint {
+  if (!/^[0-9]{1,15}$/.test(text)) throw new InvalidArgumentError("must be a whole number from 0");
+  return BigInt(text);
+}
+
+function readLabel(text: string, before: readonly { name: string; value: string }[]) {
+  const at = text.indexOf("=");
+  if (at < 1) throw new InvalidArgumentError("must be name=value");
+  return [...before, { name: text.slice(0, at), value: text.slice(at + 1) }];
+}
+
+function readTime(text: string): number {
+  const ms = Date.parse(text);
+  if (Number.isNaN(ms)) throw new InvalidArgumentError("must be a time as ISO 8601 writes it");
+  return ms;
 }

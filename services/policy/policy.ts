@@ -113,7 +113,7 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
         createSnapshotService({ pool, clock, catalogue, attendance, traffic, onReport: () => releases.wake() }),
       );
       router.service(ReleaseService, createReleaseService(changes));
-      router.service(ExplainService, createExplainService({ catalogue, clock }));
+      router.service(ExplainService, createExplainService({ catalogue, pool, clock }));
     },
     async run(signal) {
       for (const relay of relays) relay.start();

@@ -2,21 +2,27 @@
 // @generated from file weir/policy/v1/explain_service.proto (package weir.policy.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Candidate } from "../../type/v1/decision_pb.ts";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Timeouts } from "./policy_pb.ts";
+import { file_weir_policy_v1_policy } from "./policy_pb.ts";
+import type { Caller } from "../../type/v1/caller_pb.ts";
+import { file_weir_type_v1_caller } from "../../type/v1/caller_pb.ts";
+import type { CallFacts, Candidate, PriorityClass, RuleEffect } from "../../type/v1/decision_pb.ts";
 import { file_weir_type_v1_decision } from "../../type/v1/decision_pb.ts";
 import { file_weir_type_v1_permission } from "../../type/v1/permission_pb.ts";
-import type { PinnedVersions } from "../../type/v1/usage_pb.ts";
+import type { Operation, PinnedVersions } from "../../type/v1/usage_pb.ts";
 import { file_weir_type_v1_usage } from "../../type/v1/usage_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file weir/policy/v1/explain_service.proto.
  */
 export const file_weir_policy_v1_explain_service: GenFile = /*@__PURE__*/
-  fileDesc("CiR3ZWlyL3BvbGljeS92MS9leHBsYWluX3NlcnZpY2UucHJvdG8SDndlaXIucG9saWN5LnYxIqMBCg5FeHBsYWluUmVxdWVzdBIwCgZyZWdpb24YASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCwzMX0kEiUKBmtleV9pZBgCIAEoCUIVukgSchAyDl5bYS16Mi03XXsxMn0kEhkKBW1vZGVsGAMgASgJQgq6SAdyBRABKIACEh0KCGV2ZW50X2lkGAQgASgJQgu6SAjYAQFyA7ABASKfAQoPRXhwbGFpblJlc3BvbnNlEg4KBmRlbmllZBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEg4KBmxpbWl0cxgDIAMoCRIrCgpjYW5kaWRhdGVzGAQgAygLMhcud2Vpci50eXBlLnYxLkNhbmRpZGF0ZRIuCgh2ZXJzaW9ucxgFIAEoCzIcLndlaXIudHlwZS52MS5QaW5uZWRWZXJzaW9uczJlCg5FeHBsYWluU2VydmljZRJTCgdFeHBsYWluEh4ud2Vpci5wb2xpY3kudjEuRXhwbGFpblJlcXVlc3QaHy53ZWlyLnBvbGljeS52MS5FeHBsYWluUmVzcG9uc2UiB5ACAejgGANiBnByb3RvMw", [file_buf_validate_validate, file_weir_type_v1_decision, file_weir_type_v1_permission, file_weir_type_v1_usage]);
+  fileDesc("CiR3ZWlyL3BvbGljeS92MS9leHBsYWluX3NlcnZpY2UucHJvdG8SDndlaXIucG9saWN5LnYxIsMDCg5FeHBsYWluUmVxdWVzdBIwCgZyZWdpb24YASABKAlCILpIHXIbMhleW2EtejAtOV1bYS16MC05LV17MCwzMX0kEiUKBmtleV9pZBgCIAEoCUIVukgSchAyDl5bYS16Mi03XXsxMn0kEhkKBW1vZGVsGAMgASgJQgq6SAdyBRABKIACEh0KCGV2ZW50X2lkGAQgASgJQgu6SAjYAQFyA7ABARI0CglvcGVyYXRpb24YBSABKA4yFy53ZWlyLnR5cGUudjEuT3BlcmF0aW9uQgi6SAWCAQIQARIQCghzdHJlYW1lZBgGIAEoCBImCgVmYWN0cxgHIAEoCzIXLndlaXIudHlwZS52MS5DYWxsRmFjdHMSLgoKYXJyaXZlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoQc25hcHNob3RfdmVyc2lvbhgJIAEoA0IHukgEIgIoABIkCgZjYWxsZXIYCiABKAsyFC53ZWlyLnR5cGUudjEuQ2FsbGVyEjUKCmNhbmRpZGF0ZXMYCyADKAsyFy53ZWlyLnR5cGUudjEuQ2FuZGlkYXRlQgi6SAWSAQIQQCLCAgoPRXhwbGFpblJlc3BvbnNlEg4KBmRlbmllZBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEg4KBmxpbWl0cxgDIAMoCRIrCgpjYW5kaWRhdGVzGAQgAygLMhcud2Vpci50eXBlLnYxLkNhbmRpZGF0ZRIuCgh2ZXJzaW9ucxgFIAEoCzIcLndlaXIudHlwZS52MS5QaW5uZWRWZXJzaW9ucxIsCgVydWxlcxgGIAMoCzIdLndlaXIucG9saWN5LnYxLkV4cGxhaW5lZFJ1bGUSEgoKb3V0cHV0X2NhcBgHIAEoAxIzCg5wcmlvcml0eV9jbGFzcxgIIAEoDjIbLndlaXIudHlwZS52MS5Qcmlvcml0eUNsYXNzEioKCHRpbWVvdXRzGAkgASgLMhgud2Vpci5wb2xpY3kudjEuVGltZW91dHMihAEKDUV4cGxhaW5lZFJ1bGUSDAoEcnVsZRgBIAEoCRIoCgZlZmZlY3QYAiABKA4yGC53ZWlyLnR5cGUudjEuUnVsZUVmZmVjdBIqCgZhbnN3ZXIYAyABKA4yGi53ZWlyLnBvbGljeS52MS5SdWxlQW5zd2VyEg8KB2JlY2F1c2UYBCABKAkqlAEKClJ1bGVBbnN3ZXISGwoXUlVMRV9BTlNXRVJfVU5TUEVDSUZJRUQQABIXChNSVUxFX0FOU1dFUl9NQVRDSEVEEAESGwoXUlVMRV9BTlNXRVJfTk9UX01BVENIRUQQAhIWChJSVUxFX0FOU1dFUl9GQUlMRUQQAxIbChdSVUxFX0FOU1dFUl9OT1RfUkVBQ0hFRBAEMmUKDkV4cGxhaW5TZXJ2aWNlElMKB0V4cGxhaW4SHi53ZWlyLnBvbGljeS52MS5FeHBsYWluUmVxdWVzdBofLndlaXIucG9saWN5LnYxLkV4cGxhaW5SZXNwb25zZSIHkAIB6OAYA2IGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_weir_policy_v1_policy, file_weir_type_v1_caller, file_weir_type_v1_decision, file_weir_type_v1_permission, file_weir_type_v1_usage]);
 
 /**
  * Describes a call.
@@ -51,6 +57,58 @@ export type ExplainRequest = Message<"weir.policy.v1.ExplainRequest"> & {
    * @generated from field: string event_id = 4;
    */
   eventId: string;
+
+  /**
+   * What is asked. Unspecified means a chat.
+   *
+   * @generated from field: weir.type.v1.Operation operation = 5;
+   */
+  operation: Operation;
+
+  /**
+   * Whether a stream is asked for.
+   *
+   * @generated from field: bool streamed = 6;
+   */
+  streamed: boolean;
+
+  /**
+   * What else rules can ask about. Absent means that none of it is said. Labels that stand here take the place of the key's.
+   *
+   * @generated from field: weir.type.v1.CallFacts facts = 7;
+   */
+  facts?: CallFacts | undefined;
+
+  /**
+   * When the call arrives. Absent means now.
+   *
+   * @generated from field: google.protobuf.Timestamp arrived_at = 8;
+   */
+  arrivedAt?: Timestamp | undefined;
+
+  /**
+   * Version of the region's snapshot to decide by; 0 means the latest that was released to all routers.
+   * Every version is kept.
+   *
+   * @generated from field: int64 snapshot_version = 9;
+   */
+  snapshotVersion: bigint;
+
+  /**
+   * Who asked, as the record of a call has it: then the call is taken as recorded, and nobody asks whether its key is still good.
+   * With `event_id`, `model`, `operation`, `streamed`, `facts`, `arrived_at`, `candidates` and `snapshot_version` of the same record
+   * its decision is run again.
+   *
+   * @generated from field: weir.type.v1.Caller caller = 10;
+   */
+  caller?: Caller | undefined;
+
+  /**
+   * The candidates of the record: which targets could not be used then. Looked at only when `caller` is there.
+   *
+   * @generated from field: repeated weir.type.v1.Candidate candidates = 11;
+   */
+  candidates: Candidate[];
 };
 
 /**
@@ -100,6 +158,34 @@ export type ExplainResponse = Message<"weir.policy.v1.ExplainResponse"> & {
    * @generated from field: weir.type.v1.PinnedVersions versions = 5;
    */
   versions?: PinnedVersions | undefined;
+
+  /**
+   * What each rule makes of the call, in their order. Empty when it is denied before rules are looked at.
+   *
+   * @generated from field: repeated weir.policy.v1.ExplainedRule rules = 6;
+   */
+  rules: ExplainedRule[];
+
+  /**
+   * The most tokens of each answer that rules allow. 0 when none says.
+   *
+   * @generated from field: int64 output_cap = 7;
+   */
+  outputCap: bigint;
+
+  /**
+   * How much the call would matter. Unspecified when no rule says.
+   *
+   * @generated from field: weir.type.v1.PriorityClass priority_class = 8;
+   */
+  priorityClass: PriorityClass;
+
+  /**
+   * What rules shorten timeouts to. Absent when none does.
+   *
+   * @generated from field: weir.policy.v1.Timeouts timeouts = 9;
+   */
+  timeouts?: Timeouts | undefined;
 };
 
 /**
@@ -110,13 +196,111 @@ export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
   messageDesc(file_weir_policy_v1_explain_service, 1);
 
 /**
+ * What a rule makes of a call.
+ *
+ * @generated from message weir.policy.v1.ExplainedRule
+ */
+export type ExplainedRule = Message<"weir.policy.v1.ExplainedRule"> & {
+  /**
+   * Id of the rule.
+   *
+   * @generated from field: string rule = 1;
+   */
+  rule: string;
+
+  /**
+   * What it does.
+   *
+   * @generated from field: weir.type.v1.RuleEffect effect = 2;
+   */
+  effect: RuleEffect;
+
+  /**
+   * Whether it matches.
+   *
+   * @generated from field: weir.policy.v1.RuleAnswer answer = 3;
+   */
+  answer: RuleAnswer;
+
+  /**
+   * Why it does not match, or what had no answer: a part of its condition, or "tenants" or "models" for a selector that does not fit.
+   * Empty when it matches.
+   *
+   * @generated from field: string because = 4;
+   */
+  because: string;
+};
+
+/**
+ * Describes the message weir.policy.v1.ExplainedRule.
+ * Use `create(ExplainedRuleSchema)` to create a new message.
+ */
+export const ExplainedRuleSchema: GenMessage<ExplainedRule> = /*@__PURE__*/
+  messageDesc(file_weir_policy_v1_explain_service, 2);
+
+/**
+ * Whether a rule matches a call.
+ *
+ * @generated from enum weir.policy.v1.RuleAnswer
+ */
+export const RuleAnswer = {
+  /**
+   * Never used.
+   *
+   * @generated from enum value: RULE_ANSWER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It does.
+   *
+   * @generated from enum value: RULE_ANSWER_MATCHED = 1;
+   */
+  MATCHED: 1,
+
+  /**
+   * It does not.
+   *
+   * @generated from enum value: RULE_ANSWER_NOT_MATCHED = 2;
+   */
+  NOT_MATCHED: 2,
+
+  /**
+   * Its condition has no answer: it counts as matched, unless it allows or sets a priority class.
+   *
+   * @generated from enum value: RULE_ANSWER_FAILED = 3;
+   */
+  FAILED: 3,
+
+  /**
+   * It would, or has no answer, but an earlier one has denied the call.
+   *
+   * @generated from enum value: RULE_ANSWER_NOT_REACHED = 4;
+   */
+  NOT_REACHED: 4,
+} as const;
+
+/**
+ * Whether a rule matches a call.
+ *
+ * @generated from enum weir.policy.v1.RuleAnswer
+ */
+export type RuleAnswer = (typeof RuleAnswer)[keyof typeof RuleAnswer] | UnknownEnum;
+
+/**
+ * Describes the enum weir.policy.v1.RuleAnswer.
+ */
+export const RuleAnswerSchema: GenEnum<RuleAnswer> = /*@__PURE__*/
+  enumDesc(file_weir_policy_v1_explain_service, 0);
+
+/**
  * Says what a region would decide, with the same code that its routers run.
  *
  * @generated from service weir.policy.v1.ExplainService
  */
 export const ExplainService: GenService<{
   /**
-   * Decides a described call under the latest snapshot and keyring of a region. Limits are named, not counted: what a router has
+   * Decides a described call under a snapshot and the latest keyring of a region, or a recorded one again. Limits are named, not counted: what a router has
    * counted, and which targets it leaves alone for a while since they failed, is known to that router only.
    *
    * @generated from rpc weir.policy.v1.ExplainService.Explain
