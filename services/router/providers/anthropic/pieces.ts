@@ -1,18 +1,11 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { type Block, BlockSchema } from "../../../../gen/weir/router/v1/chat_pb.ts";
-import {
-  BlockDeltaSchema,
-  BlockStartedSchema,
-  BlockStoppedSchema,
-  CandidateStoppedSchema,
-  type StreamResponse,
-} from "../../../../gen/weir/router/v1/chat_service_pb.ts";
 import type { PieceReader } from "../dialect.ts";
 import { parseExact } from "../exact-json.ts";
+import { listEventData, type Piece, toCandidateStopped, toDelta, toStarted, toStopped } from "../pieces.ts";
 import { toExtras, toObject, toText } from "../shape.ts";
 import { toAnswerBlock, toStopReason } from "./typed-answer.ts";
 
-type Piece = StreamResponse["piece"];
 type Delta = { readonly case: "text" | "inputJson" | "signature"; readonly value: string };
 
 /** A block that started and did not stop. */
@@ -43,12 +36,7 @@ export class AnthropicPieceReader implements PieceReader {
 
   read(bytes: Buffer): Piece[] {
     const pieces: Piece[] = [];
-    // What a stream reader lets through are whole events with their data on one line.
-    for (const line of bytes.toString("utf8").split("\n")) {
-      if (!line.startsWith("data:")) continue;
-      const data = line.slice(5).trim();
-      if (data !== "") this.#readEvent(toObject(parse(data)), pieces);
-    }
+    for (const data of listEventData(bytes)) this.#readEvent(toObject(parse(data)), pieces);
     return pieces;
   }
 
@@ -102,7 +90,7 @@ export class AnthropicPieceReader implements PieceReader {
     this.#nextBlock += 1;
     this.#open.set(number, { index, block: whole, input: "" });
     const { block, deltas } = split(whole);
-    pieces.push({ case: "blockStarted", value: create(BlockStartedSchema, { index, block }) });
+    pieces.push(toStarted(0, index, block));
     for (const delta of deltas) this.#push(index, delta, pieces);
   }
 
@@ -149,24 +137,21 @@ export class AnthropicPieceReader implements PieceReader {
       this.#nextBlock += 1;
       const input = open.input === "" ? undefined : parseInput(open.input);
       const block: Block = { ...open.block, extras: { ...open.block.extras, ...(input !== undefined && { input }) } };
-      pieces.push({ case: "blockStarted", value: create(BlockStartedSchema, { index, block }) });
+      pieces.push(toStarted(0, index, block));
     } else if (open.block.content.case === "toolUse" && open.input === "") {
       // A tool without input is one with an empty object, and some servers say the input at the start.
       this.#push(index, { case: "inputJson", value: open.block.content.value.inputJson }, pieces);
     }
-    pieces.push({ case: "blockStopped", value: create(BlockStoppedSchema, { index }) });
+    pieces.push(toStopped(0, index));
   }
 
   #push(index: number, delta: Delta, pieces: Piece[]): void {
-    if (index >= 0 && delta.value !== "") {
-      pieces.push({ case: "blockDelta", value: create(BlockDeltaSchema, { index, delta }) });
-    }
+    if (index >= 0 && delta.value !== "") pieces.push(toDelta(0, index, delta));
   }
 
   #stop(reason: string, pieces: Piece[]): void {
     this.#isStopped = true;
-    const value = create(CandidateStoppedSchema, { stopReason: toStopReason(reason), providerStopReason: reason });
-    pieces.push({ case: "candidateStopped", value });
+    pieces.push(toCandidateStopped(0, toStopReason(reason), reason));
   }
 }
 

@@ -1,19 +1,12 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { type Block, BlockSchema } from "../../../../gen/weir/router/v1/chat_pb.ts";
-import {
-  BlockDeltaSchema,
-  BlockStartedSchema,
-  BlockStoppedSchema,
-  CandidateStoppedSchema,
-  type StreamResponse,
-} from "../../../../gen/weir/router/v1/chat_service_pb.ts";
 import type { PieceReader } from "../dialect.ts";
+import { type Piece, toCandidateStopped, toDelta, toStarted, toStopped } from "../pieces.ts";
 import { toExtras, toObject, toText } from "../shape.ts";
 import { decodeFrame, FrameSplitter } from "./frames.ts";
 import { readPayload } from "./read-payload.ts";
 import { toStopReason } from "./stop-reason.ts";
 
-type Piece = StreamResponse["piece"];
 type Delta = { readonly case: "text" | "inputJson" | "signature"; readonly value: string };
 
 /** A block while it is streamed. */
@@ -111,8 +104,7 @@ export class ConversePieceReader implements PieceReader {
       if (block === undefined) return;
     }
     if (block.kind === "redacted") return;
-    const value = create(BlockDeltaSchema, { candidate: 0, index: block.index, delta });
-    pieces.push({ case: "blockDelta", value });
+    pieces.push(toDelta(0, block.index, delta));
   }
 
   #hide(number: number, redacted: string, pieces: Piece[]): void {
@@ -131,7 +123,7 @@ export class ConversePieceReader implements PieceReader {
     this.#nextIndex += 1;
     const open: OpenBlock = { kind, index };
     this.#open.set(number, open);
-    pieces.push({ case: "blockStarted", value: create(BlockStartedSchema, { candidate: 0, index, block }) });
+    pieces.push(toStarted(0, index, block));
     return open;
   }
 
@@ -146,22 +138,17 @@ export class ConversePieceReader implements PieceReader {
       const whole = create(BlockSchema, {
         content: { case: "reasoning", value: { redacted: joinBase64(block.parts) } },
       });
-      pieces.push({ case: "blockStarted", value: create(BlockStartedSchema, { candidate: 0, index, block: whole }) });
+      pieces.push(toStarted(0, index, whole));
     } else {
       ({ index } = block);
     }
-    pieces.push({ case: "blockStopped", value: create(BlockStoppedSchema, { candidate: 0, index }) });
+    pieces.push(toStopped(0, index));
   }
 
   #stop(reason: string, pieces: Piece[]): void {
     for (const number of [...this.#open.keys()]) this.#endBlock(number, pieces);
     this.#isStopped = true;
-    const value = create(CandidateStoppedSchema, {
-      candidate: 0,
-      stopReason: toStopReason(reason),
-      providerStopReason: reason,
-    });
-    pieces.push({ case: "candidateStopped", value });
+    pieces.push(toCandidateStopped(0, toStopReason(reason), reason));
   }
 
   #addExtras(members: Record<string, unknown>): void {

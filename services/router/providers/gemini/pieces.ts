@@ -1,15 +1,8 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { type Block, BlockSchema, StopReason } from "../../../../gen/weir/router/v1/chat_pb.ts";
-import {
-  type BlockDelta,
-  BlockDeltaSchema,
-  BlockStartedSchema,
-  BlockStoppedSchema,
-  CandidateStoppedSchema,
-  type StreamResponse,
-} from "../../../../gen/weir/router/v1/chat_service_pb.ts";
 import { CandidateExtras } from "../candidate-extras.ts";
 import type { PieceReader } from "../dialect.ts";
+import { listEventData, type Piece, toCandidateStopped, toDelta, toStarted, toStopped } from "../pieces.ts";
 import { toList, toObject, toText } from "../shape.ts";
 import {
   findExact,
@@ -23,7 +16,6 @@ import {
   toStopReason,
 } from "./parts.ts";
 
-type Piece = StreamResponse["piece"];
 type Kind = "text" | "reasoning";
 
 /** A candidate while it is streamed. */
@@ -57,12 +49,7 @@ export class GeminiPieceReader implements PieceReader {
 
   read(bytes: Buffer): Piece[] {
     const pieces: Piece[] = [];
-    // What the stream reader lets through are whole events with their data on one line.
-    for (const line of bytes.toString("utf8").split("\n")) {
-      if (!line.startsWith("data:")) continue;
-      const data = line.slice(5).trim();
-      if (data !== "") this.#readEvent(toObject(JSON.parse(data)), findExact(data), pieces);
-    }
+    for (const data of listEventData(bytes)) this.#readEvent(toObject(JSON.parse(data)), findExact(data), pieces);
     return pieces;
   }
 
@@ -115,14 +102,14 @@ export class GeminiPieceReader implements PieceReader {
       const block = this.#begin(candidate, part.block, pieces);
       if (part.block.content.case === "toolUse") {
         candidate.usesTool = true;
-        this.#delta(candidate, block, { case: "inputJson", value: part.inputJson }, pieces);
+        pieces.push(toDelta(candidate.index, block, { case: "inputJson", value: part.inputJson }));
       }
-      this.#endBlock(candidate, block, pieces);
+      pieces.push(toStopped(candidate.index, block));
       return;
     }
     if (part.text !== "") {
       const block = this.#grow(candidate, part.kind, pieces);
-      this.#delta(candidate, block, { case: "text", value: part.text }, pieces);
+      pieces.push(toDelta(candidate.index, block, { case: "text", value: part.text }));
     }
     if (part.signature === "") return;
     // Reasoning that was said is signed itself; the signature of a text becomes reasoning without words.
@@ -133,7 +120,7 @@ export class GeminiPieceReader implements PieceReader {
   /** Signs the reasoning that grows, or reasoning without words. A signature closes what it signs: two of them can't be joined. */
   #sign(candidate: OpenCandidate, signature: string, pieces: Piece[]): void {
     const signed = this.#grow(candidate, "reasoning", pieces);
-    this.#delta(candidate, signed, { case: "signature", value: signature }, pieces);
+    pieces.push(toDelta(candidate.index, signed, { case: "signature", value: signature }));
     this.#endGrowing(candidate, pieces);
   }
 
@@ -149,29 +136,19 @@ export class GeminiPieceReader implements PieceReader {
   #begin(candidate: OpenCandidate, block: Block, pieces: Piece[]): number {
     const index = candidate.nextBlock;
     candidate.nextBlock += 1;
-    const value = create(BlockStartedSchema, { candidate: candidate.index, index, block });
-    pieces.push({ case: "blockStarted", value });
+    pieces.push(toStarted(candidate.index, index, block));
     return index;
-  }
-
-  #delta({ index: candidate }: OpenCandidate, index: number, delta: BlockDelta["delta"], pieces: Piece[]): void {
-    pieces.push({ case: "blockDelta", value: create(BlockDeltaSchema, { candidate, index, delta }) });
   }
 
   #endGrowing(candidate: OpenCandidate, pieces: Piece[]): void {
     if (candidate.growing === undefined) return;
-    this.#endBlock(candidate, candidate.growing.block, pieces);
+    pieces.push(toStopped(candidate.index, candidate.growing.block));
     candidate.growing = undefined;
-  }
-
-  #endBlock({ index: candidate }: OpenCandidate, index: number, pieces: Piece[]): void {
-    pieces.push({ case: "blockStopped", value: create(BlockStoppedSchema, { candidate, index }) });
   }
 
   #stop(candidate: OpenCandidate, stopReason: StopReason, providerStopReason: string, pieces: Piece[]): void {
     this.#endGrowing(candidate, pieces);
     candidate.isStopped = true;
-    const value = create(CandidateStoppedSchema, { candidate: candidate.index, stopReason, providerStopReason });
-    pieces.push({ case: "candidateStopped", value });
+    pieces.push(toCandidateStopped(candidate.index, stopReason, providerStopReason));
   }
 }

@@ -1,18 +1,11 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { type Block, BlockSchema } from "../../../../gen/weir/router/v1/chat_pb.ts";
-import {
-  BlockDeltaSchema,
-  BlockStartedSchema,
-  BlockStoppedSchema,
-  CandidateStoppedSchema,
-  type StreamResponse,
-} from "../../../../gen/weir/router/v1/chat_service_pb.ts";
 import { CandidateExtras } from "../candidate-extras.ts";
 import type { PieceReader } from "../dialect.ts";
+import { listEventData, type Piece, toCandidateStopped, toDelta, toStarted, toStopped } from "../pieces.ts";
 import { toExtras, toList, toObject, toText } from "../shape.ts";
 import { toStopReason } from "./typed-answer.ts";
 
-type Piece = StreamResponse["piece"];
 type Kind = "text" | "reasoning" | "refusal";
 
 /** A candidate while it is streamed. */
@@ -47,11 +40,8 @@ export class OpenAiPieceReader implements PieceReader {
 
   read(bytes: Buffer): Piece[] {
     const pieces: Piece[] = [];
-    // What a stream reader lets through are whole events with their data on one line.
-    for (const line of bytes.toString("utf8").split("\n")) {
-      if (!line.startsWith("data:")) continue;
-      const data = line.slice(5).trim();
-      if (data !== "" && data !== "[DONE]") this.#readEvent(toObject(JSON.parse(data)), pieces);
+    for (const data of listEventData(bytes)) {
+      if (data !== "[DONE]") this.#readEvent(toObject(JSON.parse(data)), pieces);
     }
     return pieces;
   }
@@ -108,7 +98,7 @@ export class OpenAiPieceReader implements PieceReader {
       candidate.growing = { kind, block };
       candidate.isRefused ||= kind === "refusal";
     }
-    this.#delta(candidate, candidate.growing.block, { case: "text", value: text }, pieces);
+    pieces.push(toDelta(candidate.index, candidate.growing.block, { case: "text", value: text }));
   }
 
   #growTool(candidate: OpenCandidate, call: Record<string, unknown>, at: number, pieces: Piece[]): void {
@@ -123,45 +113,26 @@ export class OpenAiPieceReader implements PieceReader {
       candidate.tools.set(number, block);
     }
     const text = toText(input);
-    if (text !== "") this.#delta(candidate, block, { case: "inputJson", value: text }, pieces);
+    if (text !== "") pieces.push(toDelta(candidate.index, block, { case: "inputJson", value: text }));
   }
 
   #begin(candidate: OpenCandidate, block: Block, pieces: Piece[]): number {
     const index = candidate.nextBlock;
     candidate.nextBlock += 1;
-    const value = create(BlockStartedSchema, { candidate: candidate.index, index, block });
-    pieces.push({ case: "blockStarted", value });
+    pieces.push(toStarted(candidate.index, index, block));
     return index;
-  }
-
-  #delta(
-    { index: candidate }: OpenCandidate,
-    index: number,
-    delta: { readonly case: "text" | "inputJson"; readonly value: string },
-    pieces: Piece[],
-  ): void {
-    pieces.push({ case: "blockDelta", value: create(BlockDeltaSchema, { candidate, index, delta }) });
   }
 
   #endGrowing(candidate: OpenCandidate, pieces: Piece[]): void {
     if (candidate.growing === undefined) return;
-    this.#endBlock(candidate, candidate.growing.block, pieces);
+    pieces.push(toStopped(candidate.index, candidate.growing.block));
     candidate.growing = undefined;
-  }
-
-  #endBlock({ index: candidate }: OpenCandidate, index: number, pieces: Piece[]): void {
-    pieces.push({ case: "blockStopped", value: create(BlockStoppedSchema, { candidate, index }) });
   }
 
   #stop(candidate: OpenCandidate, reason: string, pieces: Piece[]): void {
     this.#endGrowing(candidate, pieces);
-    for (const block of candidate.tools.values()) this.#endBlock(candidate, block, pieces);
+    for (const block of candidate.tools.values()) pieces.push(toStopped(candidate.index, block));
     candidate.isStopped = true;
-    const value = create(CandidateStoppedSchema, {
-      candidate: candidate.index,
-      stopReason: toStopReason(reason, candidate.isRefused),
-      providerStopReason: reason,
-    });
-    pieces.push({ case: "candidateStopped", value });
+    pieces.push(toCandidateStopped(candidate.index, toStopReason(reason, candidate.isRefused), reason));
   }
 }
