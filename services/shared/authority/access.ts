@@ -99,7 +99,9 @@ export class Access {
   #requireSelf(service: Service, { region, instance }: RequestScope): void {
     // The instances of a control-plane service share one outbox, and so one name as a producer.
     const self = service.region === CONTROL_REGION ? service.service : service.instance;
-    if (region !== undefined && region !== service.region) throw this.#refuse(`region "${region}"`, { region });
+    // A request that cannot say whom it speaks for could speak for anyone.
+    if (region === undefined) throw this.#refuse("the whole mesh");
+    if (region !== service.region) throw this.#refuse(`region "${region}"`, { region });
     if (instance !== undefined && instance !== self) throw this.#refuse(`instance "${instance}"`, { instance });
   }
 
