@@ -71,13 +71,30 @@ function consumer(...prefixes: string[]): Permissions {
   };
 }
 
+/** What policy may do: say that versions were published, and lay what was released into the stream of each region's server. */
+function publisher(...domains: string[]): Permissions {
+  const stream = domains.flatMap((domain) => [
+    `$JS.${domain}.API.INFO`,
+    `$JS.${domain}.API.STREAM.INFO.RELEASED`,
+    `$JS.${domain}.API.STREAM.CREATE.RELEASED`,
+    `$JS.${domain}.API.STREAM.UPDATE.RELEASED`,
+    `$JS.${domain}.API.STREAM.MSG.GET.RELEASED`,
+  ]);
+  return join(producer("policy.>", "released.>"), { publish: stream, subscribe: [] });
+}
+
+/** What a router may do besides sending usage: read what was released to its region. It can write none of it. */
+function reader(): Permissions {
+  return { publish: ["$JS.API.STREAM.MSG.GET.RELEASED"], subscribe: [] };
+}
+
 function join(...parts: Permissions[]): Permissions {
   return { publish: parts.flatMap((part) => part.publish), subscribe: parts.flatMap((part) => part.subscribe) };
 }
 
 /**
- * What may pass over the leaf link of a region, seen from the hub: the hub may call the API of the region's domain and acknowledge
- * (the leaf subscribes), the leaf may answer into inboxes (it publishes). It may not listen to inboxes, nor to another region's API, so
+ * What may pass over the leaf link of a region, seen from the hub: the hub may call the API of the region's domain, lay what was released to
+ * it into its stream, and acknowledge (the leaf subscribes), the leaf may answer into inboxes (it publishes). It may not listen to inboxes, nor to another region's API, so
  * that neither region sees what the hub and the other one say to each other; nor may usage itself be pushed: nothing is copied.
  *
  * Acknowledgements pass by the consumer's name, which therefore names the region: their subject names no domain, and an
@@ -86,7 +103,7 @@ function join(...parts: Permissions[]): Permissions {
 function leafLink(region: Region): Permissions {
   return {
     publish: ["_INBOX.>"],
-    subscribe: [`$JS.${region}.API.>`, `$JS.ACK.USAGE.${createMeteringDurable(region)}.>`],
+    subscribe: [`released.${region}.>`, `$JS.${region}.API.>`, `$JS.ACK.USAGE.${createMeteringDurable(region)}.>`],
   };
 }
 
@@ -102,7 +119,7 @@ accounts {
   MESH {
     jetstream: enabled
     users: [
-      ${user("policy", producer("policy.>"))}
+      ${user("policy", publisher("eu", "us"))}
       ${user("metering", join(consumer("$JS.API", "$JS.hub.API", "$JS.eu.API", "$JS.us.API")))}
       ${user("link-eu", leafLink("eu"))}
       ${user("link-us", leafLink("us"))}
@@ -136,7 +153,7 @@ accounts {
   MESH {
     jetstream: enabled
     users: [
-      ${user(`router-${region}`, producer(`usage.${region}.>`))}
+      ${user(`router-${region}`, join(producer(`usage.${region}.>`), reader()))}
     ]
   }
   REGION {

@@ -20,6 +20,7 @@ import { createCredentialService } from "./credential-service.ts";
 import { createPublishedRelay, createRecordRelay } from "./distribution/announce.ts";
 import { Attendance } from "./distribution/attendance.ts";
 import { Catalogue } from "./distribution/catalogue.ts";
+import { SecondRoad } from "./distribution/second-road.ts";
 import { TrafficDesk } from "./distribution/traffic-desk.ts";
 import { createExplainService } from "./explain-service.ts";
 import { fillKeyIndex } from "./fill-key-index.ts";
@@ -28,6 +29,7 @@ import { createPolicyService } from "./policy-service.ts";
 import { ReleaseDriver } from "./release-driver.ts";
 import { createReleaseService } from "./release-service.ts";
 import { createSnapshotService } from "./snapshot-service.ts";
+import { findKeyringDigest } from "./store/keyrings.ts";
 import { listenForChanges } from "./store/listen.ts";
 import { createTenantService } from "./tenant-service.ts";
 
@@ -72,6 +74,14 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
   const changes = { pool, signer, clock, catalogue, announce };
   const releases = new ReleaseDriver(changes, log, options.reconnectGraceMs);
   const traffic = new TrafficDesk({ pool, clock, log });
+  const secondRoad = new SecondRoad({
+    bus: options.bus,
+    catalogue,
+    signer,
+    findKeyringDigest: (version) => findKeyringDigest(pool, version),
+    clock,
+    log,
+  });
 
   // One failure is told once; what was read last is handed out meanwhile.
   let isFailing = false;
@@ -137,6 +147,7 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
         attendance.run(signal),
         traffic.run(signal),
         releases.run(signal),
+        secondRoad.run(signal),
         rereading,
       ]);
       await Promise.all(relays.map((relay) => relay.stop()));

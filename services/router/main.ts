@@ -94,6 +94,7 @@ runService("router", async ({ environment, log, signal }) => {
     clock,
     metrics,
     readTraffic: createTrafficReader(metrics),
+    bus: usageBus,
     onConnected: (connected) => {
       isPolicyConnected = connected;
     },

@@ -2,7 +2,7 @@
  * A router on its own: with policy, metering, audit, NATS and PostgreSQL all dead it serves, restarts from its disk, honours a
  * revocation that it had heard of, refuses what was tampered with, and gives account of everything when the others are back.
  */
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -18,6 +18,9 @@ import { readLog, waitFor } from "../records.ts";
 import { openLedger, readUsageIds } from "../spend.ts";
 
 const OTHERS: readonly ProcessName[] = ["policy", "metering", "audit-eu", "nats-eu", "nats-hub", "postgres"];
+
+/** By what a router gets policy and keys besides its disk. */
+const ROADS: readonly ProcessName[] = ["policy", "nats-eu"];
 
 let mesh: Mesh;
 let ledger: Pool;
@@ -79,8 +82,23 @@ describe("a router whose whole mesh is dead", () => {
     );
     await mesh.waitCurrent();
     await chat();
-    for (const name of OTHERS) await mesh.processes[name].kill("SIGKILL");
+    for (const name of OTHERS.filter((other) => other !== "nats-eu")) await mesh.processes[name].kill("SIGKILL");
     for (let count = 0; count < 5; count++) await chat();
+  });
+
+  it("starts with an empty disk from what was released into its region's own NATS, the revocation included", async () => {
+    const before = await readState();
+    await mesh.processes["router-eu"].kill("SIGKILL");
+    rmSync(join(mesh.layout.router, "eu-1", "snapshots"), { recursive: true });
+    await mesh.processes["router-eu"].restart();
+    await mesh.waitRouterReady("eu", AbortSignal.timeout(30_000));
+    expect(await readState()).toMatchObject({
+      snapshot: { version: before.snapshot?.version },
+      keyring: { version: before.keyring?.version },
+    });
+    await chat();
+    await expect(chat(revoked.secret)).rejects.toMatchObject({ status: 401 });
+    await mesh.processes["nats-eu"].kill("SIGKILL");
   });
 
   it("restarts from its disk and runs what it ran, the revocation included", async () => {
@@ -116,7 +134,7 @@ describe("a router whose last good snapshots were tampered with", () => {
     const newer = await readState();
     expect(Number(newer.snapshot?.version)).toBeGreaterThan(Number(older.snapshot?.version));
     await mesh.processes["router-eu"].stop();
-    await mesh.processes.policy.kill("SIGKILL");
+    for (const name of ROADS) await mesh.processes[name].kill("SIGKILL");
     const [newest] = listFiles("snapshot");
     tamper(newest!);
 
@@ -125,7 +143,7 @@ describe("a router whose last good snapshots were tampered with", () => {
     expect((await readState()).snapshot?.version).toBe(older.snapshot?.version);
     await chat();
 
-    await mesh.processes.policy.restart();
+    for (const name of ROADS) await mesh.processes[name].restart();
     await waitFor(readState, ({ snapshot }) => snapshot?.version === newer.snapshot?.version);
     const readPhase = () =>
       withClient(mesh.addresses.policy, ReleaseService, async (client) => {
@@ -136,9 +154,9 @@ describe("a router whose last good snapshots were tampered with", () => {
     expect(String(running?.version)).toBe(newer.snapshot?.version);
   });
 
-  it("with no good file left and policy away it serves nobody, and says why; with policy back it does", async () => {
+  it("with no good file left, and policy and NATS away, it serves nobody, and says why; with policy back it does", async () => {
     await mesh.processes["router-eu"].stop();
-    await mesh.processes.policy.kill("SIGKILL");
+    for (const name of ROADS) await mesh.processes[name].kill("SIGKILL");
     for (const path of [...listFiles("snapshot"), ...listFiles("keyring")]) tamper(path);
 
     await mesh.processes["router-eu"].restart();
@@ -146,7 +164,7 @@ describe("a router whose last good snapshots were tampered with", () => {
     expect(ready.status).toBe(503);
     await expect(chat()).rejects.toMatchObject({ status: 503, code: "not_ready" });
 
-    await mesh.processes.policy.restart();
+    for (const name of ROADS) await mesh.processes[name].restart();
     await mesh.waitRouterReady("eu", AbortSignal.timeout(60_000));
     await chat();
   });

@@ -55,7 +55,7 @@ function checkSnapshot(policy: Policy, index: number, { error }: Findings): void
     if (result.kind === "error") throw result.error;
     if (result.kind === "invalid")
       error(field, "SNAPSHOT_REFUSED", `Its snapshot is not valid: ${result.error.message}`);
-    const trial = tryDecisions(indexSnapshot(snapshot), [], { monotonicMs: () => 0 });
+    const trial = tryDecisions(indexSnapshot(snapshot), [], { workedMs: () => 0 });
     let step = trial.next();
     while (!step.done) step = trial.next();
     if (step.value !== undefined) error(field, "SNAPSHOT_REFUSED", `Its snapshot can't be decided by: ${step.value}`);

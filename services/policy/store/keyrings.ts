@@ -33,6 +33,12 @@ export async function findLatestKeyring(client: Pool | PoolClient): Promise<Stor
   return row && { version: row.version, digest: row.digest, createdAt: row.created_at };
 }
 
+/** The digest of one version; undefined when there is none. */
+export async function findKeyringDigest(client: Pool | PoolClient, version: bigint): Promise<Uint8Array | undefined> {
+  const rows = await query<{ digest: Buffer }>(client, "select digest from keyring where version = $1", [version]);
+  return rows[0]?.digest;
+}
+
 /** Entries that changed after a version (0: all), by version. */
 export async function listEntriesSince(client: Pool | PoolClient, version: bigint): Promise<StoredEntry[]> {
   const rows = await query<{ id: string; grant_bytes: Buffer | null; version: bigint }>(

@@ -4,6 +4,7 @@ import { WeirError } from "../errors/weir-error.ts";
 // https://github.com/nats-io/nats-server/blob/v2.9.10/server/errors.json
 const STREAM_NOT_FOUND = 10059;
 const CONSUMER_NOT_FOUND = 10014;
+const MESSAGE_NOT_FOUND = 10037;
 const STREAM_NAME_IN_USE = 10058;
 const STORAGE_FULL = new Set([10077, 10047, 10023]);
 
@@ -21,6 +22,11 @@ export function toBusError(act: string, error: unknown): WeirError {
 /** Does the server say that there is no such stream? */
 export function isStreamMissing(error: unknown): boolean {
   return apiErrorCode(error) === STREAM_NOT_FOUND;
+}
+
+/** Does the server say that the stream has no such message? */
+export function isMessageMissing(error: unknown): boolean {
+  return apiErrorCode(error) === MESSAGE_NOT_FOUND;
 }
 
 /** Does the server say that there is no such consumer? */

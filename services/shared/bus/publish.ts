@@ -9,6 +9,8 @@ export interface PublishOptions {
   readonly payload: Uint8Array;
   /** Globally unique and the same at each try: the server drops repeats within its window. */
   readonly messageId: string;
+  /** Refused unless the last message on the subject has this place in its stream; 0: unless there is none. Default: not checked. */
+  readonly expectedSubjectSequence?: number;
   /** How long to wait for the acknowledgement. Default 5,000. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
@@ -20,13 +22,17 @@ export interface PublishOptions {
  * under the same id. Fails at once while the connection is down instead of buffering.
  */
 export async function publish(bus: Bus, options: PublishOptions): Promise<void> {
-  const { subject, payload, messageId, signal } = options;
+  const { subject, payload, messageId, signal, expectedSubjectSequence } = options;
   try {
     signal?.throwIfAborted();
     if (!bus.connected) throw new WeirError("UNAVAILABLE", "Cannot publish: NATS is not connected");
     const connection = await bus.ready(signal);
     const stream = connection.jetstream();
-    const ack = stream.publish(subject, payload, { msgID: messageId, timeout: options.timeoutMs ?? 5_000 });
+    const ack = stream.publish(subject, payload, {
+      msgID: messageId,
+      timeout: options.timeoutMs ?? 5_000,
+      ...(expectedSubjectSequence !== undefined && { expect: { lastSubjectSequence: expectedSubjectSequence } }),
+    });
     await (signal === undefined ? ack : orAbort(ack, signal));
   } catch (error) {
     throw toBusError(`publish to "${subject}"`, error);

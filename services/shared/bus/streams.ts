@@ -3,7 +3,7 @@ import type { Bus } from "./bus.ts";
 import { isStreamInUse, isStreamMissing, toBusError } from "./bus-error.ts";
 
 /** The streams there are. */
-export type StreamName = "USAGE" | "AUDIT" | "POLICY";
+export type StreamName = "USAGE" | "AUDIT" | "POLICY" | "RELEASED";
 
 /** A stream of the table below. */
 export interface StreamDeclaration {
@@ -13,10 +13,10 @@ export interface StreamDeclaration {
   readonly subjects: (region: string) => string[];
   /**
    * *work*: a message goes when its one consumer has acknowledged it. *recent*: the newest messages of each subject stay for
-   * everyone who listens.
+   * everyone who listens. *last*: the last message of each subject stays.
    */
-  readonly retention: "work" | "recent";
-  /** When full, a *work* stream refuses new messages (the spool keeps them), a *recent* one drops the oldest. */
+  readonly retention: "work" | "recent" | "last";
+  /** When full, a *recent* stream drops the oldest; the others refuse new messages: a spool keeps them, or what is there is still good. */
   readonly maxBytes: number;
 }
 
@@ -46,8 +46,17 @@ const STREAMS: Readonly<Record<StreamName, StreamDeclaration>> = {
     retention: "recent",
     maxBytes: 16 * 2 ** 20,
   },
+  RELEASED: {
+    meaning: "The snapshot and keyring last released to a region, in pages; the MESH account of each region's server",
+    subjects: (region) => [`released.${region}.>`],
+    retention: "last",
+    // Four places for snapshots of 16 MiB and keyrings of a million keys.
+    maxBytes: 1024 * 2 ** 20,
+  },
 };
 
+/** How many messages of a subject stay; -1: all. */
+const MESSAGES_PER_SUBJECT = { work: -1, recent: 64, last: 1 } as const;
 /** Within this time the server recognises a message id that it has taken before. Receivers recognise a fact for ever. */
 const DUPLICATE_WINDOW_MS = 10 * 60_000;
 /** Largest message on the bus. A batch of facts ends at half of it. */
@@ -111,9 +120,9 @@ function toConfig(name: StreamName, region: string): Partial<StreamConfig> {
     storage: StorageType.File,
     num_replicas: 1,
     retention: isWork ? RetentionPolicy.Workqueue : RetentionPolicy.Limits,
-    discard: isWork ? DiscardPolicy.New : DiscardPolicy.Old,
+    discard: retention === "recent" ? DiscardPolicy.Old : DiscardPolicy.New,
     max_bytes: maxBytes,
-    max_msgs_per_subject: isWork ? -1 : 64,
+    max_msgs_per_subject: MESSAGES_PER_SUBJECT[retention],
     max_msg_size: MAX_MESSAGE_BYTES,
     duplicate_window: nanos(DUPLICATE_WINDOW_MS),
   };

@@ -26,7 +26,7 @@ function tryTables(
   let nowMs = 0;
   const trial = tryDecisions(tables, [grant], {
     totalMs,
-    monotonicMs: () => {
+    workedMs: () => {
       nowMs += stepMs;
       return nowMs;
     },

@@ -1,5 +1,6 @@
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { SnapshotPhase, SnapshotService } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import type { Bus } from "../bus/bus.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { NoteVerifier } from "../note/note.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -9,6 +10,7 @@ import { SnapshotDisk } from "./disk.ts";
 import type { HeadKind } from "./head.ts";
 import { type PinnedPolicy, SnapshotHold } from "./hold.ts";
 import { type InstanceName, SnapshotReporter } from "./report.ts";
+import { walkSecondRoad } from "./second-road.ts";
 import { reportTraffic, type Traffic } from "./traffic.ts";
 import { watchSnapshots } from "./watch.ts";
 
@@ -34,6 +36,8 @@ export interface KeepSnapshotsOptions {
   readonly onConnected?: (connected: boolean) => void;
   /** What this instance has done with calls since it started. When given, policy is told what it did since each swap. */
   readonly readTraffic?: () => Traffic;
+  /** To the region's own NATS server: the second road, walked at the start and while the watch of policy does not stand. */
+  readonly bus?: Bus;
 }
 
 /** A region's policy as it is now, kept up to date. */
@@ -102,6 +106,7 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
     stamped.set(kind, nowMs);
     void disk.stamp(kind, hold);
   };
+  let isConnected = false;
   const watched = watchSnapshots({
     client,
     hold,
@@ -112,8 +117,25 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
     signal,
     onRefused: countRefusal,
     onConfirmed: stamp,
-    ...(options.onConnected === undefined ? {} : { onConnected: options.onConnected }),
+    onConnected: (connected) => {
+      isConnected = connected;
+      options.onConnected?.(connected);
+    },
   });
+  const { bus } = options;
+  const walked =
+    bus === undefined
+      ? Promise.resolve()
+      : walkSecondRoad({
+          bus,
+          hold,
+          region: name.region,
+          isConnected: () => isConnected,
+          clock,
+          log,
+          signal,
+          onRefused: countRefusal,
+        });
   const told =
     options.readTraffic === undefined
       ? Promise.resolve()
@@ -126,7 +148,7 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
     onChange: (listener) => hold.onChange(listener),
     close: async () => {
       stopping.abort();
-      await Promise.all([loaded, watched, told]);
+      await Promise.all([loaded, watched, walked, told]);
       await disk.flush();
       for (const kind of KINDS) await disk.stamp(kind, hold);
       guard.close();

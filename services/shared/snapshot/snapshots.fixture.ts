@@ -10,7 +10,7 @@ import { encodeHead, type SnapshotHead } from "./head.ts";
 
 const pair = generateNoteKey("weir.local/policy");
 /** Signs the samples. */
-const SAMPLE_SIGNER: NoteSigner = parseSignerKey(pair.signerKey);
+export const SAMPLE_SIGNER: NoteSigner = parseSignerKey(pair.signerKey);
 /** Trusts the samples' signer. */
 export const SAMPLE_TRUST = [parseVerifierKey(pair.verifierKey)];
 

@@ -1,0 +1,174 @@
+import { randomUUID } from "node:crypto";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type ReleasedSet, ReleasedSetSchema } from "../../../gen/weir/policy/v1/released_set_pb.ts";
+import { WatchSnapshotsResponseSchema } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import type { Bus } from "../../shared/bus/bus.ts";
+import { findLastMessage } from "../../shared/bus/last-message.ts";
+import { publish } from "../../shared/bus/publish.ts";
+import { ensureStream } from "../../shared/bus/streams.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { type NoteSigner, type NoteVerifier, openNote, parseVerifierKey } from "../../shared/note/note.ts";
+import { type HeadKind, parseHead } from "../../shared/snapshot/head.ts";
+import { RELEASED_SLOTS, toPageSubject, toSetSubject } from "../../shared/snapshot/released-subjects.ts";
+import type { Log } from "../../shared/telemetry/log.ts";
+import type { Catalogue, Release } from "./catalogue.ts";
+
+/** What writing the second road needs. */
+export interface SecondRoadOptions {
+  /** The hub's account MESH, from where each region's server can be reached. */
+  readonly bus: Bus;
+  readonly catalogue: Catalogue;
+  /** The key that heads are signed with: what is not signed by it is none of ours. */
+  readonly signer: Pick<NoteSigner, "verifierKey">;
+  /** Digest of an earlier version of the keyring; undefined for one that never was. */
+  readonly findKeyringDigest: (version: bigint) => Promise<Uint8Array | undefined>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A region's server may have lost what it had; this is how often it is looked. */
+const LOOK_MS = 30_000;
+/** A region whose server does not answer is tried again after this. */
+const RETRY_MS = 5_000;
+const STEP_TIMEOUT_MS = 2_000;
+
+/**
+ * Lays what was released into the stream RELEASED of each region's own NATS server, so that a router can start without the control plane.
+ * Writes straight into the region's JetStream domain, over the leaf link: there is no copy on the hub that would have to be mirrored, and a
+ * region gets nothing but its own. Of several instances of policy the first writes; the others find it there.
+ */
+export class SecondRoad {
+  readonly #options: SecondRoadOptions;
+  /** What each region's server has for sure, by region and kind. */
+  readonly #laid = new Map<string, bigint>();
+  readonly #failing = new Set<string>();
+  readonly #trust: readonly NoteVerifier[];
+
+  constructor(options: SecondRoadOptions) {
+    this.#options = options;
+    this.#trust = [parseVerifierKey(options.signer.verifierKey)];
+  }
+
+  /** Works until the signal fires; resolves then and never throws. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { catalogue, clock } = this.#options;
+    let lookAtMs = 0;
+    while (!signal.aborted) {
+      const changed = catalogue.changed;
+      if (clock.monotonicMs() >= lookAtMs) {
+        this.#laid.clear();
+        lookAtMs = clock.monotonicMs() + LOOK_MS;
+      }
+      // Side by side: a region that is cut off must not hold up the others.
+      await Promise.all(catalogue.listRegions().map((region) => this.#layRegion(region, signal)));
+      const restMs = this.#failing.size > 0 ? RETRY_MS : Math.max(0, lookAtMs - clock.monotonicMs());
+      const waking = new AbortController();
+      const slept = clock.sleep(restMs, AbortSignal.any([signal, waking.signal])).catch(() => {});
+      await Promise.race([changed, slept]);
+      waking.abort();
+    }
+  }
+
+  async #layRegion(region: string, signal: AbortSignal): Promise<void> {
+    const { catalogue, log } = this.#options;
+    const { snapshot, keyring } = catalogue.getRegion(region);
+    try {
+      // Keys first, as on the first road.
+      if (keyring !== undefined) await this.#lay(region, "keyring", keyring, signal);
+      if (snapshot !== undefined) await this.#lay(region, "snapshot", snapshot, signal);
+      this.#failing.delete(region);
+    } catch (error) {
+      if (!this.#failing.has(region) && !signal.aborted) {
+        log.warn({ error, region }, "Cannot lay what was released into a region's NATS; trying for ever");
+      }
+      this.#failing.add(region);
+    }
+  }
+
+  async #lay(region: string, kind: HeadKind, release: Release, signal: AbortSignal): Promise<void> {
+    const { bus } = this.#options;
+    const key = `${region}/${kind}`;
+    if (this.#laid.get(key) === release.version) return;
+    const at = { domain: region, timeoutMs: STEP_TIMEOUT_MS, signal };
+    await ensureStream(bus, "RELEASED", region, at);
+    const subject = toSetSubject(region, kind);
+    const message = await findLastMessage(bus, { stream: "RELEASED", subject, ...at });
+    const there = message && readSet(message.payload, kind, region, this.#trust);
+    if (isNeeded(there, release)) {
+      const set =
+        (await this.#toChangedSet(kind, release, there)) ?? (await this.#layPages(region, kind, release, signal));
+      await this.#publish(subject, toBinary(ReleasedSetSchema, set), signal, message?.sequence ?? 0);
+    }
+    this.#laid.set(key, release.version);
+  }
+
+  // Of a keyring mostly a few keys have changed, and its pages stay as they are.
+  async #toChangedSet(
+    kind: HeadKind,
+    release: Release,
+    there: ReleasedSet | undefined,
+  ): Promise<ReleasedSet | undefined> {
+    const { catalogue, findKeyringDigest } = this.#options;
+    if (kind !== "keyring" || there === undefined || there.version >= release.version) return undefined;
+    // Pages of another history, of a database that was replaced, lead nowhere.
+    const known = await findKeyringDigest(there.pagedVersion);
+    if (known === undefined || Buffer.compare(known, there.pagedDigest) !== 0) return undefined;
+    // The catalogue may have moved on; its change must lead to the very version whose head is with it.
+    if (catalogue.keyring.version !== release.version) return undefined;
+    const piece = catalogue.findChange(there.pagedVersion)?.piece;
+    if (piece?.case !== "keyringChange" || release.head.piece.case !== "head") return undefined;
+    return create(ReleasedSetSchema, {
+      version: release.version,
+      head: release.head.piece.value,
+      pagedVersion: there.pagedVersion,
+      slot: there.slot,
+      pages: there.pages,
+      pagedDigest: there.pagedDigest,
+      change: piece.value,
+    });
+  }
+
+  async #layPages(region: string, kind: HeadKind, release: Release, signal: AbortSignal): Promise<ReleasedSet> {
+    const { version, digest, head } = release;
+    const slot = Number(version % BigInt(RELEASED_SLOTS));
+    const pages = release.pieces().filter(({ piece }) => piece.case !== "head");
+    for (const [index, page] of pages.entries()) {
+      const subject = toPageSubject(region, kind, slot, index);
+      await this.#publish(subject, toBinary(WatchSnapshotsResponseSchema, page), signal);
+    }
+    return create(ReleasedSetSchema, {
+      version,
+      ...(head.piece.case === "head" && { head: head.piece.value }),
+      pagedVersion: version,
+      slot,
+      pages: pages.length,
+      pagedDigest: digest,
+    });
+  }
+
+  // Each under an id of its own: what is laid again because it was lost must not be taken for a repeat.
+  async #publish(subject: string, payload: Uint8Array, signal: AbortSignal, after?: number): Promise<void> {
+    const { bus } = this.#options;
+    const messageId = randomUUID();
+    const expected = after === undefined ? {} : { expectedSubjectSequence: after };
+    await publish(bus, { subject, payload, messageId, timeoutMs: STEP_TIMEOUT_MS, signal, ...expected });
+  }
+}
+
+// What cannot be read, or was not signed by us, is written over, whatever version it claims: else a forged one would stay for ever.
+function readSet(payload: Uint8Array, kind: HeadKind, region: string, trust: readonly NoteVerifier[]) {
+  try {
+    const set = fromBinary(ReleasedSetSchema, payload);
+    const head = parseHead(openNote(set.head?.note ?? new Uint8Array(), trust).text);
+    return head.kind === kind && head.region === region && head.version === set.version ? set : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+// Of a version there may be two heads: a database that was replaced has signed it again.
+function isNeeded(there: ReleasedSet | undefined, { version, head: { piece } }: Release): boolean {
+  if (there?.head === undefined || there.version < version) return true;
+  const isOwn = piece.case === "head" && Buffer.compare(there.head.note, piece.value.note) === 0;
+  return there.version === version && !isOwn;
+}
