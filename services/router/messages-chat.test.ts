@@ -1,55 +1,18 @@
 import Anthropic from "@anthropic-ai/sdk";
 import { countTokens } from "gpt-tokenizer/encoding/o200k_base";
 import OpenAI from "openai";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Dialect, Inexpressible } from "../../gen/weir/policy/v1/policy_pb.ts";
 import { Meter, OutcomeKind, UsageSource } from "../../gen/weir/type/v1/usage_pb.ts";
-import {
-  answerError,
-  answerWell,
-  type Harness,
-  type HarnessOptions,
-  type ProviderHandler,
-  startHarness,
-  startProvider,
-  type TestProvider,
-} from "./harness.fixture.ts";
+import { answerError, answerWell, type Harness, type ProviderHandler, type TestProvider } from "./harness.fixture.ts";
 import { STREAMS, writeStream } from "./providers/anthropic/streams.fixture.ts";
+import { type Side, startSides } from "./sides.fixture.ts";
 
-const closing: { close(): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const part of closing.splice(0).reverse()) await part.close();
-});
-
-interface Side {
-  readonly dialect: Dialect;
-  readonly answer: ProviderHandler;
-  readonly inexpressible?: Inexpressible;
-}
-const ofAnthropic = (answer: ProviderHandler): Side => ({ dialect: Dialect.ANTHROPIC, answer });
+const ofAnthropic = (answer: ProviderHandler): Side => ({ answer, policy: { dialect: Dialect.ANTHROPIC } });
 const ofOpenAi = (answer: ProviderHandler, inexpressible: Inexpressible = Inexpressible.REFUSE): Side => ({
-  dialect: Dialect.OPENAI,
   answer,
-  inexpressible,
+  policy: { dialect: Dialect.OPENAI, inexpressible },
 });
-
-async function start(sides: readonly Side[], options: Partial<HarnessOptions> = {}) {
-  const providers: TestProvider[] = [];
-  for (const { answer } of sides) {
-    const provider = await startProvider(answer);
-    closing.push(provider);
-    providers.push(provider);
-  }
-  const router = await startHarness({
-    providers: providers.map(({ url }, index) => {
-      const { dialect, inexpressible } = sides[index]!;
-      return { baseUrl: url, dialect, ...(inexpressible && { inexpressible }) };
-    }),
-    ...options,
-  });
-  closing.push(router);
-  return { router, providers };
-}
 
 const MESSAGE = {
   id: "msg_1",
@@ -103,7 +66,7 @@ const sentTo = ({ requests }: TestProvider) => requests.map(({ body }) => JSON.p
 
 describe("a request for messages to a provider of the same format", () => {
   it("goes on with the target's model and is else as it came, and so does the answer", async () => {
-    const { router, providers } = await start([ofAnthropic(answerAsAnthropic())]);
+    const { router, providers } = await startSides([ofAnthropic(answerAsAnthropic())]);
     const body = `{"model":"small", "max_tokens":9,"system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}],"x_new":[1.50],"messages":[{"role":"user","content":"hi"}]}`;
 
     const response = await ask(router, JSON.parse(body), { path: "/v1/messages?beta=true" });
@@ -123,7 +86,7 @@ describe("a request for messages to a provider of the same format", () => {
   });
 
   it("takes version, betas and Claude Code's headers along, but no credential", async () => {
-    const { router, providers } = await start([ofAnthropic(answerAsAnthropic())], {
+    const { router, providers } = await startSides([ofAnthropic(answerAsAnthropic())], {
       credentials: new Map([["credential-0", "sk-ant-operator"]]),
     });
 
@@ -148,7 +111,7 @@ describe("a request for messages to a provider of the same format", () => {
   });
 
   it("answers with its own request id, and keeps what is about the operator's account", async () => {
-    const { router } = await start([ofAnthropic(answerAsAnthropic())]);
+    const { router } = await startSides([ofAnthropic(answerAsAnthropic())]);
 
     const { headers } = await ask(router, ASKED);
 
@@ -160,7 +123,7 @@ describe("a request for messages to a provider of the same format", () => {
   });
 
   it.each(["text", "tools", "thinking", "search"] as const)("streams %s as it comes", async (name) => {
-    const { router } = await start([ofAnthropic(answerAsAnthropic(name))]);
+    const { router } = await startSides([ofAnthropic(answerAsAnthropic(name))]);
 
     const response = await ask(router, { ...ASKED, stream: true });
 
@@ -170,7 +133,7 @@ describe("a request for messages to a provider of the same format", () => {
 
   it("falls back unseen when an error comes in the stream before content", async () => {
     const overloaded = { type: "error", error: { type: "overloaded_error", message: "Overloaded" } };
-    const { router } = await start([
+    const { router } = await startSides([
       ofAnthropic((response) => {
         response.writeHead(200, { "content-type": "text/event-stream" });
         response.end(writeStream([STREAMS.text[0], overloaded]));
@@ -185,7 +148,7 @@ describe("a request for messages to a provider of the same format", () => {
   });
 
   it("ends a stream that breaks after content with an error that the client raises", async () => {
-    const { router } = await start([
+    const { router } = await startSides([
       ofAnthropic((response) => {
         response.writeHead(200, { "content-type": "text/event-stream" });
         response.end(writeStream(STREAMS.text.slice(0, 5)));
@@ -201,7 +164,7 @@ describe("a request for messages to a provider of the same format", () => {
   });
 
   it("tells what the provider finds wrong in the provider's own bytes", async () => {
-    const { router } = await start([
+    const { router } = await startSides([
       ofAnthropic(refuseAsAnthropic(400, "invalid_request_error", "x_new: Extra inputs")),
     ]);
 
@@ -215,7 +178,7 @@ describe("a request for messages to a provider of the same format", () => {
   });
 
   it("tells of the limits that come with a refusal, and when to come back", async () => {
-    const { router } = await start([
+    const { router } = await startSides([
       ofAnthropic((response) => {
         response.writeHead(429, {
           "content-type": "application/json",
@@ -236,7 +199,7 @@ describe("a request for messages to a provider of the same format", () => {
   });
 
   it("says that the provider is overloaded as Anthropic does", async () => {
-    const { router } = await start([ofAnthropic(refuseAsAnthropic(529, "overloaded_error", "Overloaded"))]);
+    const { router } = await startSides([ofAnthropic(refuseAsAnthropic(529, "overloaded_error", "Overloaded"))]);
 
     const response = await ask(router, ASKED);
 
@@ -247,7 +210,7 @@ describe("a request for messages to a provider of the same format", () => {
 
 describe("a request for messages to a provider of another format", () => {
   it("is translated, and so is the answer", async () => {
-    const { router, providers } = await start([ofOpenAi(answerWell)]);
+    const { router, providers } = await startSides([ofOpenAi(answerWell)]);
 
     const { data, response } = await clientOf(router)
       .messages.create({ ...ASKED, system: "be brief", stop_sequences: ["x"] })
@@ -274,7 +237,7 @@ describe("a request for messages to a provider of another format", () => {
   });
 
   it("is streamed so that the client puts the message together", async () => {
-    const { router } = await start([ofOpenAi(answerWell)]);
+    const { router } = await startSides([ofOpenAi(answerWell)]);
 
     const message = await clientOf(router).messages.stream(ASKED).finalMessage();
 
@@ -284,8 +247,8 @@ describe("a request for messages to a provider of another format", () => {
 
   it("is refused with the field when the target can't say it, and goes on without it where the policy says so", async () => {
     const marked = { ...ASKED, cache_control: { type: "ephemeral" as const } };
-    const strict = await start([ofOpenAi(answerWell)]);
-    const lenient = await start([ofOpenAi(answerWell, Inexpressible.DROP)]);
+    const strict = await startSides([ofOpenAi(answerWell)]);
+    const lenient = await startSides([ofOpenAi(answerWell, Inexpressible.DROP)]);
 
     const refused = await ask(strict.router, marked);
     const answered = await ask(lenient.router, marked);
@@ -298,7 +261,7 @@ describe("a request for messages to a provider of another format", () => {
   });
 
   it("tells what that provider finds wrong in the caller's format", async () => {
-    const { router } = await start([ofOpenAi(answerError(400))]);
+    const { router } = await startSides([ofOpenAi(answerError(400))]);
 
     const response = await ask(router, ASKED);
 
@@ -315,7 +278,7 @@ describe("chat completions to a provider that speaks messages", () => {
   const HI = { model: "small", messages: [{ role: "user" as const, content: "hi" }] };
 
   it("are translated, with a cap for the provider that wants one", async () => {
-    const { router, providers } = await start([ofAnthropic(answerAsAnthropic())]);
+    const { router, providers } = await startSides([ofAnthropic(answerAsAnthropic())]);
 
     const answer = await openAiOf(router).chat.completions.create(HI);
 
@@ -329,7 +292,7 @@ describe("chat completions to a provider that speaks messages", () => {
   });
 
   it("stream tool calls with inputs that parse", async () => {
-    const { router } = await start([ofAnthropic(answerAsAnthropic("tools"))]);
+    const { router } = await startSides([ofAnthropic(answerAsAnthropic("tools"))]);
 
     const answer = await openAiOf(router).chat.completions.stream(HI).finalChatCompletion();
 
@@ -344,7 +307,7 @@ describe("chat completions to a provider that speaks messages", () => {
   });
 
   it("give signatures back byte for byte", async () => {
-    const { router, providers } = await start([ofAnthropic(answerAsAnthropic("thinking"))]);
+    const { router, providers } = await startSides([ofAnthropic(answerAsAnthropic("thinking"))]);
     const ask = (messages: object[]) =>
       fetch(`${router.url}/chat/completions`, {
         method: "POST",
@@ -380,7 +343,7 @@ describe("a request to count tokens", () => {
   const COUNTED = { model: "small", messages: ASKED.messages };
 
   it("is answered by a provider that counts, and costs nothing", async () => {
-    const { router, providers } = await start([ofAnthropic(answerAsAnthropic())]);
+    const { router, providers } = await startSides([ofAnthropic(answerAsAnthropic())]);
 
     const count = await clientOf(router).messages.countTokens(COUNTED);
 
@@ -391,7 +354,7 @@ describe("a request to count tokens", () => {
   });
 
   it("is counted here for a provider that doesn't, which is not asked", async () => {
-    const { router, providers } = await start([ofOpenAi(answerWell)]);
+    const { router, providers } = await startSides([ofOpenAi(answerWell)]);
 
     const response = await ask(router, COUNTED, { path: "/v1/messages/count_tokens" });
 
@@ -404,7 +367,7 @@ describe("a request to count tokens", () => {
   });
 
   it("is refused to a key that may not use the model", async () => {
-    const { router } = await start([ofAnthropic(answerAsAnthropic())], { models: ["other"] });
+    const { router } = await startSides([ofAnthropic(answerAsAnthropic())], { models: ["other"] });
 
     const response = await ask(router, COUNTED, { path: "/v1/messages/count_tokens" });
 
@@ -419,7 +382,7 @@ describe("the surface of Anthropic", () => {
     ["GET", "/v1/messages", 405, "invalid_request_error"],
     ["POST", "/v1/messages/nothing", 501, "api_error"],
   ])("answers %s %s with %i in its own form", async (method, path, status, type) => {
-    const { router } = await start([ofAnthropic(answerAsAnthropic())]);
+    const { router } = await startSides([ofAnthropic(answerAsAnthropic())]);
 
     const response = await fetch(`${router.address}${path}`, { method, headers: { "x-api-key": router.key } });
 
@@ -428,7 +391,7 @@ describe("the surface of Anthropic", () => {
   });
 
   it("refuses a key that nobody made, and asks for no repetition", async () => {
-    const { router } = await start([ofAnthropic(answerAsAnthropic())]);
+    const { router } = await startSides([ofAnthropic(answerAsAnthropic())]);
 
     const response = await ask(router, ASKED, { "x-api-key": "nonsense" });
 
@@ -438,7 +401,7 @@ describe("the surface of Anthropic", () => {
   });
 
   it("lists models as Anthropic does for its clients, and as OpenAI does for others", async () => {
-    const { router } = await start([ofAnthropic(answerAsAnthropic())]);
+    const { router } = await startSides([ofAnthropic(answerAsAnthropic())]);
 
     const page = await clientOf(router).models.list({ limit: 1000 });
     const other = await fetch(`${router.url}/models`, { headers: { authorization: `Bearer ${router.key}` } });
@@ -454,14 +417,14 @@ describe("a conversation whose thinking another maker signed", () => {
   const FROM_CLAUDE = { type: "thinking", thinking: "b", signature: "EqAB" };
   const said = (thinking: object) => ({ role: "assistant", content: [thinking, { type: "text", text: "So" }] });
   const turns = [ASKED.messages[0], said(FROM_GOOGLE), ASKED.messages[0], said(FROM_CLAUDE), ASKED.messages[0]];
-  const ofGoogle = (answer: ProviderHandler): Side => ({ dialect: Dialect.GEMINI, answer });
+  const ofGoogle = (answer: ProviderHandler): Side => ({ answer, policy: { dialect: Dialect.GEMINI } });
   const answerAsGoogle: ProviderHandler = (response) => {
     response.writeHead(200, { "content-type": "application/json" });
     response.end('{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP"}]}');
   };
 
   it("falls back from Google to Anthropic, to whom it goes without, and the caller is told", async () => {
-    const { router, providers } = await start([ofGoogle(answerError(500)), ofAnthropic(answerAsAnthropic())]);
+    const { router, providers } = await startSides([ofGoogle(answerError(500)), ofAnthropic(answerAsAnthropic())]);
 
     const response = await ask(router, { ...ASKED, messages: turns });
 
@@ -475,7 +438,7 @@ describe("a conversation whose thinking another maker signed", () => {
   });
 
   it("falls back from Anthropic to Google, who gets its own back and no other", async () => {
-    const { router, providers } = await start([ofAnthropic(answerError(500)), ofGoogle(answerAsGoogle)]);
+    const { router, providers } = await startSides([ofAnthropic(answerError(500)), ofGoogle(answerAsGoogle)]);
 
     const response = await ask(router, { ...ASKED, messages: turns });
 

@@ -1,11 +1,7 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Dialect, Server } from "../../gen/weir/policy/v1/policy_pb.ts";
-import { type Harness, type HarnessProvider, startHarness, startProvider } from "./harness.fixture.ts";
-
-const closing: { close(): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const part of closing.splice(0).reverse()) await part.close();
-});
+import type { Harness, HarnessProvider, ProviderHandler } from "./harness.fixture.ts";
+import { startSides } from "./sides.fixture.ts";
 
 const SECRET = "upstream-secret-1";
 /** Spaces, order, unknown members and escapes of its own, as no writer of ours would have them. */
@@ -14,7 +10,7 @@ const BODY =
 
 /** Starts a router before one provider that refuses everything with this body. */
 async function start(body: string, policy: Partial<HarnessProvider>, status = 400): Promise<Harness> {
-  const provider = await startProvider((response) => {
+  const answer: ProviderHandler = (response) => {
     response.writeHead(status, {
       "content-type": "application/json",
       "openai-organization": "org-of-the-operator",
@@ -22,14 +18,8 @@ async function start(body: string, policy: Partial<HarnessProvider>, status = 40
       "x-request-id": "req_of_the_provider",
     });
     response.end(body);
-  });
-  closing.push(provider);
-  const baseUrl = policy.dialect === Dialect.AZURE_OPENAI ? provider.url.replace(/\/v1$/, "") : provider.url;
-  const router = await startHarness({
-    providers: [{ baseUrl, ...policy }],
-    credentials: new Map([["credential-0", SECRET]]),
-  });
-  closing.push(router);
+  };
+  const { router } = await startSides([{ answer, policy }], { credentials: new Map([["credential-0", SECRET]]) });
   return router;
 }
 

@@ -1,44 +1,16 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Server } from "../../gen/weir/policy/v1/policy_pb.ts";
 import { Meter, OutcomeKind, UsageSource } from "../../gen/weir/type/v1/usage_pb.ts";
-import {
-  answerError,
-  answerWell,
-  type Harness,
-  type ProviderHandler,
-  startHarness,
-  startProvider,
-  type TestProvider,
-} from "./harness.fixture.ts";
+import { answerError, answerWell, type Harness, type ProviderHandler } from "./harness.fixture.ts";
 import { EVENTS, toStream } from "./providers/openai/responses/events.fixture.ts";
+import { type Side, startSides } from "./sides.fixture.ts";
 
-const closing: { close(): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const part of closing.splice(0).reverse()) await part.close();
-});
-
-interface Side {
-  readonly answer: ProviderHandler;
-  readonly server: Server;
-}
 /** Serves responses. */
-const ofOpenAi = (answer: ProviderHandler): Side => ({ answer, server: Server.OPENAI });
+const ofOpenAi = (answer: ProviderHandler): Side => ({ answer, policy: { server: Server.OPENAI } });
 /** Serves chat completions only. */
-const ofOther = (answer: ProviderHandler = answerWell): Side => ({ answer, server: Server.OTHER });
+const ofOther = (answer: ProviderHandler = answerWell): Side => ({ answer, policy: { server: Server.OTHER } });
 
-async function start(...sides: readonly Side[]): Promise<{ router: Harness; providers: TestProvider[] }> {
-  const providers: TestProvider[] = [];
-  for (const { answer } of sides) {
-    const provider = await startProvider(answer);
-    closing.push(provider);
-    providers.push(provider);
-  }
-  const router = await startHarness({
-    providers: providers.map(({ url }, index) => ({ baseUrl: url, server: sides[index]!.server })),
-  });
-  closing.push(router);
-  return { router, providers };
-}
+const start = (...sides: readonly Side[]) => startSides(sides);
 
 const ask = (router: Harness, body: object | string) =>
   fetch(`${router.url}/responses`, {

@@ -1,5 +1,5 @@
 import OpenAI from "openai";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Dialect, Inexpressible } from "../../gen/weir/policy/v1/policy_pb.ts";
 import { OutcomeKind, UsageSource } from "../../gen/weir/type/v1/usage_pb.ts";
 import {
@@ -10,41 +10,17 @@ import {
   type Harness,
   type HarnessProvider,
   type ProviderHandler,
-  startHarness,
-  startProvider,
-  type TestProvider,
 } from "./harness.fixture.ts";
 import { TYPED_ONLY } from "./providers/typed-only.fixture.ts";
+import { type Side, startSides } from "./sides.fixture.ts";
 
-const closing: { close(): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const part of closing.splice(0).reverse()) await part.close();
-});
-
-interface Side {
-  readonly answer: ProviderHandler;
-  readonly policy?: Partial<HarnessProvider>;
-}
 const typed = (answer: ProviderHandler, policy: Partial<HarnessProvider> = {}): Side => ({
   answer,
   policy: { dialect: Dialect.GEMINI, ...policy },
 });
 const relayed = (answer: ProviderHandler): Side => ({ answer });
 
-async function start(...sides: Side[]) {
-  const providers: TestProvider[] = [];
-  for (const { answer } of sides) {
-    const provider = await startProvider(answer);
-    closing.push(provider);
-    providers.push(provider);
-  }
-  const router = await startHarness({
-    providers: providers.map(({ url }, index) => ({ baseUrl: url, ...sides[index]?.policy })),
-    dialects: TYPED_ONLY,
-  });
-  closing.push(router);
-  return { router, providers };
-}
+const start = (...sides: readonly Side[]) => startSides(sides, { dialects: TYPED_ONLY });
 
 const MESSAGES = [{ role: "user" as const, content: "hi" }];
 /** What chat completions can't say: a file by its address. */
