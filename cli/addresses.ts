@@ -21,6 +21,8 @@ export interface Addresses {
   readonly router: Readonly<Record<string, string>>;
   /** Path of the trust file for `weir audit verify`. */
   readonly trust: string;
+  /** Path of the public keys of the regions, for `weir credentials set`. */
+  readonly recipients: string;
 }
 
 /** Settings of the `weir` command, besides its options. */
@@ -39,6 +41,11 @@ const CLI_SETTINGS = {
     meaning: "Addresses of the audit services, such as control=host:port,eu=host:port.",
   },
   WEIR_TRUST: { kind: "path", optional: true, meaning: "File of verifier keys, one a line, for `weir audit verify`." },
+  WEIR_RECIPIENTS: {
+    kind: "path",
+    optional: true,
+    meaning: "File of the public keys of the regions, one a line, for `weir credentials set`.",
+  },
   WEIR_OLLAMA_URL: {
     kind: "url",
     optional: true,
@@ -68,6 +75,7 @@ export function createMeshAddresses(dataDir: string, basePort: number): Addresse
     ),
     router: Object.fromEntries(REGIONS.map((region) => [region, `${HOST}:${ports[`router-${region}`]}`])),
     trust: `${layout.keys}/trust.txt`,
+    recipients: `${layout.keys}/recipients.txt`,
   };
 }
 
@@ -94,6 +102,8 @@ export function findAddresses(dataDir: string, environment: NodeJS.ProcessEnv): 
     audit: audit.length > 0 ? Object.fromEntries(audit) : mesh.audit,
     router: mesh.router,
     trust: settings.WEIR_TRUST ?? mesh.trust,
+    // A mesh of an earlier version did not write it down.
+    recipients: settings.WEIR_RECIPIENTS ?? mesh.recipients ?? `${createLayout(dataDir).keys}/recipients.txt`,
   };
 }
 

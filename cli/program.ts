@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import { addAuditCommands } from "./commands/audit.ts";
 import { addCertificateCommands } from "./commands/certificates.ts";
+import { addCredentialCommands } from "./commands/credentials.ts";
 import { addDemoCommand } from "./commands/demo.ts";
 import { addExplainCommand } from "./commands/explain.ts";
 import { addKeygenCommand } from "./commands/keygen.ts";
@@ -27,6 +28,7 @@ export function createProgram(): Command {
   addOperatorCommands(program);
   addPolicyCommands(program);
   addKeyCommands(program);
+  addCredentialCommands(program);
   addTenantCommands(program);
   addSpendCommand(program);
   addAuditCommands(program);

@@ -76,8 +76,16 @@ export interface RunningCommand {
   readonly ended: Promise<number | NodeJS.Signals>;
 }
 
-/** Starts a command in the repository. Its standard input is empty; nothing of a real provider is in its environment. */
-export function startCommand(command: string, args: readonly string[], environment: object = {}): RunningCommand {
+/**
+ * Starts a command in the repository. What is piped into it is `input`, by default nothing; nothing of a real provider is in its
+ * environment.
+ */
+export function startCommand(
+  command: string,
+  args: readonly string[],
+  environment: object = {},
+  input?: string,
+): RunningCommand {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(WEIR_|OPENAI_|ANTHROPIC_|VITEST|NODE_OPTIONS)/.test(name),
   );
@@ -85,8 +93,9 @@ export function startCommand(command: string, args: readonly string[], environme
     cwd: ROOT,
     env: { ...Object.fromEntries(inherited), ...environment },
     detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
+  child.stdin?.end(input);
   let output = "";
   const listeners = new Set<() => void>();
   const append = (data: Buffer) => {

@@ -16,6 +16,7 @@ export interface Layout {
   readonly router: string;
   readonly run: string;
   readonly logs: string;
+  /** Which credentials `weir up` has set, by a keyed hash of each. */
   readonly credentials: string;
   /** Compiled code of the services, which Node keeps there. */
   readonly compileCache: string;
@@ -40,7 +41,7 @@ export function createLayout(dataDir: string): Layout {
     router: join(root, "router"),
     run: join(root, "run"),
     logs: join(root, "logs"),
-    credentials: join(root, "credentials"),
+    credentials: join(root, "credentials.json"),
     compileCache: join(root, "compile-cache"),
     demoKey: join(root, "demo-key"),
     operators: join(root, "operators.yaml"),

@@ -15,11 +15,12 @@ import {
   type Region,
 } from "./layout.ts";
 import type { ProcessOptions } from "./managed-process.ts";
-import { type ModelProvider, writeCredentials } from "./model-providers.ts";
+import type { ModelProvider } from "./model-providers.ts";
 import { type Nats, prepareNats } from "./nats.ts";
 import { obtainNatsServer } from "./nats-binary.ts";
 import { type Owner, type Postgres, preparePostgres } from "./postgres.ts";
 import type { Progress } from "./progress.ts";
+import { setProviderCredentials } from "./provider-credentials.ts";
 import { answers, createServiceProcess } from "./service-process.ts";
 import { type Supervised, Supervisor } from "./supervisor.ts";
 
@@ -125,12 +126,16 @@ export async function startProcesses(options: MeshOptions, signal?: AbortSignal)
     await supervisor.start(plan["audit-control"]);
     // Two at a time: more would not be faster on a small machine.
     await Promise.all([supervisor.start(plan.policy), supervisor.start(plan.metering)]);
-    await Promise.all(REGIONS.map((region) => supervisor.start(plan[`audit-${region}`])));
+    const addresses = createMeshAddresses(options.dataDir, options.basePort);
+    const { modelProviders = [] } = options;
+    await Promise.all([
+      setProviderCredentials({ policy: addresses.policy, trust, layout, modelProviders }),
+      ...REGIONS.map((region) => supervisor.start(plan[`audit-${region}`])),
+    ]);
     for (const number of numbers) {
       await Promise.all(REGIONS.map((region) => supervisor.start(plan.router(region, number))));
     }
 
-    const addresses = createMeshAddresses(options.dataDir, options.basePort);
     writeFileSync(layout.meshFile, `${JSON.stringify(addresses, null, 2)}\n`, { mode: 0o600 });
     return {
       layout,
@@ -209,7 +214,6 @@ function nameRouter(region: Region, number: number): ProcessName | MoreRouterNam
 
 function planServices(input: PlanInput): Plan {
   const { layout, ports, trust, postgres, nats, routers = 1 } = input;
-  const credentials = writeCredentials(layout.credentials, input.modelProviders ?? []);
   const address = (name: keyof Ports) => `${HOST}:${ports[name]}`;
   const common = {
     WEIR_LOG_LEVEL: input.logLevel ?? "info",
@@ -257,7 +261,7 @@ function planServices(input: PlanInput): Plan {
         WEIR_AUDIT_NATS_URL: nats.url(`records-${region}`),
         WEIR_STATE: `${layout.router}/${region}-${number}`,
         WEIR_TRUST: trust.routerTrust,
-        WEIR_CREDENTIALS: credentials[region],
+        WEIR_REGION_KEY_FILE: trust.regionKey(region),
       }),
     });
   };

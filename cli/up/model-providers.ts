@@ -1,9 +1,3 @@
-import { mkdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
-import type { Region } from "./layout.ts";
-import { REGIONS } from "./layout.ts";
-import { writeSecretFile } from "./secret-file.ts";
-
 /** A model provider that the example policy points at: the scripted one, or a real one found in the environment. */
 export interface ModelProvider {
   /** Id in the policy. */
@@ -70,27 +64,6 @@ export async function findModelProviders(environment: NodeJS.ProcessEnv): Promis
     }
   }
   return providers;
-}
-
-/** Gives the routers of each region the credentials of these providers: a file for each, mode 0600. Others are removed. */
-export function writeCredentials(
-  directory: string,
-  providers: readonly ModelProvider[],
-): Readonly<Record<Region, string>> {
-  const folders = {} as Record<Region, string>;
-  for (const region of REGIONS) {
-    const folder = join(directory, region);
-    rmSync(folder, { recursive: true, force: true });
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    writeSecretFile(join(folder, "scripted"), "scripted-provider-wants-no-secret");
-    for (const { credential } of providers) {
-      if (credential) {
-        writeSecretFile(join(folder, credential.name), credential.secret);
-      }
-    }
-    folders[region] = folder;
-  }
-  return folders;
 }
 
 function withVersionPath(url: string, setting: string): string {

@@ -8,12 +8,13 @@ import {
 } from "../../../gen/weir/policy/v1/credential_service_pb.ts";
 import { openCredential } from "../../shared/credential/envelope.ts";
 import type { KeyUnwrapper } from "../../shared/credential/key-wrapper.ts";
+import { toSecret } from "../../shared/credential/secret.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { NoteVerifier } from "../../shared/note/note.ts";
 import { snapshotDigest } from "../../shared/snapshot/digest.ts";
 import type { SignedHead } from "../../shared/snapshot/head.ts";
 import { type RefusalStage, verifyHead } from "../../shared/snapshot/verify.ts";
-import { type Credential, type FindCredential, type HeldCredential, toSecret } from "./credential.ts";
+import type { Credential, FindCredential, HeldCredential } from "./credential.ts";
 
 /** What a hold is made of. */
 export interface CredentialHoldOptions {

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { toSecret } from "../../shared/credential/secret.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
-import { type Credential, type CredentialSource, type FindCredential, toSecret } from "./credential.ts";
+import type { Credential, CredentialSource, FindCredential } from "./credential.ts";
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 /** No credential is larger. */
