@@ -11,6 +11,7 @@ import { createPageToken, readPageSize, readPageToken } from "../shared/page.ts"
 import { toActing } from "./acting.ts";
 import { deleteCredential, setCredential } from "./change-credential.ts";
 import { CONNECTED_MS } from "./distribution/attendance.ts";
+import type { Wakes } from "./distribution/wake.ts";
 import { watchCredentialPieces } from "./distribution/watch-credentials.ts";
 import type { ChangeParts } from "./publish.ts";
 import { type CredentialUse, listCredentialUse, storeCredentialReport } from "./store/credential-reports.ts";
@@ -19,8 +20,10 @@ import { findCredential, listCredentials, type StoredCredential } from "./store/
 const PAGE = { default: 50, max: 200 };
 
 /** Serves weir.policy.v1.CredentialService. Envelopes leave through `watchCredentials` only; a watch needs no database. */
-export function createCredentialService(parts: ChangeParts): ServiceImpl<typeof CredentialService> {
-  const { pool, catalogue, clock } = parts;
+export function createCredentialService(
+  parts: ChangeParts & { readonly wakes: Wakes },
+): ServiceImpl<typeof CredentialService> {
+  const { pool, catalogue, clock, wakes } = parts;
   const describe = async (organisation: string, credentials: readonly StoredCredential[]): Promise<Credential[]> => {
     const names = credentials.map(({ name }) => name);
     const uses = await listCredentialUse(pool, organisation, names, CONNECTED_MS);
@@ -55,7 +58,7 @@ export function createCredentialService(parts: ChangeParts): ServiceImpl<typeof 
       };
     },
     async *watchCredentials(request, { signal }) {
-      yield* watchCredentialPieces(request, { catalogue, clock, signal });
+      yield* watchCredentialPieces(request, { catalogue, clock, wakes, signal });
     },
     async reportCredentials({ region, instance, boot, setVersion, held }) {
       await storeCredentialReport(pool, { region, instance, boot, setVersion, held });

@@ -22,6 +22,7 @@ import { Attendance } from "./distribution/attendance.ts";
 import { Catalogue } from "./distribution/catalogue.ts";
 import { SecondRoad } from "./distribution/second-road.ts";
 import { TrafficDesk } from "./distribution/traffic-desk.ts";
+import { Wakes } from "./distribution/wake.ts";
 import { createExplainService } from "./explain-service.ts";
 import { fillKeyIndex } from "./fill-key-index.ts";
 import { createKeyService } from "./key-service.ts";
@@ -66,6 +67,7 @@ const REREAD_MS = 5_000;
 export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
   const { pool, signer, clock, health, log, metrics } = options;
   const catalogue = new Catalogue({ pool, clock, log, ...(metrics && { metrics }) });
+  const wakes = new Wakes(catalogue, clock);
   const attendance = new Attendance({ pool, clock, log, boot: createBootId(), ...(metrics && { metrics }) });
   const relays = [createPublishedRelay(options), createRecordRelay(options)];
   const announce = (): void => {
@@ -117,10 +119,10 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
       router.service(PolicyService, createPolicyService(changes));
       router.service(KeyService, createKeyService(changes));
       router.service(TenantService, createTenantService(changes));
-      router.service(CredentialService, createCredentialService(changes));
+      router.service(CredentialService, createCredentialService({ ...changes, wakes }));
       router.service(
         SnapshotService,
-        createSnapshotService({ pool, clock, catalogue, attendance, traffic, onReport: () => releases.wake() }),
+        createSnapshotService({ pool, clock, catalogue, attendance, wakes, traffic, onReport: () => releases.wake() }),
       );
       router.service(ReleaseService, createReleaseService(changes));
       router.service(ExplainService, createExplainService({ catalogue, pool, clock }));

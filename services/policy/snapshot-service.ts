@@ -5,7 +5,9 @@ import type { Clock } from "../shared/clock.ts";
 import type { Pool } from "../shared/database/pool.ts";
 import type { Attendance } from "./distribution/attendance.ts";
 import type { Catalogue } from "./distribution/catalogue.ts";
+import { encodeOnce } from "./distribution/encode-once.ts";
 import type { TrafficDesk } from "./distribution/traffic-desk.ts";
+import type { Wakes } from "./distribution/wake.ts";
 import { watchPieces } from "./distribution/watch.ts";
 import { storeReport } from "./store/instances.ts";
 
@@ -15,6 +17,7 @@ export interface SnapshotParts {
   readonly clock: Clock;
   readonly catalogue: Catalogue;
   readonly attendance: Attendance;
+  readonly wakes: Wakes;
   readonly traffic: TrafficDesk;
   /** Called after each report of a version that was stored: a release may be waiting for it. */
   readonly onReport: () => void;
@@ -22,13 +25,17 @@ export interface SnapshotParts {
 
 /** Serves weir.policy.v1.SnapshotService. A watch needs no database: what was read last is handed out. */
 export function createSnapshotService(parts: SnapshotParts): ServiceImpl<typeof SnapshotService> {
-  const { pool, clock, catalogue, attendance, traffic, onReport } = parts;
+  const { pool, clock, catalogue, attendance, wakes, traffic, onReport } = parts;
   return {
-    async *watchSnapshots(request, { signal }) {
+    async *watchSnapshots(request, { signal, requestHeader }) {
       const { region, instance, boot } = request;
       const leave = attendance.enter({ region, instance, boot });
+      const isBinary = !(requestHeader.get("content-type") ?? "").includes("json");
       try {
-        yield* watchPieces(request, { catalogue, clock, signal });
+        for await (const message of watchPieces(request, { catalogue, clock, wakes, signal })) {
+          // A heartbeat is one watcher's own; all else goes to many.
+          yield isBinary && message.piece.case !== "heartbeat" ? encodeOnce(message) : message;
+        }
       } finally {
         leave();
       }

@@ -7,14 +7,16 @@ import type { Pool, PoolClient } from "../../shared/database/pool.ts";
 import { type DecisionTables, indexSnapshot } from "../../shared/decision/tables.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import { snapshotDigest } from "../../shared/snapshot/digest.ts";
+import { runInSlices } from "../../shared/snapshot/slices.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import type { Metrics } from "../../shared/telemetry/metrics.ts";
-import { advanceKeyring, EMPTY_KEYRING, findChangesSince, type KeyringState } from "../keys/keyring-state.ts";
+import { advanceKeyringSteps, EMPTY_KEYRING, findChangesSince, type KeyringState } from "../keys/keyring-state.ts";
 import { findLatestKeyring, listEntriesSince, listKeyringHeads } from "../store/keyrings.ts";
 import { findReleaseUnderWay, listReleaseRegions, listReleaseRouters } from "../store/releases.ts";
 import { findSnapshot, listRegions } from "../store/snapshots.ts";
 import { type CredentialRelease, type CredentialReleases, readCredentialReleases } from "./credential-releases.ts";
 import { toChangePiece, toHeadPiece, toKeyringPieces, toSnapshotPieces } from "./pieces.ts";
+import { SharedList } from "./shared-list.ts";
 
 /** A version that can be sent: encoded once, shared by all who watch. */
 export interface Release {
@@ -22,9 +24,15 @@ export interface Release {
   readonly digest: Uint8Array;
   /** Its pages, then its head. Made when they are first asked for: of most keyrings nobody wants more than the change. */
   readonly pieces: () => readonly WatchSnapshotsResponse[];
+  /** The same, each made as it is first read: a whole keyring takes a tenth of a second. */
+  readonly parts: Iterable<WatchSnapshotsResponse>;
+  /** What leads to it from a version that somebody holds; nothing for who needs the whole. Snapshots always travel whole. */
+  readonly findChange?: (base: bigint) => WatchSnapshotsResponse | undefined;
   /** Its head alone, to end a change. */
   readonly head: WatchSnapshotsResponse;
 }
+
+type FindChange = NonNullable<Release["findChange"]>;
 
 /** A region's latest snapshot. */
 export interface SnapshotRelease extends Release {
@@ -73,8 +81,8 @@ export class Catalogue {
   readonly #regions = new Map<string, RegionRelease>();
   #credentials: CredentialReleases = new Map();
   #keyring: KeyringState = EMPTY_KEYRING;
-  #keyringPages: () => readonly WatchSnapshotsResponse[] = () => [];
-  #changePieces = new Map<bigint, WatchSnapshotsResponse | undefined>();
+  #keyringPages: Iterable<WatchSnapshotsResponse> = [];
+  #findChange: FindChange = () => undefined;
   #changed = Promise.withResolvers<void>();
   #refreshing: Promise<void> | undefined;
   #next: Promise<void> | undefined;
@@ -130,17 +138,6 @@ export class Catalogue {
     return [...this.#regions.keys()].sort();
   }
 
-  /** What leads from a keyring version that a watcher holds to the latest; nothing when it needs the whole. */
-  findChange(base: bigint): WatchSnapshotsResponse | undefined {
-    // Watchers mostly stand at the same version, so one piece serves them all.
-    if (!this.#changePieces.has(base)) {
-      const changes = findChangesSince(this.#keyring, base);
-      const piece = changes && toChangePiece(base, this.#keyring.version, changes);
-      this.#changePieces.set(base, piece);
-    }
-    return this.#changePieces.get(base);
-  }
-
   /**
    * Reads what has changed. Resolves when all that was committed before the call is here; several calls share one reading.
    * Throws UNAVAILABLE when the database does not answer; then what was here stays.
@@ -175,8 +172,8 @@ export class Catalogue {
     const keyring = await this.#readKeyring();
     let isChanged = keyring.version !== this.#keyring.version;
     if (isChanged) {
-      this.#changePieces = new Map();
-      this.#keyringPages = once(() => toKeyringPieces(keyring.version, keyring.tree.entries()));
+      this.#keyringPages = new SharedList(toKeyringPieces(keyring.version, keyring.tree.entries()));
+      this.#findChange = createFindChange(keyring);
     }
     this.#keyring = keyring;
     const regions = await listRegions(pool);
@@ -278,14 +275,16 @@ export class Catalogue {
     }
     const end = toHeadPiece("snapshot", head);
     const pieces = once(() => [...toSnapshotPieces(version, content), end]);
-    return { version, policyVersion, digest, pieces, head: end, tables };
+    const parts = { [Symbol.iterator]: () => pieces()[Symbol.iterator]() };
+    return { version, policyVersion, digest, pieces, parts, head: end, tables };
   }
 
   #toRelease(note: Uint8Array): Release {
     const { version, tree } = this.#keyring;
-    const pages = this.#keyringPages;
     const head = toHeadPiece("keyring", note);
-    return { version, digest: tree.digest(), pieces: () => [...pages(), head], head };
+    // Regions differ in their heads only.
+    const parts = new SharedList(concatenate(this.#keyringPages, head));
+    return { version, digest: tree.digest(), pieces: () => [...parts], parts, head, findChange: this.#findChange };
   }
 
   #gauge(region: string, snapshot: SnapshotRelease | undefined, keyring: Release | undefined): void {
@@ -293,6 +292,24 @@ export class Catalogue {
     gauge?.set({ region, kind: "snapshot" }, Number(snapshot?.version ?? 0n));
     gauge?.set({ region, kind: "keyring" }, Number(keyring?.version ?? 0n));
   }
+}
+
+/** Finds what leads to a keyring. Watchers mostly stand at the same version, so one piece serves them all. */
+function createFindChange(keyring: KeyringState): FindChange {
+  const known = new Map<bigint, WatchSnapshotsResponse | undefined>();
+  return (base) => {
+    if (base >= keyring.version) return undefined;
+    if (!known.has(base)) {
+      const changes = findChangesSince(keyring, base);
+      known.set(base, changes && toChangePiece(base, keyring.version, changes));
+    }
+    return known.get(base);
+  };
+}
+
+function* concatenate<T>(list: Iterable<T>, last: T): Generator<T> {
+  yield* list;
+  yield last;
 }
 
 /**
@@ -304,11 +321,8 @@ export async function readKeyring(client: Pool | PoolClient, known: KeyringState
   if (latest === undefined || latest.version <= known.version) return known;
   const changes = await listEntriesSince(client, known.version);
   // A commit between the two questions shows entries of a version to come: they are read again then.
-  const keyring = advanceKeyring(
-    known,
-    latest.version,
-    changes.filter(({ version }) => version <= latest.version),
-  );
+  const upToIt = changes.filter(({ version }) => version <= latest.version);
+  const keyring = await runInSlices(advanceKeyringSteps(known, latest.version, upToIt));
   if (Buffer.compare(keyring.tree.digest(), latest.digest) === 0) return keyring;
   if (changes.some(({ version }) => version > latest.version)) return await readKeyring(client, known);
   throw new WeirError("INTERNAL", `Cannot read keyring ${latest.version}: its entries have another digest`);

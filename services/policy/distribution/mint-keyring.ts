@@ -1,6 +1,7 @@
 import type { PoolClient } from "../../shared/database/pool.ts";
 import type { NoteSigner } from "../../shared/note/note.ts";
-import { advanceKeyring, type KeyringState } from "../keys/keyring-state.ts";
+import { runInSlices } from "../../shared/snapshot/slices.ts";
+import { advanceKeyringSteps, type KeyringState } from "../keys/keyring-state.ts";
 import { isSignedBy, signHead } from "../keys/sign-head.ts";
 import { findLatestKeyring, insertKeyring, insertKeyringHeads, listKeyringHeads } from "../store/keyrings.ts";
 import { readKeyring } from "./catalogue.ts";
@@ -31,11 +32,8 @@ export async function mintKeyring(client: PoolClient, options: MintOptions): Pro
   const { known, changes, regions, signer, at } = options;
   const before = await readKeyring(client, known);
   const version = before.version + 1n;
-  const after = advanceKeyring(
-    before,
-    version,
-    changes.map((change) => ({ ...change, version })),
-  );
+  const changed = changes.map((change) => ({ ...change, version }));
+  const after = await runInSlices(advanceKeyringSteps(before, version, changed));
   const digest = after.tree.digest();
   await insertKeyring(client, { version, digest, createdAt: at }, changes);
   await signKeyring(client, { version, digest, at }, regions, signer);

@@ -37,7 +37,7 @@ describe("toKeyringPieces()", () => {
   it("brings a keyring in pages of at most 256 KiB that give the same digest", () => {
     const tree = KeyringTree.EMPTY.apply(entries);
 
-    const pieces = toKeyringPieces(3n, tree.entries());
+    const pieces = [...toKeyringPieces(3n, tree.entries())];
 
     expect(pieces.length).toBeGreaterThan(3);
     for (const piece of pieces) {
@@ -47,7 +47,7 @@ describe("toKeyringPieces()", () => {
   });
 
   it("brings an empty keyring as one page", () => {
-    expect(toKeyringPieces(1n, [])).toMatchObject([
+    expect([...toKeyringPieces(1n, [])]).toMatchObject([
       { piece: { case: "keyringPage", value: { index: 0, entries: [] } } },
     ]);
   });
@@ -68,13 +68,12 @@ describe("toChangePiece()", () => {
     );
   });
 
-  it("makes nothing of a change that is larger than a page", () => {
-    expect(
-      toChangePiece(
-        3n,
-        5n,
-        entries.map((entry) => ({ ...entry, version: 4n })),
-      ),
-    ).toBeUndefined();
+  it("makes one piece of a thousand keys, and nothing of a change that is larger than two pages", () => {
+    const changes = entries.map((entry) => ({ ...entry, version: 4n }));
+
+    expect(toChangePiece(3n, 5n, changes.slice(0, 1_000))).toBeDefined();
+    expect(toChangePiece(3n, 5n, [...changes, ...changes.map((entry) => ({ ...entry, id: `${entry.id}x` }))])).toBe(
+      undefined,
+    );
   });
 });

@@ -10,6 +10,11 @@ import type { KeyringChangeEntry } from "../keys/keyring-state.ts";
 
 /** Most bytes of a page's content. */
 export const PAGE_BYTES = 256 * 1024;
+/**
+ * Most bytes of a change: a thousand new keys are one, and who lacks them must not fetch a hundred thousand others with them. Half of
+ * what the bus carries in a message.
+ */
+const CHANGE_BYTES = 512 * 1024;
 
 /** A snapshot as the pages that watchers get, without the head. */
 export function toSnapshotPieces(version: bigint, content: Uint8Array): WatchSnapshotsResponse[] {
@@ -21,24 +26,27 @@ export function toSnapshotPieces(version: bigint, content: Uint8Array): WatchSna
   return pieces;
 }
 
-/** A whole keyring as the pages that watchers get, without the head. An empty keyring is one page without entries. */
-export function toKeyringPieces(version: bigint, entries: Iterable<DigestedEntry>): WatchSnapshotsResponse[] {
-  const pages: KeyringEntry[][] = [];
+/** A whole keyring as the pages that watchers get, without the head, each made as it is read. An empty keyring is one page without entries. */
+export function* toKeyringPieces(
+  version: bigint,
+  entries: Iterable<DigestedEntry>,
+): Generator<WatchSnapshotsResponse, undefined> {
   let page: KeyringEntry[] = [];
   let size = 0;
+  let index = 0;
   for (const entry of entries) {
     const encoded = create(KeyringEntrySchema, entry);
     const bytes = sizeOf(encoded);
     if (page.length > 0 && size + bytes > PAGE_BYTES) {
-      pages.push(page);
+      yield toPiece({ case: "keyringPage", value: { version, index, entries: page } });
+      index += 1;
       page = [];
       size = 0;
     }
     page.push(encoded);
     size += bytes;
   }
-  pages.push(page);
-  return pages.map((part, index) => toPiece({ case: "keyringPage", value: { version, index, entries: part } }));
+  yield toPiece({ case: "keyringPage", value: { version, index, entries: page } });
 }
 
 /** The change from one version of the keyring to another, without the head; nothing when it is too large for one piece. */
@@ -59,7 +67,7 @@ export function toChangePiece(
       changed.push(entry);
       size += sizeOf(entry);
     }
-    if (size > PAGE_BYTES) return undefined;
+    if (size > CHANGE_BYTES) return undefined;
   }
   return toPiece({ case: "keyringChange", value: { baseVersion, version, changed, removedIds } });
 }

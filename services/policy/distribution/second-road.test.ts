@@ -62,10 +62,6 @@ class Shelf {
   listRegions = () => ["eu"];
   getRegion = () => this.#region;
   findKeyringDigest = async (of: bigint) => this.#digests.get(of);
-  findChange(base: bigint) {
-    const changes = findChangesSince(this.keyring, base);
-    return changes && toChangePiece(base, this.keyring.version, changes);
-  }
   putSnapshot() {
     version += 1n;
     const { note, content } = sampleSnapshot(version);
@@ -82,7 +78,13 @@ class Shelf {
     const { tree } = this.keyring;
     const note = sampleNote({ kind: "keyring", version, digest: tree.digest() });
     this.#digests.set(version, tree.digest());
-    this.#put({ keyring: toRelease("keyring", note, toKeyringPieces(version, tree.entries()), tree.digest()) });
+    const pages = [...toKeyringPieces(version, tree.entries())];
+    const state = this.keyring;
+    const findChange = (base: bigint) => {
+      const changes = findChangesSince(state, base);
+      return changes && toChangePiece(base, state.version, changes);
+    };
+    this.#put({ keyring: { ...toRelease("keyring", note, pages, tree.digest()), findChange } });
     return version;
   }
   #put(change: Partial<RegionRelease>) {
@@ -101,7 +103,8 @@ function toRelease(
   const head = toHeadPiece(kind, note);
   // As of now: the next test's versions are none of this one's.
   const at = version;
-  return { version: at, digest, pieces: () => [...pages, head], head };
+  const parts = [...pages, head];
+  return { version: at, digest, pieces: () => parts, parts, head };
 }
 
 /** A policy that has released a snapshot and so many keys, and lays them. */

@@ -108,14 +108,12 @@ export class SecondRoad {
     release: Release,
     there: ReleasedSet | undefined,
   ): Promise<ReleasedSet | undefined> {
-    const { catalogue, findKeyringDigest } = this.#options;
+    const { findKeyringDigest } = this.#options;
     if (kind !== "keyring" || there === undefined || there.version >= release.version) return undefined;
     // Pages of another history, of a database that was replaced, lead nowhere.
     const known = await findKeyringDigest(there.pagedVersion);
     if (known === undefined || Buffer.compare(known, there.pagedDigest) !== 0) return undefined;
-    // The catalogue may have moved on; its change must lead to the very version whose head is with it.
-    if (catalogue.keyring.version !== release.version) return undefined;
-    const piece = catalogue.findChange(there.pagedVersion)?.piece;
+    const piece = release.findChange?.(there.pagedVersion)?.piece;
     if (piece?.case !== "keyringChange" || release.head.piece.case !== "head") return undefined;
     return create(ReleasedSetSchema, {
       version: release.version,

@@ -5,7 +5,8 @@ import {
   type WatchCredentialsResponse,
   WatchCredentialsResponseSchema,
 } from "../../../gen/weir/policy/v1/credential_service_pb.ts";
-import { HEARTBEAT_MS, type WatchOptions, waitFor } from "./watch.ts";
+import type { Waiter } from "./wake.ts";
+import { HEARTBEAT_MS, type WatchOptions } from "./watch.ts";
 
 /**
  * What one watcher of credentials gets, piece by piece: the latest set when it lacks it, then heartbeats. A watcher that says it holds a
@@ -13,13 +14,14 @@ import { HEARTBEAT_MS, type WatchOptions, waitFor } from "./watch.ts";
  */
 export async function* watchCredentialPieces(
   request: WatchCredentialsRequest,
-  { catalogue, clock, signal }: WatchOptions,
+  { catalogue, clock, wakes, signal }: WatchOptions,
 ): AsyncGenerator<WatchCredentialsResponse> {
+  const waiter: Waiter = { letGo: () => {} };
+  signal.addEventListener("abort", () => waiter.letGo(), { once: true });
   let held = { version: request.setVersion, digest: request.setDigest };
   // The first heartbeat comes as soon as the watcher has all there is, so that it knows that it has.
   let nextHeartbeatMs = clock.monotonicMs();
   while (!signal.aborted) {
-    const { changed } = catalogue;
     const latest = catalogue.findCredentials(request.region);
     if (
       latest !== undefined &&
@@ -37,7 +39,7 @@ export async function* watchCredentialPieces(
       });
       nextHeartbeatMs = clock.monotonicMs() + HEARTBEAT_MS;
     } else {
-      await waitFor(changed, nextHeartbeatMs - clock.monotonicMs(), clock, signal);
+      await wakes.wait(nextHeartbeatMs, waiter);
     }
   }
 }

@@ -8,6 +8,7 @@ import { ManualClock } from "../../shared/clock.ts";
 import { advanceKeyring, EMPTY_KEYRING, findChangesSince, type KeyringState } from "../keys/keyring-state.ts";
 import type { Catalogue, RegionRelease, Release } from "./catalogue.ts";
 import { toChangePiece, toHeadPiece, toKeyringPieces, toSnapshotPieces } from "./pieces.ts";
+import { Wakes } from "./wake.ts";
 import { HEARTBEAT_MS, watchPieces } from "./watch.ts";
 
 /** A catalogue that a test fills by hand. */
@@ -23,14 +24,10 @@ class Shelf {
   getRouter() {
     return this.#region;
   }
-  findChange(base: bigint) {
-    const changes = findChangesSince(this.keyring, base);
-    return changes && toChangePiece(base, this.keyring.version, changes);
-  }
   putSnapshot(version: bigint, content = new Uint8Array(1)) {
     const head = toHeadPiece("snapshot", new Uint8Array(1));
     const pieces = () => [...toSnapshotPieces(version, content), head];
-    const release: Release = { version, digest: new Uint8Array([Number(version)]), pieces, head };
+    const release: Release = { version, digest: new Uint8Array([Number(version)]), pieces, parts: pieces(), head };
     this.#put({ ...this.#region, snapshot: release as RegionRelease["snapshot"] });
   }
   putKey(id: string) {
@@ -39,7 +36,12 @@ class Shelf {
     const { tree } = this.keyring;
     const head = toHeadPiece("keyring", new Uint8Array(1));
     const pieces = () => [...toKeyringPieces(version, tree.entries()), head];
-    const keyring: Release = { version, digest: tree.digest(), pieces, head };
+    const state = this.keyring;
+    const findChange = (base: bigint) => {
+      const changes = findChangesSince(state, base);
+      return changes && toChangePiece(base, version, changes);
+    };
+    const keyring = { version, digest: tree.digest(), pieces, parts: pieces(), head, findChange };
     this.#put({ ...this.#region, keyring });
   }
   #put(region: RegionRelease) {
@@ -53,7 +55,8 @@ function watch(shelf: Shelf, clock = new ManualClock()) {
   const ending = new AbortController();
   const request = create(WatchSnapshotsRequestSchema, { region: "eu" });
   const catalogue = shelf as unknown as Catalogue;
-  const pieces = watchPieces(request, { catalogue, clock, signal: ending.signal });
+  const wakes = new Wakes(catalogue, clock);
+  const pieces = watchPieces(request, { catalogue, clock, wakes, signal: ending.signal });
   const next = async (): Promise<string> => describePiece((await pieces.next()).value as WatchSnapshotsResponse);
   return { next, pieces, ending, clock };
 }
@@ -96,6 +99,25 @@ describe("watchPieces()", () => {
       "snapshot 1 page 2",
       "head",
       "snapshot 2 page 0",
+    ]);
+  });
+
+  it("gives the change that leads to the very version whose head follows, though a newer one has come meanwhile", async () => {
+    const shelf = new Shelf();
+    shelf.putKey("a");
+    const { next } = watch(shelf);
+    await next();
+    await next();
+    shelf.putKey("b");
+    const held = await next();
+
+    shelf.putKey("c");
+
+    expect([held, await next(), await next(), await next()]).toEqual([
+      "keyring 1 to 2",
+      "head",
+      "keyring 2 to 3",
+      "head",
     ]);
   });
 

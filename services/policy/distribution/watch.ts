@@ -7,6 +7,7 @@ import {
 } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { Catalogue, Release, RouterRelease } from "./catalogue.ts";
+import type { Waiter, Wakes } from "./wake.ts";
 
 /** A watcher is told that the watch stands at least this often. */
 export const HEARTBEAT_MS = 5_000;
@@ -15,6 +16,8 @@ export const HEARTBEAT_MS = 5_000;
 export interface WatchOptions {
   readonly catalogue: Catalogue;
   readonly clock: Clock;
+  /** Shared by all watches. */
+  readonly wakes: Wakes;
   /** Fires when the watcher hangs up. */
   readonly signal: AbortSignal;
 }
@@ -31,27 +34,28 @@ interface Held {
  */
 export async function* watchPieces(
   request: WatchSnapshotsRequest,
-  { catalogue, clock, signal }: WatchOptions,
+  { catalogue, clock, wakes, signal }: WatchOptions,
 ): AsyncGenerator<WatchSnapshotsResponse> {
+  const waiter: Waiter = { letGo: () => {} };
+  signal.addEventListener("abort", () => waiter.letGo(), { once: true });
   let snapshot: Held = { version: request.snapshotVersion, digest: request.snapshotDigest };
   let keyring: Held = { version: request.keyringVersion, digest: request.keyringDigest };
   // The first heartbeat comes as soon as the watcher has all there is, so that it knows that it has.
   let nextHeartbeatMs = clock.monotonicMs();
   while (!signal.aborted) {
-    const changed = catalogue.changed;
     const latest = catalogue.getRouter(request.region, request.instance);
     if (isNewer(latest.keyring, keyring)) {
-      const change = findChange(catalogue, keyring.version, latest.keyring);
-      yield* change === undefined ? latest.keyring.pieces() : [change, latest.keyring.head];
+      const change = latest.keyring.findChange?.(keyring.version);
+      yield* change === undefined ? latest.keyring.parts : [change, latest.keyring.head];
       keyring = latest.keyring;
     } else if (isNewer(latest.snapshot, snapshot)) {
-      yield* latest.snapshot.pieces();
+      yield* latest.snapshot.parts;
       snapshot = latest.snapshot;
     } else if (clock.monotonicMs() >= nextHeartbeatMs) {
       yield toHeartbeat(latest, catalogue.readAgeMs, clock);
       nextHeartbeatMs = clock.monotonicMs() + HEARTBEAT_MS;
     } else {
-      await waitFor(changed, nextHeartbeatMs - clock.monotonicMs(), clock, signal);
+      await wakes.wait(nextHeartbeatMs, waiter);
     }
   }
 }
@@ -60,12 +64,6 @@ export async function* watchPieces(
 function isNewer(latest: Release | undefined, held: Held): latest is Release {
   if (latest === undefined || latest.version < held.version) return false;
   return latest.version > held.version || Buffer.compare(latest.digest, held.digest) !== 0;
-}
-
-function findChange(catalogue: Catalogue, base: bigint, latest: Release): WatchSnapshotsResponse | undefined {
-  // The catalogue may have moved on while pages were sent; a change must lead to the very version whose head follows it.
-  if (base === latest.version || catalogue.keyring.version !== latest.version) return undefined;
-  return catalogue.findChange(base);
 }
 
 function toHeartbeat({ snapshot, keyring }: RouterRelease, readAgeMs: number, clock: Clock): WatchSnapshotsResponse {
@@ -81,15 +79,4 @@ function toHeartbeat({ snapshot, keyring }: RouterRelease, readAgeMs: number, cl
       },
     },
   });
-}
-
-/** Waits until something changed, the time is over, or the watcher hangs up. */
-export async function waitFor(changed: Promise<void>, ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
-  const waiting = new AbortController();
-  try {
-    const slept = clock.sleep(ms, AbortSignal.any([signal, waiting.signal])).catch(() => {});
-    await Promise.race([changed, slept]);
-  } finally {
-    waiting.abort();
-  }
 }

@@ -1,4 +1,5 @@
 import { KeyringTree } from "../../shared/snapshot/digest.ts";
+import { runAtOnce, type Steps } from "../../shared/snapshot/slices.ts";
 
 /** An entry as a version of the keyring left it. */
 export interface KeyringChangeEntry {
@@ -31,9 +32,18 @@ export function advanceKeyring(
   version: bigint,
   changes: readonly KeyringChangeEntry[],
 ): KeyringState {
+  return runAtOnce(advanceKeyringSteps(state, version, changes));
+}
+
+/** As {@link advanceKeyring}, in steps: a thousand changes touch most of a keyring, which takes a tenth of a second with 100,000 keys. */
+export function* advanceKeyringSteps(
+  state: KeyringState,
+  version: bigint,
+  changes: readonly KeyringChangeEntry[],
+): Steps<KeyringState> {
   const present = changes.flatMap(({ id, grant }) => (grant === undefined ? [] : [{ id, grant }]));
   const removed = changes.flatMap(({ id, grant }) => (grant === undefined ? [id] : []));
-  const tree = state.tree.apply(present, removed);
+  const tree = yield* state.tree.applySteps(present, removed);
   const all = [...state.recent, ...changes];
   const dropped = all.length <= CHANGE_LIMIT ? undefined : all[all.length - CHANGE_LIMIT - 1];
   if (dropped === undefined) return { version, tree, recent: all, recentSince: state.recentSince };

@@ -67,19 +67,20 @@ function print(result: Propagation, objections: readonly string[]): void {
     toRow("watchers that come at once, from nothing → ready", result.herdFromNothing),
     toRow("a change meanwhile → the last watcher of those that stayed", result.receivedDuringHerd),
   ];
-  const phases = Object.keys(result.delays);
-  const names = Object.keys(result.delays[phases[0] as string] ?? {});
+  const phases = Object.keys(result.turns);
+  const names = Object.keys(result.turns[phases[0] as string] ?? {});
   const lines = [
     "| ms | count | p50 | p99 | max |",
     "|---|--:|--:|--:|--:|",
     ...rows,
     "",
     `${result.bytesPerChange.toFixed(0)} bytes a change and watcher; ${result.chatsPerSecond} chats/s by the key that is revoked; keys made in ${result.fillSeconds.toFixed(1)} s`,
+    `CPU of a change: policy ${result.policyCpuMs.toFixed(1)} ms, a router ${result.routerCpuMs.toFixed(1)} ms`,
     "",
-    `| event loop late at most, ms | ${names.join(" | ")} | policy's RSS, MiB |`,
+    `| longest turn of the event loop, ms of CPU | ${names.join(" | ")} | policy's RSS, MiB |`,
     `|---|${names.map(() => "--:|").join("")}--:|`,
     ...phases.map((phase) => {
-      const late = names.map((name) => (result.delays[phase]?.[name] ?? 0).toFixed(1));
+      const late = names.map((name) => (result.turns[phase]?.[name] ?? 0).toFixed(1));
       return `| ${phase} | ${late.join(" | ")} | ${(result.policyMiB[phase] ?? 0).toFixed(0)} |`;
     }),
     "",

@@ -23,12 +23,12 @@ export interface MeshOfKeys {
   readonly keys: readonly ReturnType<typeof createKeyClient>["client"][];
   /** Policy's database, to see what routers have reported. */
   readonly pool: Pool;
-  /** Files into which the event loops write how late they are, by process. */
-  readonly delayFiles: Readonly<Record<string, string>>;
+  /** Files into which processes write how long their event loop was held. */
+  readonly turnFiles: Readonly<Record<string, string>>;
   stop(): Promise<void>;
 }
 
-const LOOP_DELAY = join(import.meta.dirname, "../machine/loop-delay.ts");
+const TURNS = join(import.meta.dirname, "turns.ts");
 const ROUTERS: readonly (ProcessName | MoreRouterName)[] = ["router-eu", "router-us", "router-eu-2", "router-us-2"];
 /** A second instance of policy listens so far above the mesh's first port: the ports of a mesh end at 40. */
 const SECOND_POLICY = 45;
@@ -41,10 +41,10 @@ export async function startMeshOfKeys(options: {
 }): Promise<MeshOfKeys> {
   const { folder, policies, pinned } = options;
   const names = ["policy", ...(policies === 2 ? ["policy-2"] : []), ...ROUTERS];
-  const delayFiles = Object.fromEntries(names.map((name) => [name, join(folder, `${name}.delay`)]));
+  const turnFiles = Object.fromEntries(names.map((name) => [name, join(folder, `${name}.turns`)]));
   const measured = (name: string) => ({
-    NODE_OPTIONS: `--import ${LOOP_DELAY}`,
-    BENCH_LOOP_DELAY: delayFiles[name] as string,
+    NODE_OPTIONS: `--import ${TURNS}`,
+    BENCH_TURNS: turnFiles[name] as string,
     WEIR_LOG_LEVEL: "warn",
   });
   const mesh = await startMesh({
@@ -85,22 +85,19 @@ export async function startMeshOfKeys(options: {
       log: createLog({ service: "bench", level: "error" }),
     });
     closing.push(() => pool.end());
-    return { mesh, policyAddresses, pids, keys: clients.map(({ client }) => client), pool, delayFiles, stop };
+    return { mesh, policyAddresses, pids, keys: clients.map(({ client }) => client), pool, turnFiles, stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-/** What each event loop was late at most since it was asked last, in milliseconds, by process. */
-export async function readLoopDelays({ pids, delayFiles }: MeshOfKeys): Promise<Record<string, number>> {
+/** The longest turn of each event loop since it was asked last, in milliseconds of CPU time, by process. */
+export async function readTurns({ pids, turnFiles }: MeshOfKeys): Promise<Record<string, number>> {
   for (const pid of Object.values(pids)) process.kill(pid, "SIGUSR2");
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await new Promise((resolve) => setTimeout(resolve, 500));
   return Object.fromEntries(
-    Object.entries(delayFiles).map(([name, path]) => {
-      const { max } = JSON.parse(readFileSync(path, "utf8")) as { max?: number };
-      return [name, max ?? 0];
-    }),
+    Object.entries(turnFiles).map(([name, path]) => [name, JSON.parse(readFileSync(path, "utf8")) as number]),
   );
 }
 

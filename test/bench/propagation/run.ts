@@ -3,9 +3,9 @@ import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import type { CreateKeyResponse } from "../../../gen/weir/policy/v1/key_service_pb.ts";
 import { DEMO_TENANT } from "../../mesh.ts";
-import { readRssBytes } from "../machine/process-figures.ts";
+import { listTree, readCpuMicros, readRssBytes } from "../machine/process-figures.ts";
 import { KeyCallers } from "./callers.ts";
-import { type MeshOfKeys, readLoopDelays, startMeshOfKeys } from "./mesh-of-keys.ts";
+import { type MeshOfKeys, readTurns, startMeshOfKeys } from "./mesh-of-keys.ts";
 import { WatcherProcess } from "./watcher-process.ts";
 
 /** What is measured. */
@@ -37,14 +37,17 @@ export interface Propagation {
   /** Chats a second that the revoked keys made, before they were. */
   readonly chatsPerSecond: number;
   readonly bytesPerChange: number;
+  /** CPU time of policy and of a router for a change, in milliseconds; what they do without changes is taken off. */
+  readonly policyCpuMs: number;
+  readonly routerCpuMs: number;
   readonly fillSeconds: number;
   /** From their start to when each had all there is. */
   readonly herdFromDisk: readonly number[];
   readonly herdFromNothing: readonly number[];
   /** Changes that were made while the second herd came, as `receivedByAll` of the watchers that stayed. */
   readonly receivedDuringHerd: readonly number[];
-  /** Most that an event loop was late, by phase and process. */
-  readonly delays: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** The longest turn of an event loop in milliseconds of CPU time, by phase and process. */
+  readonly turns: Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Resident memory of policy in MiB, by phase. */
   readonly policyMiB: Readonly<Record<string, number>>;
   /** What the run can object to. */
@@ -54,6 +57,7 @@ export interface Propagation {
 const WATCHERS_A_PROCESS = 250;
 const BATCH = 1_000;
 const EACH_MS = 200;
+const IDLE_MS = 10_000;
 const CONNECTIONS = 4;
 const REGION = "eu";
 
@@ -86,7 +90,7 @@ class Run {
   readonly #processes: readonly WatcherProcess[];
   readonly #herd: WatcherProcess;
   readonly #faults: string[] = [];
-  readonly #delays: Record<string, Record<string, number>> = {};
+  readonly #turns: Record<string, Record<string, number>> = {};
   readonly #policyMiB: Record<string, number> = {};
 
   constructor(
@@ -116,9 +120,11 @@ class Run {
     await this.#note("watchers there");
     await this.#read();
 
+    onPhase("nothing, for comparison");
+    const idle = await this.#measureCpu(() => setTimeout(IDLE_MS));
     onPhase(`${changes} changes`);
     const before = await this.#read();
-    const changed = await this.#change(made, changes);
+    const { result: changed, ...busy } = await this.#measureCpu(() => this.#change(made, changes));
     const after = await this.#read();
     const bytes = after.bytes - before.bytes;
     await this.#note("changes");
@@ -138,9 +144,11 @@ class Run {
       answered: changed.map(({ beganMs: began, answeredMs }) => answeredMs - began),
       ...revoked,
       ...herds,
+      policyCpuMs: ((busy.policy - idle.policy) * busy.seconds) / changes,
+      routerCpuMs: ((busy.router - idle.router) * busy.seconds) / changes,
       bytesPerChange: bytes / changes / watchers,
       fillSeconds,
-      delays: this.#delays,
+      turns: this.#turns,
       policyMiB: this.#policyMiB,
       faults: this.#faults,
     };
@@ -231,7 +239,9 @@ class Run {
     for (const { beganMs, version } of changed) {
       const times = seen.get(version) ?? [];
       if (times.length !== this.#options.watchers)
-        this.#faults.push(`version ${version} came to ${times.length} of ${this.#options.watchers} watchers by itself`);
+        this.#faults.push(
+          `version ${version} came to ${times.length} of ${this.#options.watchers} watchers within a second of the last`,
+        );
       if (times.length === 0) continue;
       received.push(...times.map((time) => time - beganMs));
       receivedByAll.push(Math.max(...times) - beganMs);
@@ -307,8 +317,22 @@ class Run {
     return { seen, failures, bytes };
   }
 
+  /** Does something, and says what policy and a router took meanwhile: milliseconds of CPU a second. */
+  async #measureCpu<T>(act: () => Promise<T>) {
+    const read = (names: readonly string[]) =>
+      readCpuMicros(names.flatMap((name) => listTree(this.#parts.pids[name] ?? 0))) / 1_000;
+    const policies = Object.keys(this.#parts.pids).filter((name) => name.startsWith("policy"));
+    const routers = Object.keys(this.#parts.pids).filter((name) => name.startsWith("router"));
+    const [policyMs, routerMs, beganMs] = [read(policies), read(routers), nowMs()];
+    const result = await act();
+    const seconds = (nowMs() - beganMs) / 1_000;
+    const policy = (read(policies) - policyMs) / seconds;
+    const router = (read(routers) - routerMs) / seconds / routers.length;
+    return { result, seconds, policy, router };
+  }
+
   async #note(phase: string): Promise<void> {
-    this.#delays[phase] = await readLoopDelays(this.#parts);
+    this.#turns[phase] = await readTurns(this.#parts);
     this.#policyMiB[phase] = readRssBytes([this.#parts.pids.policy as number]) / 2 ** 20;
   }
 }
