@@ -26,7 +26,7 @@ export const HELP = `npm run bench -- [options]
 
   (nothing)             every contender in every scenario, and growth: more than an hour
   --quick               the most important ones, under two minutes
-  --growth              keys, models, open streams, a spool that is not emptied, snapshots that change, two routers
+  --growth              keys, models, rules, open streams, a spool that is not emptied, snapshots that change, two routers
   --soak 30m            half of saturation for so long: memory and event loop over time
   --rate R              chats a second of the soak, instead of half of saturation
   --only a,b            only these scenarios

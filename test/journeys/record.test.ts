@@ -5,11 +5,13 @@
 import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fromJsonString } from "@bufbuild/protobuf";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CALL_OPTIONS, withClient } from "../../cli/control-plane.ts";
 import { AuditService } from "../../gen/weir/audit/v1/audit_service_pb.ts";
 import { KeyChange } from "../../gen/weir/audit/v1/record_pb.ts";
+import { ExplainResponseSchema } from "../../gen/weir/policy/v1/explain_service_pb.ts";
 import { KeyService } from "../../gen/weir/policy/v1/key_service_pb.ts";
 import { Meter, OutcomeKind, UsageSource } from "../../gen/weir/type/v1/usage_pb.ts";
 import { createTestPolicy, type Mesh, startMesh } from "../mesh.ts";
@@ -117,6 +119,21 @@ describe("a chat on the record", () => {
     const { output, code } = await runWeir(mesh, "audit", "proof", chatId, "--region", "us", "--out", folder);
     expect(code).toBe(1);
     expect(output).toContain(chatId);
+  });
+});
+
+describe("a decision on the record", () => {
+  it("is run again by the command line, under the snapshot that it ran under", async () => {
+    const { record } = (await readLog(mesh, "eu")).find(({ logged }) => logged.recordId === chatId) ?? {};
+    const call = record?.act.case === "call" ? record.act.value : undefined;
+
+    const { code, output } = await runWeir(mesh, "explain", "--region", "eu", "--call", chatId, "--output", "json");
+
+    expect(code).toBe(0);
+    const again = fromJsonString(ExplainResponseSchema, output);
+    expect(again).toMatchObject({ denied: "", candidates: call?.candidates });
+    expect(again.versions?.snapshotVersion).toBe(call?.versions?.snapshotVersion);
+    expect(again.candidates.length).toBeGreaterThan(0);
   });
 });
 

@@ -12,6 +12,7 @@ import { type DigestedEntry, KeyringTree, snapshotDigest } from "../../../servic
 import { encodeEntries, encodeFile } from "../../../services/shared/snapshot/file.ts";
 import { encodeHead, type HeadKind } from "../../../services/shared/snapshot/head.ts";
 import type { Setup } from "../setup.ts";
+import { createRules } from "./bench-rules.ts";
 import type { DiskRouterOptions } from "./disk-router.ts";
 import { MESSAGES_MODEL } from "./weir-surfaces.ts";
 
@@ -42,7 +43,12 @@ export interface DiskPolicy {
 export function writeDiskPolicy(
   folder: string,
   setup: { readonly provider: Pick<Setup["provider"], "port"> },
-  { keys = 10, models = 10, hasLimit = true }: Pick<DiskRouterOptions, "keys" | "models" | "hasLimit">,
+  {
+    keys = 10,
+    models = 10,
+    rules = 0,
+    hasLimit = true,
+  }: Pick<DiskRouterOptions, "keys" | "models" | "rules" | "hasLimit">,
 ): DiskPolicy {
   const pair = generateNoteKey("weir.bench/policy");
   const signer = parseSignerKey(pair.signerKey);
@@ -52,13 +58,15 @@ export function writeDiskPolicy(
   writeSecretFile(join(credentials, "bench"), "provider-wants-no-secret");
   writeFileSync(join(folder, "trust.txt"), `${pair.verifierKey}\n`);
 
-  const sign = (kind: HeadKind, version: bigint, digest: Uint8Array) =>
-    signNote(encodeHead({ kind, region: "eu", version, digest, features: [], issuedAt: new Date() }), signer);
+  const sign = (kind: HeadKind, version: bigint, digest: Uint8Array) => {
+    const features = kind === "snapshot" && rules > 0 ? ["rules"] : [];
+    return signNote(encodeHead({ kind, region: "eu", version, digest, features, issuedAt: new Date() }), signer);
+  };
   const write = (kind: HeadKind, note: Uint8Array, content: Uint8Array) =>
     writeFileSync(join(snapshots, `${kind}-${"1".padStart(19, "0")}.weir`), encodeFile({ kind, note, content }));
   const signSnapshot = (version: bigint): SignedSnapshot => {
     const baseUrl = `http://${HOST}:${setup.provider.port}/v1`;
-    const content = createSnapshot(version, { baseUrl, models, hasLimit });
+    const content = createSnapshot(version, { baseUrl, models, rules, hasLimit });
     return { version, content, note: sign("snapshot", version, snapshotDigest(content)) };
   };
   const { note, content } = signSnapshot(1n);
@@ -91,7 +99,7 @@ export function writeDiskPolicy(
 /** A snapshot of region "eu" with this many models, each with a target of its own; a limit is counted for each key. */
 function createSnapshot(
   version: bigint,
-  { baseUrl, models, hasLimit }: { baseUrl: string; models: number; hasLimit: boolean },
+  { baseUrl, models, rules, hasLimit }: { baseUrl: string; models: number; rules: number; hasLimit: boolean },
 ): Uint8Array {
   const seconds = (count: number) => ({ seconds: BigInt(count) });
   const others = Array.from({ length: models - 2 }, (_, index) => `model-${index + 1}`);
@@ -127,6 +135,7 @@ function createSnapshot(
       })),
       models: ids.map((id) => ({ id, routes: [{ target: `bench/${id}`, weight: 1 }] })),
       limits: hasLimit ? [{ id: "each-key", per: LimitPer.KEY, requestsPerMinute: CALLS_A_MINUTE }] : [],
+      rules: createRules(rules),
     }),
   );
 }

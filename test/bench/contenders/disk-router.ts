@@ -15,6 +15,8 @@ export interface DiskRouterOptions {
   readonly keys?: number;
   /** Models in its snapshot, at least 2: "small", and one of a provider of messages. Default 10. */
   readonly models?: number;
+  /** Rules in its snapshot, of which few match. Default 0. */
+  readonly rules?: number;
   /** Whether a limit is counted for each key. Default true. */
   readonly hasLimit?: boolean;
   /** Routers that share the port, all on the gateway's core. Default one, which does not. */

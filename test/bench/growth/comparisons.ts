@@ -36,6 +36,19 @@ export const comparisons: readonly Stage[] = [
     ],
   }),
   createComparison({
+    name: "growth-rules",
+    about: "Rules in the snapshot, of which few match",
+    contenders: [
+      ...[0, 1, 1_000].map((rules) =>
+        createDiskRouter({ name: `rules-${rules}`, about: `Weir's router from disk with ${rules} rules`, rules }),
+      ),
+      createDiskRouter({ name: "rules-0-again", about: "The same as rules-0", rules: 0 }),
+    ],
+    scenarios: [
+      createSaturation({ name: "growth-rules", about: "Saturation with many rules, prompts of 4.5 KB", bytes }),
+    ],
+  }),
+  createComparison({
     name: "growth-routers",
     about: "Routers that share one port and one core",
     contenders: [

@@ -93,6 +93,7 @@ const MUSTS: readonly Must[] = [
   ratioMust("CPU of a request, metering and audit on to off", 1.1, "unary-4.5", "weir", "weir-unmetered", "cpu"),
   ratioMust("CPU of a request, 100,000 keys to 10", 1.05, "growth-keys", "keys-100000", "keys-10", "cpu"),
   ratioMust("CPU of a request, 1,000 models to 10", 1.05, "growth-models", "models-1000", "models-10", "cpu"),
+  ratioMust("CPU of a request, 1,000 rules to none", 1.05, "growth-rules", "rules-1000", "rules-0", "cpu"),
   ratioMust(
     "CPU of a request, spool not emptied, last segment to first",
     1.1,
