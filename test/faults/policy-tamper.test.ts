@@ -43,9 +43,16 @@ function flipByte(path: string, from: number): void {
   writeFileSync(path, bytes);
 }
 
-/** Restarts the router with policy away, so that it has nothing but its disk. */
+/** By what a router gets policy and keys besides its disk. */
+const ROADS = ["policy", "nats-eu"] as const;
+
+async function openRoads(): Promise<void> {
+  for (const name of ROADS) await mesh.processes[name].restart();
+}
+
+/** Restarts the router with policy and its region's NATS away, so that it has nothing but its disk. */
 async function restartFromDisk(change: () => void): Promise<void> {
-  await mesh.processes.policy.kill();
+  for (const name of ROADS) await mesh.processes[name].kill();
   await router().kill();
   change();
   await router().restart();
@@ -65,7 +72,7 @@ describe("a router that has nothing but its disk", () => {
     await mesh.waitRouterReady("eu", AbortSignal.timeout(30_000));
 
     expect(await askRouter(mesh, "eu", mesh.key)).toMatchObject({ status: 200, snapshot: newest - 1n });
-    await mesh.processes.policy.restart();
+    await openRoads();
     await waitFor(
       () => askRouter(mesh, "eu", mesh.key),
       ({ snapshot }) => snapshot === newest,
@@ -81,7 +88,7 @@ describe("a router that has nothing but its disk", () => {
 
       expect(await askRouter(mesh, "eu", mesh.key)).toMatchObject({ status: 503, reason: "NOT_READY" });
 
-      await mesh.processes.policy.restart();
+      await openRoads();
       await mesh.waitRouterReady("eu", AbortSignal.timeout(60_000));
       expect((await askRouter(mesh, "eu", mesh.key)).status).toBe(200);
     },
@@ -92,6 +99,8 @@ describe("a database that was changed behind policy", () => {
   it("leads no router astray: what was changed is refused and the reason told, and what ran before stays", async () => {
     const before = await askRouter(mesh, "eu", mesh.key);
     await router().kill();
+    // The true one would else lie in the region's NATS before the database is changed.
+    await mesh.processes["nats-eu"].kill();
     await publishPolicy(mesh, changePolicy(mesh));
     await mesh.processes.policy.kill();
     // Whoever has the database has everything but the signing key: the head stays that of the true content.
@@ -101,7 +110,7 @@ describe("a database that was changed behind policy", () => {
         where r.region = 'eu' and s.region = 'eu' and s.version = r.snapshot_version
           and o.region = 'eu' and o.version = r.snapshot_version - 1`,
     );
-    await mesh.processes.policy.restart();
+    await openRoads();
     await router().restart();
     await mesh.waitRouterReady("eu", AbortSignal.timeout(30_000));
 

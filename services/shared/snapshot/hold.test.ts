@@ -25,7 +25,7 @@ describe("hold", () => {
     expect(hold.current()?.keyring.find("abcdefghijkl")?.team).toBe("search");
   });
 
-  it("in whatever order versions come, it holds the highest so far and never goes back", () => {
+  it("C1: in whatever order versions come, it holds the highest so far and never goes back", () => {
     const snapshots = [1n, 2n, 3n, 4n].map((version) => sampleSnapshot(version));
     const keyrings = [1n, 2n, 3n, 4n].map((version) => sampleKeyring(version));
     fc.assert(
@@ -51,7 +51,7 @@ describe("hold", () => {
     );
   });
 
-  it("what was pinned stays as it was while another version is swapped in", () => {
+  it("C3: what was pinned stays as it was while another version is swapped in", () => {
     const hold = new SnapshotHold(options);
     const { note, content } = sampleSnapshot(1n);
     hold.offerSnapshot(note, content);

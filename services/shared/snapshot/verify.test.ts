@@ -105,7 +105,7 @@ describe("verify", () => {
     expect(verifySnapshot(note, content, context)).toEqual(refusedAt("REFERENCE"));
   });
 
-  it("a required field that was left blank is refused, whichever it is", () => {
+  it("C6: a required field that was left blank is refused, whichever it is", () => {
     const timeout = { seconds: 5n };
     const provider = {
       id: "p",
