@@ -127,6 +127,7 @@ async function startInstance(options: {
   let isStopped = false;
   return {
     pool,
+    address: addresses[0] as string,
     policies: createClient(PolicyService, transport),
     keys: createClient(KeyService, transport),
     tenants: createClient(TenantService, transport),
