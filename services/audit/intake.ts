@@ -1,5 +1,4 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { createValidator } from "@bufbuild/protovalidate";
 import { RecordSchema } from "../../gen/weir/audit/v1/record_pb.ts";
 import {
   type AuditRecorded,
@@ -8,6 +7,7 @@ import {
 } from "../../gen/weir/event/v1/audit_recorded_pb.ts";
 import { findPosition } from "../shared/database/watermark.ts";
 import { compileRules } from "../shared/validation/compile-rules.ts";
+import { getValidator } from "../shared/validation/validator.ts";
 import type { SaidRecord } from "./log/sequence.ts";
 import type { UnfitFact } from "./store/parked.ts";
 
@@ -20,8 +20,6 @@ export interface Said {
 /** Most records in a message (proto/weir/event/v1/audit_recorded.proto). */
 const BATCH_LIMIT = 500;
 const keepsRules = compileRules(AuditRecordedSchema);
-// Only for words: it says the same, in many times the time.
-const validator = createValidator();
 
 /**
  * Reads one message of the AUDIT stream. Each record is judged for itself, so that a bad one does not keep its neighbours out of
@@ -70,7 +68,8 @@ type Problem = Pick<UnfitFact, "reason" | "detail">;
 
 function findProblem(fact: AuditRecorded, region: string): Problem | undefined {
   if (!keepsRules(fact)) {
-    const result = validator.validate(AuditRecordedSchema, fact);
+    // Only for words: it says the same, in many times the time.
+    const result = getValidator().validate(AuditRecordedSchema, fact);
     const fields = result.kind === "invalid" ? result.violations.map((violation) => violation.toString()) : [];
     return { reason: "MALFORMED", detail: `the fact breaks its constraints: ${fields.join("; ").slice(0, 500)}` };
   }

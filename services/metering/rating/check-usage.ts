@@ -1,7 +1,7 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { createValidator } from "@bufbuild/protovalidate";
 import { type UsageRecorded, UsageRecordedSchema } from "../../../gen/weir/event/v1/usage_recorded_pb.ts";
 import { compileRules } from "../../shared/validation/compile-rules.ts";
+import { getValidator } from "../../shared/validation/validator.ts";
 
 /** Why a usage cannot be posted: a kind for counting, and words for whoever looks at it. */
 export interface Unpostable {
@@ -19,8 +19,6 @@ const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f
 const NUL = "\0";
 
 const keepsRules = compileRules(UsageRecordedSchema);
-// Only for words: it says the same, but reads the rules anew for each message.
-const validator = createValidator();
 
 /**
  * Checks whether a usage may go into the ledger of its region at this instant. Returns undefined when it may. It comes from a
@@ -49,7 +47,8 @@ function checkInstant(act: string, instant: Timestamp | undefined, nowMs: number
 }
 
 function describeViolations(usage: UsageRecorded): string {
-  const result = validator.validate(UsageRecordedSchema, usage);
+  // Only for words: it says the same, but reads the rules anew for each message.
+  const result = getValidator().validate(UsageRecordedSchema, usage);
   const violations = result.violations?.map((violation) => String(violation)) ?? [String(result.error)];
   return violations.slice(0, 8).join("; ");
 }

@@ -1,16 +1,12 @@
 import type { Message } from "@bufbuild/protobuf";
 import { pathToString, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
-import { createValidator, type Validator } from "@bufbuild/protovalidate";
 import { type Policy, PolicySchema } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import { getValidator } from "../../shared/validation/validator.ts";
 import type { Report } from "./finding.ts";
-
-let validator: Validator | undefined;
 
 /** Holds each field against the constraints in the proto; a rule "string.pattern" is reported as STRING_PATTERN. */
 export function checkFields(policy: Policy, error: Report): void {
-  // Making one compiles the rules of all messages, so it is made once and late.
-  validator ??= createValidator();
-  const result = validator.validate(PolicySchema, policy);
+  const result = getValidator().validate(PolicySchema, policy);
   if (result.kind === "error") throw result.error;
   for (const violation of result.violations ?? []) {
     error(pathToString(violation.field), toRule(violation.ruleId), `${violation.message}`);

@@ -1,10 +1,10 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import { createValidator, type Validator } from "@bufbuild/protovalidate";
 import type { Finding, Policy } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import { SnapshotSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { indexSnapshot } from "../../shared/decision/tables.ts";
 import { tryDecisions } from "../../shared/decision/try-decisions.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
+import { getValidator } from "../../shared/validation/validator.ts";
 import { checkFields } from "./check-fields.ts";
 import { checkIds } from "./check-ids.ts";
 import { checkLimits } from "./check-limits.ts";
@@ -36,8 +36,6 @@ export function checkPolicy(policy: Policy): Finding[] {
   return findings.list();
 }
 
-let validator: Validator | undefined;
-
 // The last gate: the rules above should have said it better, so what is found here is also a gap in them.
 function checkSnapshot(policy: Policy, index: number, { error }: Findings): void {
   const region = policy.regions[index]?.id as string;
@@ -50,8 +48,7 @@ function checkSnapshot(policy: Policy, index: number, { error }: Findings): void
       return;
     }
     const snapshot = fromBinary(SnapshotSchema, content);
-    validator ??= createValidator();
-    const result = validator.validate(SnapshotSchema, snapshot);
+    const result = getValidator().validate(SnapshotSchema, snapshot);
     if (result.kind === "error") throw result.error;
     if (result.kind === "invalid")
       error(field, "SNAPSHOT_REFUSED", `Its snapshot is not valid: ${result.error.message}`);

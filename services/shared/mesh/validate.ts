@@ -1,8 +1,9 @@
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
-import { createValidator, type Violation } from "@bufbuild/protovalidate";
+import type { Violation } from "@bufbuild/protovalidate";
 import type { Interceptor } from "@connectrpc/connect";
 import { type FieldViolation, WeirError } from "../errors/weir-error.ts";
+import { getValidator } from "../validation/validator.ts";
 
 /** Holds a message against the rules in its proto. Throws ARGUMENT_INVALID with all violations at once. */
 export type CheckMessage = (schema: DescMessage, message: Message) => void;
@@ -12,9 +13,8 @@ export type CheckMessage = (schema: DescMessage, message: Message) => void;
  * cannot store.
  */
 export function createMessageCheck(): CheckMessage {
-  const validator = createValidator();
   return (schema, message) => {
-    const result = validator.validate(schema, message);
+    const result = getValidator().validate(schema, message);
     // A rule that does not compile, or fails while it runs, is a mistake in our proto and not of the caller.
     if (result.kind === "error") throw result.error;
     const violations = [...(result.violations ?? []).map(toFieldViolation), ...findNuls(reflect(schema, message), "")];

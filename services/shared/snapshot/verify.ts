@@ -1,10 +1,10 @@
 import { create, mergeFromBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
-import { createValidator } from "@bufbuild/protovalidate";
 import { type Snapshot, SnapshotSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { WeirError } from "../errors/weir-error.ts";
 import { type NoteVerifier, openNote } from "../note/note.ts";
 import { compileRules } from "../validation/compile-rules.ts";
+import { getValidator } from "../validation/validator.ts";
 import { type KeyringTree, snapshotDigest } from "./digest.ts";
 import { parseHead, type SignedHead, type SignedKind, type SnapshotHead } from "./head.ts";
 import { findEntryProblem, Keyring, listDisabled } from "./keyring.ts";
@@ -133,7 +133,7 @@ function* decodeSnapshot(content: Uint8Array): Steps<Snapshot | undefined> {
 
 // In words: protovalidate says the same as the compiled rules, a hundred milliseconds later the first time.
 function describeViolations(snapshot: Snapshot): string[] {
-  const { violations, error } = createValidator().validate(SnapshotSchema, snapshot);
+  const { violations, error } = getValidator().validate(SnapshotSchema, snapshot);
   return violations?.map((violation) => violation.toString()) ?? [error?.message ?? "it breaks a rule of its proto"];
 }
 
