@@ -190,24 +190,23 @@ function checkEnvelopes({ organisation, name, sealed }: SetCredentialRequest): v
 async function checkOrganisation(client: PoolClient, organisation: string): Promise<void> {
   const policy = await findPolicy(client, 0n);
   if (policy === undefined || policy.organisation === organisation) return;
-  const description = `the organisation that operates the mesh is "${policy.organisation}"`;
-  throw new WeirError("ARGUMENT_INVALID", `Cannot set credential: ${description}`, {
+  const description = "must be the organisation that operates the mesh";
+  throw new WeirError("ARGUMENT_INVALID", `Cannot set credential: organisation ${description}`, {
     violations: [{ field: "organisation", description }],
   });
 }
 
 function checkRepeat(
-  repeated: { readonly requestDigest: Uint8Array; readonly name: string },
+  repeated: { readonly requestDigest: Uint8Array },
   digest: Uint8Array,
   requestId: string,
   current: StoredCredential | undefined,
 ): StoredCredential {
   if (current !== undefined && Buffer.compare(repeated.requestDigest, digest) === 0) return current;
-  throw new WeirError(
-    "ALREADY_EXISTS",
-    `Cannot change credential: request id "${requestId}" changed credential "${repeated.name}"`,
-    { facts: { request_id: requestId, name: repeated.name } },
-  );
+  // Not which one: it may be one of another organisation.
+  throw new WeirError("ALREADY_EXISTS", `Cannot change credential: request id "${requestId}" made another change`, {
+    facts: { request_id: requestId },
+  });
 }
 
 function conflict(act: string, name: string, latest: bigint): WeirError {

@@ -23,6 +23,7 @@ import type { Acting } from "./acting.ts";
 import { checkAgainstPolicy } from "./current-policy.ts";
 import { createKeyRecord } from "./distribution/key-record.ts";
 import { mintKeyring } from "./distribution/mint-keyring.ts";
+import { getKey } from "./get-key.ts";
 import { findSettingViolations } from "./keys/check-key.ts";
 import { disableGrant, enableGrant, revokeGrant, rotateGrant, updateGrant } from "./keys/edit-grant.ts";
 import { createEtag, decodeGrant, encodeGrant } from "./keys/grant.ts";
@@ -32,7 +33,7 @@ import { afterCommit, type ChangeParts } from "./publish.ts";
 import { change } from "./store/change.ts";
 import { findRequestDigest, rememberRequest } from "./store/key-requests.ts";
 import { listRegions } from "./store/snapshots.ts";
-import { findKey, type StoredKey, updateKeyRow } from "./store/virtual-keys.ts";
+import { type StoredKey, updateKeyRow } from "./store/virtual-keys.ts";
 
 /** What every change of a key is asked with. */
 export interface KeyChangeRequest {
@@ -153,8 +154,8 @@ interface KeyEdit {
 }
 
 /**
- * Changes a key. Throws NOT_FOUND, PERMISSION_DENIED for a key of an environment that the operator has no say over, VERSION_CONFLICT when the etag is another, ALREADY_EXISTS when the request id changed something
- * else, ARGUMENT_INVALID for a revoked key, unless it is to be revoked.
+ * Changes a key. Throws NOT_FOUND as `getKey` does, VERSION_CONFLICT when the etag is another, ALREADY_EXISTS when the request id changed
+ * something else, ARGUMENT_INVALID for a revoked key, unless it is to be revoked.
  */
 async function changeKey(
   parts: ChangeParts,
@@ -167,13 +168,7 @@ async function changeKey(
   const changed = await change(
     parts.pool,
     async (client) => {
-      const key = await findKey(client, organisation, keyId);
-      if (key === undefined) {
-        const message = `Cannot ${edit.act}: organisation "${organisation}" has no key "${keyId}"`;
-        throw new WeirError("NOT_FOUND", message, { facts: { organisation, key_id: keyId } });
-      }
-      // An operator of one environment has no say over the keys of another.
-      access.require({ organisation, environment: decodeGrant(key.grant).environment });
+      const key = await getKey(client, { organisation, keyId, access, act: edit.act });
       const regions = (await listRegions(client)).map(({ region }) => region);
       const isRepeat = checkRepeat(await findRequestDigest(client, requestId), edit, request);
       const done = isRepeat ? key : await store(client, parts, { actor: access.actor, request, edit, key, regions });

@@ -119,7 +119,9 @@ describe("CredentialService", () => {
 
     await publishSample(policy);
     const foreign = await sealRequest({ secret: "sk-one", organisation: "rival" });
-    await expect(policy.credentials.setCredential(foreign)).rejects.toThrow('operates the mesh is "acme"');
+    await expect(policy.credentials.setCredential(foreign)).rejects.toThrow(
+      "must be the organisation that operates the mesh",
+    );
   });
 
   it("takes a repeated request for the same, and another one under its id for a mistake", async () => {
@@ -132,7 +134,7 @@ describe("CredentialService", () => {
 
     const other = clone(SetCredentialRequestSchema, request);
     other.comment = "another";
-    await expect(policy.credentials.setCredential(other)).rejects.toThrow("changed credential");
+    await expect(policy.credentials.setCredential(other)).rejects.toThrow("made another change");
     expect(await readChanges()).toHaveLength(1);
   });
 

@@ -14,6 +14,7 @@ import {
 import { TenantService } from "../../gen/weir/policy/v1/tenant_service_pb.ts";
 import { startNats, startPostgres, type TestNats, type TestPostgres } from "../../test/parts.ts";
 import { createTestAuthority, TEST_ADMIN_KEY } from "../shared/authority/authority.fixture.ts";
+import type { Authority } from "../shared/authority/authority.ts";
 import { connectBus } from "../shared/bus/bus.ts";
 import { type Clock, systemClock } from "../shared/clock.ts";
 import { createPool, type Pool } from "../shared/database/pool.ts";
@@ -44,6 +45,8 @@ export interface PolicyHarness {
     readonly clock?: Clock;
     readonly watermark?: () => bigint;
     readonly signer?: NoteSigner;
+    /** Who may do what. Default: {@link TEST_ADMIN_KEY} everything. */
+    readonly authority?: Authority;
   }): Promise<TestInstance>;
   stop(): Promise<void>;
 }
@@ -90,8 +93,14 @@ async function startInstance(options: {
   readonly clock?: Clock;
   readonly watermark?: () => bigint;
   readonly signer?: NoteSigner;
+  readonly authority?: Authority;
 }) {
-  const { clock = systemClock, watermark = () => 0n, signer = defaultSigner } = options;
+  const {
+    clock = systemClock,
+    watermark = () => 0n,
+    signer = defaultSigner,
+    authority = createTestAuthority(),
+  } = options;
   const stopping = new AbortController();
   const health = new Health();
   const pool = createPool({ url: options.url, log });
@@ -112,7 +121,7 @@ async function startInstance(options: {
   });
   const server = await startMeshServer({
     listen: { host: "127.0.0.1", port: 0 },
-    authority: createTestAuthority(),
+    authority,
     routes: policy.routes,
     services: policy.services,
     reflection: true,

@@ -4,16 +4,16 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import { type Key, KeySchema, type KeyService, KeyState } from "../../gen/weir/policy/v1/key_service_pb.ts";
 import type { KeyGrant } from "../../gen/weir/policy/v1/snapshot_pb.ts";
 import { getAccess } from "../shared/authority/access.ts";
-import { WeirError } from "../shared/errors/weir-error.ts";
 import { createPageToken, readNumberToken, readPageSize } from "../shared/page.ts";
 import { toActing } from "./acting.ts";
 import { type ChangedKey, disableKey, enableKey, revokeKey, rotateKey, updateKey } from "./change-key.ts";
+import { getKey } from "./get-key.ts";
 import { findOldSecretExpiry } from "./keys/edit-grant.ts";
 import { createEtag, decodeGrant } from "./keys/grant.ts";
 import { type MadeKey, makeKeys } from "./make-keys.ts";
 import type { ChangeParts } from "./publish.ts";
 import { type KeyFilter, listKeys } from "./store/list-keys.ts";
-import { findKey, type StoredKey } from "./store/virtual-keys.ts";
+import type { StoredKey } from "./store/virtual-keys.ts";
 
 const PAGE = { default: 50, max: 200 };
 
@@ -32,14 +32,7 @@ export function createKeyService(parts: ChangeParts): ServiceImpl<typeof KeyServ
       return { keys: made.map(showMade) };
     },
     async getKey({ organisation, keyId }, context) {
-      const key = await findKey(parts.pool, organisation, keyId);
-      // A key of an environment that the operator has no say over is answered as one that is not there, as it is in no list of theirs.
-      const environment = key && decodeGrant(key.grant).environment;
-      if (key === undefined || !getAccess(context).allows({ organisation, environment: environment ?? "" })) {
-        throw new WeirError("NOT_FOUND", `Cannot show key: organisation "${organisation}" has no key "${keyId}"`, {
-          facts: { organisation, key_id: keyId },
-        });
-      }
+      const key = await getKey(parts.pool, { organisation, keyId, access: getAccess(context), act: "show key" });
       return { key: show(key) };
     },
     async listKeys({ organisation, team, app, environment, state, labels, pageSize, pageToken }) {

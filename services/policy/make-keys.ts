@@ -163,7 +163,8 @@ function checkBatch(requests: readonly CreateKeyRequest[], fieldOf: (index: numb
 
 function checkRepeat(repeated: StoredKey | undefined, digest: Uint8Array, { requestId }: CreateKeyRequest): void {
   if (repeated === undefined || Buffer.compare(repeated.requestDigest, digest) === 0) return;
-  throw new WeirError("ALREADY_EXISTS", `Cannot create key: request id "${requestId}" made key "${repeated.keyId}"`, {
-    facts: { request_id: requestId, key_id: repeated.keyId },
+  // Not which key: it may be one of another organisation.
+  throw new WeirError("ALREADY_EXISTS", `Cannot create key: request id "${requestId}" made another key`, {
+    facts: { request_id: requestId },
   });
 }
