@@ -21,6 +21,7 @@ export interface UsageOptions {
   readonly organisation?: string;
   readonly team?: string;
   readonly app?: string;
+  readonly environment?: string;
   readonly keyId?: string;
   readonly endUser?: string;
   readonly model?: string;
@@ -66,7 +67,7 @@ export function createUsage(options: UsageOptions = {}): UsageRecorded {
       organisation: options.organisation ?? "acme",
       team: options.team ?? "search",
       app: options.app ?? "assistant",
-      environment: "production",
+      environment: options.environment ?? "production",
       endUser: options.endUser ?? "",
     },
     operation: Operation.CHAT,
