@@ -5,10 +5,12 @@
 import { randomUUID } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Client } from "@connectrpc/connect";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CALL_OPTIONS, withClient } from "../../cli/control-plane.ts";
 import { KeyService } from "../../gen/weir/policy/v1/key_service_pb.ts";
+import { TenantService } from "../../gen/weir/policy/v1/tenant_service_pb.ts";
 import { OutcomeKind, UsageSource } from "../../gen/weir/type/v1/usage_pb.ts";
 import { createTestPolicy, DEMO_TENANT, type Mesh, startMesh } from "../mesh.ts";
 import { readLog, waitFor } from "../records.ts";
@@ -232,6 +234,46 @@ describe("a chat", () => {
       const asked = client(secret, region).chat.completions.create({ model: "small", messages: MESSAGES });
       await expect(asked).rejects.toMatchObject({ status: 401, code: "invalid_api_key" });
     }
+  });
+
+  it("goes on while its key is rotated, by the old secret and the new one, and stops while the key or its tenant is disabled", async () => {
+    const { keyId, secret } = await mesh.createKey();
+    const ask = async (presented: string) => {
+      const response = await fetch(`${mesh.routerUrl("eu")}/v1/chat/completions`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${presented}`, "content-type": "application/json" },
+        body: JSON.stringify({ model: "small", messages: MESSAGES }),
+      });
+      await response.arrayBuffer();
+      return response.headers.get("x-weir-reason") ?? response.status;
+    };
+    const asked = () => ({ requestId: randomUUID(), organisation: DEMO_TENANT.organisation, keyId });
+    const change = <T>(act: (keys: Client<typeof KeyService>) => Promise<T>) =>
+      withClient(mesh.addresses.policy, KeyService, act);
+
+    const answers: unknown[] = [];
+    let isOver = false;
+    const callers = Array.from({ length: 4 }, async () => {
+      while (!isOver) answers.push(await ask(secret));
+    });
+    const rotated = await change((keys) => keys.rotateKey(asked(), CALL_OPTIONS));
+    await mesh.waitCurrent();
+    answers.push(await ask(rotated.secret), await ask(secret));
+    isOver = true;
+    await Promise.all(callers);
+    expect(new Set(answers)).toEqual(new Set([200]));
+
+    await change((keys) => keys.disableKey(asked(), CALL_OPTIONS));
+    await mesh.waitCurrent();
+    expect([await ask(secret), await ask(rotated.secret)]).toEqual(["KEY_DISABLED", "KEY_DISABLED"]);
+    await change((keys) => keys.enableKey(asked(), CALL_OPTIONS));
+    const tenant = { requestId: randomUUID(), tenant: `${DEMO_TENANT.organisation}/${DEMO_TENANT.team}` };
+    await withClient(mesh.addresses.policy, TenantService, (tenants) => tenants.disableTenant(tenant, CALL_OPTIONS));
+    await mesh.waitCurrent();
+    expect(await ask(secret)).toBe("TENANT_DISABLED");
+    await withClient(mesh.addresses.policy, TenantService, (tenants) => tenants.enableTenant(tenant, CALL_OPTIONS));
+    await mesh.waitCurrent();
+    expect([await ask(secret), await ask(rotated.secret)]).toEqual([200, 200]);
   });
 
   it("carries what Weir does not know, both ways, byte for byte", async () => {

@@ -1,3 +1,5 @@
+import { crc32 } from "node:zlib";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createKey } from "../../shared/key/key.ts";
 import { SnapshotHold } from "../../shared/snapshot/hold.ts";
@@ -68,5 +70,55 @@ describe("findCaller(), on a connection where a key was proven before", () => {
     find(keyring, authorization, connection);
 
     expect(findCaller(keyring, { connection })).toMatchObject({ kind: "denial", reason: "KEY_MISSING" });
+  });
+});
+
+describe("findCaller(), of what is no key of anybody", () => {
+  /** Everything of a key but its secret is known to who has the database, a snapshot, or a log. */
+  const [environment, keyId] = ["production", key.keyId];
+  const withCheck = (body: string) => `${body}_${(crc32(body) % 36 ** 6).toString(36).padStart(6, "0")}`;
+  const secretText = fc.string({ unit: fc.constantFrom(..."ABCabc019-_"), minLength: 43, maxLength: 43 });
+
+  it("proves nobody by prefix, id, checksum or hash, whatever else is presented", () => {
+    const keyring = createKeyring();
+    const grant = keyring.find(keyId)!;
+    const hash = Buffer.from(grant.secretSha256s[0]!);
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string({ unit: "binary" }),
+          fc.string({ unit: "binary" }).map((rest) => `weir_${environment}_${keyId}_${rest}`),
+          secretText.map((secret) => withCheck(`weir_${environment}_${keyId}_${secret}`)),
+          fc.nat(key.text.length).map((end) => key.text.slice(0, end)),
+          fc.nat(key.text.length - 1).map((at) => `${key.text.slice(0, at)}\0${key.text.slice(at + 1)}`),
+          fc.constantFrom(keyId, hash.toString("hex"), hash.toString("base64"), hash.toString("latin1")),
+          fc.constantFrom(
+            withCheck(`weir_${environment}_${keyId}_${hash.toString("base64url")}`),
+            `${key.text} ${key.text}`,
+          ),
+        ),
+        (presented) => {
+          fc.pre(presented.trim() !== key.text);
+          for (const headers of [
+            { authorization: `Bearer ${presented}` },
+            { xApiKey: presented },
+            { apiKey: presented },
+          ]) {
+            expect(findCaller(keyring, headers).kind).toBe("denial");
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it("answers a wrong secret under a known id as an id that nobody has", () => {
+    const keyring = createKeyring();
+    fc.assert(
+      fc.property(secretText, (secret) => {
+        const [known, unknown] = [keyId, "aaaaaaaaaaaa"].map((id) => withCheck(`weir_${environment}_${id}_${secret}`));
+        expect(findCaller(keyring, { xApiKey: known })).toEqual(findCaller(keyring, { xApiKey: unknown }));
+      }),
+    );
   });
 });
