@@ -6,7 +6,7 @@ import { ExplainService } from "../../gen/weir/policy/v1/explain_service_pb.ts";
 import { PolicyService } from "../../gen/weir/policy/v1/policy_service_pb.ts";
 import { SnapshotPhase } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { fromConnectError } from "../../services/shared/errors/wire.ts";
-import { type Mesh, startMesh } from "../mesh.ts";
+import { DEMO_TENANT, type Mesh, startMesh } from "../mesh.ts";
 import { askPolicy, askRouter, changePolicy, publishPolicy, readStatus, revokeKey } from "../policies.ts";
 import { readLog, waitFor } from "../records.ts";
 
@@ -50,6 +50,15 @@ describe("the life of a policy", () => {
   it("is published and applied by the routers of both regions, who report it", async () => {
     const policy = changePolicy(mesh, (json) => {
       json.models.push({ id: "fresh", routes: [{ target: "scripted-eu/small" }, { target: "scripted-us/large" }] });
+      json.rules = [
+        {
+          id: "large-stays-in-eu",
+          tenants: [{ team: DEMO_TENANT.team }],
+          models: ["large"],
+          when: 'region != "eu"',
+          deny: { message: "model large is for eu only" },
+        },
+      ];
     });
 
     published = await publishPolicy(mesh, policy, "A fresh model");
@@ -79,6 +88,20 @@ describe("the life of a policy", () => {
   it("leads each region only to targets that may serve it", async () => {
     expect((await askRouter(mesh, "eu", mesh.key, "fresh")).target).toBe("scripted-eu/small");
     expect((await askRouter(mesh, "us", mesh.key, "fresh")).target).toBe("scripted-us/large");
+  });
+
+  it("has each router hold calls to its rules, and is explained alike", async () => {
+    const keyId = mesh.key.split("_")[2] as string;
+
+    const [eu, us] = [await askRouter(mesh, "eu", mesh.key, "large"), await askRouter(mesh, "us", mesh.key, "large")];
+    const explained = await askPolicy(mesh, ExplainService, (client) =>
+      client.explain({ region: "us", keyId, model: "large" }, CALL_OPTIONS),
+    );
+
+    expect(eu).toMatchObject({ status: 200 });
+    expect(us).toMatchObject({ status: 403, reason: "RULE_DENIED" });
+    expect(explained).toMatchObject({ denied: "RULE_DENIED" });
+    expect(explained.message).toContain("model large is for eu only");
   });
 
   it("is explained by the control plane as the routers decide", async () => {
