@@ -15,6 +15,7 @@ import type { Policy } from "../gen/weir/policy/v1/policy_pb.ts";
 import { PolicyService } from "../gen/weir/policy/v1/policy_service_pb.ts";
 import { ReleaseService } from "../gen/weir/policy/v1/release_service_pb.ts";
 import { getFreeBasePort } from "./ports.ts";
+import { copyPostgres } from "./postgres-template.ts";
 
 /** Options of {@link startMesh}. */
 export interface StartMeshOptions {
@@ -102,6 +103,7 @@ export function createTestPolicy(scriptedPort: number): unknown {
  */
 export async function startMesh(options: StartMeshOptions): Promise<Mesh> {
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), `weir-${options.name}-`));
+  await copyPostgres(dataDir);
   const basePort = options.basePort ?? (await getFreeBasePort());
   const processes = await startProcesses({
     dataDir,

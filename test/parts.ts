@@ -15,6 +15,7 @@ import { signalProcess } from "../cli/up/process-tree.ts";
 import { createSilentProgress } from "../cli/up/progress.ts";
 import { findProcess, type ProcessIdentity } from "../services/shared/process-identity.ts";
 import { getFreeBasePort } from "./ports.ts";
+import { copyPostgres } from "./postgres-template.ts";
 
 /** A running server that a test may hurt. */
 export interface TestPart {
@@ -59,6 +60,7 @@ const REPOSITORY = join(import.meta.dirname, "..");
 /** Starts a PostgreSQL. */
 export async function startPostgres(): Promise<TestPostgres> {
   const dataDir = makeFolder("postgres");
+  await copyPostgres(dataDir);
   const postgres = await preparePostgres({ dataDir, port: await getFreeBasePort(), progress: createSilentProgress() });
   const part = new Part(postgres.process, dataDir);
   await part.restart();
