@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type PolicyHarness, startHarness, type TestInstance } from "../../services/policy/harness.fixture.ts";
 import { TEST_ADMIN_KEY } from "../../services/shared/authority/authority.fixture.ts";
 import { parseRecipients } from "../../services/shared/credential/region-key.ts";
@@ -23,10 +23,8 @@ beforeEach(async () => {
   await harness.reset();
   policy = await harness.start();
 });
-afterAll(async () => {
-  await harness.stop();
-  rmSync(directory, { recursive: true, force: true });
-});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+afterAll(() => harness.stop());
 
 describe("setProviderCredentials()", () => {
   it("sets each once, again when it is another one, and deletes what is wanted no longer", async () => {
