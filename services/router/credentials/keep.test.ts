@@ -62,11 +62,27 @@ describe("keepCredentials()", () => {
     await policy.stop();
 
     const second = keep(policy.port);
-    await until(second, () => secretOf(second) === "sk-1");
+    await until(second, () => second.isLoaded());
 
-    expect(second.isLoaded()).toBe(true);
+    expect(secretOf(second)).toBe("sk-1");
     const back = await startPolicy(policy.port);
     expect(await back.nextReport()).toMatchObject({ setVersion: 1n, held: [{ name: "openai", version: 1n }] });
+  });
+
+  it("is loaded only once the newest set on disk is open, not with an older one that lacks a credential", async () => {
+    const policy = await startPolicy();
+    policy.send(signSet(1n, []));
+    const first = keep(policy.port);
+    await until(first, () => first.isLoaded());
+    policy.send(signSet(2n, [await seal("openai", 1n, "sk-1")]));
+    await until(first, () => secretOf(first) === "sk-1");
+    await first.close();
+    await policy.stop();
+
+    const second = keep(policy.port);
+    await until(second, () => second.isLoaded());
+
+    expect(secretOf(second)).toBe("sk-1");
   });
 
   it("is not loaded before policy was heard, and is when policy has nothing", async () => {

@@ -60,7 +60,13 @@ export function keepCredentials(options: KeepCredentialsOptions): CredentialSour
       });
     }
   });
-  const loaded = disk.load(hold);
+  // Sets are read from the oldest on, and an old one may lack what the newest has: what the region is to have is known after the last.
+  let isRead = false;
+  const readers = new Set<() => void>();
+  const loaded = disk.load(hold).then(() => {
+    isRead = true;
+    for (const listener of readers) listener();
+  });
   const watched = watchCredentials({
     client,
     hold,
@@ -74,10 +80,13 @@ export function keepCredentials(options: KeepCredentialsOptions): CredentialSour
   return {
     kind: "policy",
     current: () => hold.current(),
-    isLoaded: () => hold.isLoaded,
+    isLoaded: () => isRead && hold.isLoaded,
     list: () => hold.list(),
     reread: () => undefined,
-    onChange: (listener) => void hold.onChange(listener),
+    onChange: (listener) => {
+      hold.onChange(listener);
+      readers.add(listener);
+    },
     close: async () => {
       stopping.abort();
       await Promise.all([loaded, watched, reopening, reporter.close()]);
