@@ -239,6 +239,8 @@ runService("router", async ({ environment, log, signal }) => {
       metrics,
       log,
     });
+  // Who serves from disk serves from its first call on.
+  await Promise.race([credentials.read, abortOf(signal)]);
   const opened = isOpen ? await openForCallers() : undefined;
   const admin = await startMeshServer({
     listen: settings.WEIR_ADMIN_LISTEN,

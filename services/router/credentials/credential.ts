@@ -26,6 +26,8 @@ export interface CredentialSource {
   current(): FindCredential;
   /** Whether it is known what this router is to have, be it nothing. */
   isLoaded(): boolean;
+  /** Resolves when what is on disk has been read and opened, as far as it opens. Never rejects. */
+  readonly read: Promise<void>;
   /** What policy sent; empty for another source. */
   list(): HeldCredential[];
   /** Reads anew what changes without a word: files. */

@@ -81,6 +81,7 @@ export function keepCredentials(options: KeepCredentialsOptions): CredentialSour
     kind: "policy",
     current: () => hold.current(),
     isLoaded: () => isRead && hold.isLoaded,
+    read: loaded,
     list: () => hold.list(),
     reread: () => undefined,
     onChange: (listener) => {

@@ -25,6 +25,7 @@ export function mountCredentials(directory: string, log: Log): CredentialSource 
     kind: "files",
     current: () => current,
     isLoaded: () => true,
+    read: Promise.resolve(),
     list: () => [],
     reread: () => {
       current = readCredentialFiles(directory, log);
@@ -40,6 +41,7 @@ export const NO_CREDENTIALS: CredentialSource = {
   kind: "none",
   current: () => findNone,
   isLoaded: () => true,
+  read: Promise.resolve(),
   list: () => [],
   reread: () => undefined,
   onChange: () => undefined,
