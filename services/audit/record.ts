@@ -7,7 +7,7 @@ import type { Bus } from "../shared/bus/bus.ts";
 import { type BusMessage, consume } from "../shared/bus/consume.ts";
 import { ensureStream } from "../shared/bus/streams.ts";
 import { createTurns } from "../shared/bus/turns.ts";
-import type { Clock } from "../shared/clock.ts";
+import { type Clock, pause } from "../shared/clock.ts";
 import type { Pool } from "../shared/database/pool.ts";
 import { listMissing } from "../shared/database/watermark.ts";
 import type { Health } from "../shared/mesh/health.ts";
@@ -80,7 +80,7 @@ export async function keepRecords(context: RecordContext, signal: AbortSignal): 
       if (reason !== trouble) log.error({ error }, "Cannot keep the log; trying again");
       trouble = reason;
     }
-    await clock.sleep(RETRY_MS, signal).catch(() => {});
+    await pause(clock, RETRY_MS, signal);
   }
 }
 
@@ -171,7 +171,7 @@ async function keepTree(
     published = (await signCheckpoint(pool, right, { identity, signer, clock }, published)) ?? published;
     metrics.weir_audit_tree_size.set(Number((await getLogState(pool)).integrated));
     metrics.weir_audit_checkpoint_size.set(Number(published?.size ?? 0n));
-    await clock.sleep(context.checkpointIntervalMs, ending).catch(() => {});
+    await pause(clock, context.checkpointIntervalMs, ending);
   }
 }
 
@@ -188,7 +188,7 @@ async function watchIntake({ pool, clock, log, metrics }: RecordContext, ending:
     // Each new state once, not every few seconds.
     if (ranges.length > 0 && ranges.join() !== reported) log.error({ ranges }, "Records are missing");
     reported = ranges.join();
-    await clock.sleep(WATCH_MS, ending).catch(() => {});
+    await pause(clock, WATCH_MS, ending);
   }
 }
 
@@ -216,7 +216,7 @@ async function keepStream(
     const waking = new AbortController();
     const stop = AbortSignal.any([ending, waking.signal]);
     bus.onChange(() => waking.abort(), stop);
-    await clock.sleep(pauseMs, stop).catch(() => {});
+    await pause(clock, pauseMs, stop);
     waking.abort();
   }
 }

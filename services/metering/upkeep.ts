@@ -1,4 +1,4 @@
-import type { Clock } from "../shared/clock.ts";
+import { type Clock, pause } from "../shared/clock.ts";
 import type { Pool } from "../shared/database/pool.ts";
 import { listMissing } from "../shared/database/watermark.ts";
 import type { Health } from "../shared/mesh/health.ts";
@@ -51,7 +51,7 @@ export async function keepUp(options: UpkeepOptions): Promise<void> {
       // Not a reason to stop: without them rows go into the default partition.
       await ensurePartitions(pool, clock.nowMs()).catch((error) => log.error({ error }, "Cannot make partitions"));
     }
-    await clock.sleep(INTERVAL_MS, signal).catch(() => {});
+    await pause(clock, INTERVAL_MS, signal);
   }
 }
 

@@ -9,7 +9,7 @@ import { ReleaseService } from "../../gen/weir/policy/v1/release_service_pb.ts";
 import { SnapshotService } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { TenantService } from "../../gen/weir/policy/v1/tenant_service_pb.ts";
 import type { Bus } from "../shared/bus/bus.ts";
-import type { Clock } from "../shared/clock.ts";
+import { type Clock, pause } from "../shared/clock.ts";
 import type { Pool } from "../shared/database/pool.ts";
 import { createBootId } from "../shared/ids.ts";
 import type { Health } from "../shared/mesh/health.ts";
@@ -132,7 +132,7 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
       const rereading = (async () => {
         await fillIndex(signal);
         while (!signal.aborted) {
-          await clock.sleep(isFailing ? 1_000 : REREAD_MS, signal).catch(() => {});
+          await pause(clock, isFailing ? 1_000 : REREAD_MS, signal);
           if (signal.aborted) return;
           await refresh();
           if (!isFailing) await fillIndex(signal);

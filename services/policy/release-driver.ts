@@ -1,3 +1,4 @@
+import { pause } from "../shared/clock.ts";
 import { BACK_OFF_LIMIT_MS } from "../shared/snapshot/back-off.ts";
 import type { Log } from "../shared/telemetry/log.ts";
 import type { ChangeParts } from "./publish.ts";
@@ -62,7 +63,7 @@ export class ReleaseDriver {
     if (this.#isWoken) return;
     const waking = new AbortController();
     this.#wake = () => waking.abort();
-    await this.#parts.clock.sleep(ms, AbortSignal.any([signal, waking.signal])).catch(() => {});
+    await pause(this.#parts.clock, ms, AbortSignal.any([signal, waking.signal]));
     this.#wake = undefined;
   }
 }

@@ -10,6 +10,7 @@ import {
 } from "../../gen/weir/policy/v1/release_service_pb.ts";
 import { SnapshotKind, type SnapshotPhase } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { getAccess } from "../shared/authority/access.ts";
+import { pause } from "../shared/clock.ts";
 import type { Pool } from "../shared/database/pool.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createPageToken, readPageSize, readPageToken } from "../shared/page.ts";
@@ -108,7 +109,7 @@ async function* watchRelease(
       yield release;
     }
     if (isEnded(stored)) return;
-    await clock.sleep(LOOK_MS, signal).catch(() => {});
+    await pause(clock, LOOK_MS, signal);
   }
 }
 

@@ -31,6 +31,17 @@ export const systemClock: Clock = {
     }),
 };
 
+/**
+ * Waits for so many milliseconds, or until the signal fires: for loops that look at the signal themselves. What else goes wrong is thrown.
+ */
+export async function pause(clock: Pick<Clock, "sleep">, ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await clock.sleep(ms, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
 interface Sleeper {
   readonly wakeMs: number;
   readonly wake: () => void;

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import type { Clock } from "./clock.ts";
+import { type Clock, pause } from "./clock.ts";
 
 /** How often a watched file is read. */
 export const WATCH_INTERVAL_MS = 2_000;
@@ -25,7 +25,7 @@ export async function watchFile(watch: FileWatch, signal: AbortSignal): Promise<
   let { content } = watch;
   let isFailing = false;
   while (!signal.aborted) {
-    await clock.sleep(WATCH_INTERVAL_MS, signal).catch(() => undefined);
+    await pause(clock, WATCH_INTERVAL_MS, signal);
     if (signal.aborted) return;
     try {
       const now = await readFile(path);

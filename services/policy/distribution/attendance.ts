@@ -1,4 +1,4 @@
-import type { Clock } from "../../shared/clock.ts";
+import { type Clock, pause } from "../../shared/clock.ts";
 import type { Pool } from "../../shared/database/pool.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import type { Metrics } from "../../shared/telemetry/metrics.ts";
@@ -104,7 +104,7 @@ export class Attendance {
     if (this.#entered.size > 0 || this.#left.size > 0) return;
     const waking = new AbortController();
     this.#wake = () => waking.abort();
-    await this.#options.clock.sleep(ms, AbortSignal.any([signal, waking.signal])).catch(() => {});
+    await pause(this.#options.clock, ms, AbortSignal.any([signal, waking.signal]));
     this.#wake = undefined;
   }
 

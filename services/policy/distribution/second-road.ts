@@ -6,7 +6,7 @@ import type { Bus } from "../../shared/bus/bus.ts";
 import { findLastMessage } from "../../shared/bus/last-message.ts";
 import { publish } from "../../shared/bus/publish.ts";
 import { ensureStream } from "../../shared/bus/streams.ts";
-import type { Clock } from "../../shared/clock.ts";
+import { type Clock, pause } from "../../shared/clock.ts";
 import { type NoteSigner, type NoteVerifier, openNote, parseVerifierKey } from "../../shared/note/note.ts";
 import { type HeadKind, parseHead } from "../../shared/snapshot/head.ts";
 import { RELEASED_SLOTS, toPageSubject, toSetSubject } from "../../shared/snapshot/released-subjects.ts";
@@ -63,7 +63,7 @@ export class SecondRoad {
       await Promise.all(catalogue.listRegions().map((region) => this.#layRegion(region, signal)));
       const restMs = this.#failing.size > 0 ? RETRY_MS : Math.max(0, lookAtMs - clock.monotonicMs());
       const waking = new AbortController();
-      const slept = clock.sleep(restMs, AbortSignal.any([signal, waking.signal])).catch(() => {});
+      const slept = pause(clock, restMs, AbortSignal.any([signal, waking.signal]));
       await Promise.race([changed, slept]);
       waking.abort();
     }

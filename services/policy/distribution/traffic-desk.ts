@@ -1,4 +1,4 @@
-import type { Clock } from "../../shared/clock.ts";
+import { type Clock, pause } from "../../shared/clock.ts";
 import type { Pool } from "../../shared/database/pool.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import { type InstanceTraffic, storeTraffic } from "../store/traffic.ts";
@@ -41,7 +41,7 @@ export class TrafficDesk {
     const { pool, clock, log } = this.#options;
     let isReported = false;
     while (!signal.aborted) {
-      await clock.sleep(WRITE_MS, signal).catch(() => {});
+      await pause(clock, WRITE_MS, signal);
       if (this.#pending.size === 0 || signal.aborted) continue;
       const reports = [...this.#pending.values()];
       this.#pending = new Map();

@@ -1,4 +1,4 @@
-import type { Clock } from "../../shared/clock.ts";
+import { type Clock, pause } from "../../shared/clock.ts";
 import { toDatabaseError } from "../../shared/database/database-error.ts";
 import type { Pool, PoolClient } from "../../shared/database/pool.ts";
 import { query } from "../../shared/database/pool.ts";
@@ -37,7 +37,7 @@ export async function listenForChanges(options: ListenOptions): Promise<void> {
       if (!signal.aborted && !isReported) log.warn({ error }, "Cannot listen for changes; trying for ever");
       isReported = true;
     }
-    await clock.sleep(RETRY_MS, signal).catch(() => {});
+    await pause(clock, RETRY_MS, signal);
   }
 }
 
@@ -55,7 +55,7 @@ async function listenOnce({ pool, clock, signal, onChange }: ListenOptions, onSt
     onChange();
     const ending = AbortSignal.any([signal, broken.signal]);
     for (;;) {
-      await clock.sleep(PROBE_MS, ending).catch(() => {});
+      await pause(clock, PROBE_MS, ending);
       if (signal.aborted) return;
       broken.signal.throwIfAborted();
       await query(client, "select 1");

@@ -1,5 +1,5 @@
 import { mkdirSync } from "node:fs";
-import { type Clock, systemClock } from "../../shared/clock.ts";
+import { type Clock, pause, systemClock } from "../../shared/clock.ts";
 import { createEventId } from "../../shared/ids.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import type { Metrics } from "../../shared/telemetry/metrics.ts";
@@ -162,7 +162,7 @@ class SpooledAccounting implements Accounting {
   async #tick(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      await this.#clock.sleep(TICK_MS, signal).catch(() => {});
+      await pause(this.#clock, TICK_MS, signal);
       if (this.#spool.retry()) this.#writeRefusals(this.#clock.nowMs());
     }
   }

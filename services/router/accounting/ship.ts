@@ -1,4 +1,4 @@
-import type { Clock } from "../../shared/clock.ts";
+import { type Clock, pause } from "../../shared/clock.ts";
 import { backOffMs } from "../../shared/snapshot/back-off.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import { BATCH_FACTS, Batch } from "./batch.ts";
@@ -81,7 +81,7 @@ export class Shipper {
       this.#isWoken = false;
       const idleMs = await this.#round(signal);
       await this.#sleep(idleMs, signal);
-      if (!signal.aborted) await clock.sleep(GATHER_MS, signal).catch(() => {});
+      if (!signal.aborted) await pause(clock, GATHER_MS, signal);
     }
   }
 
@@ -90,9 +90,9 @@ export class Shipper {
     const { clock } = this.#options;
     const isRefused = this.#failures.publish > 0;
     if (!isRefused && this.#isWoken) return;
-    const pause = new AbortController();
-    if (!isRefused) this.#wakeSleeper = () => pause.abort();
-    await clock.sleep(ms, AbortSignal.any([signal, pause.signal])).catch(() => {});
+    const waking = new AbortController();
+    if (!isRefused) this.#wakeSleeper = () => waking.abort();
+    await pause(clock, ms, AbortSignal.any([signal, waking.signal]));
     this.#wakeSleeper = undefined;
   }
 
@@ -110,7 +110,7 @@ export class Shipper {
         if (this.#failures.ask > 0) return;
       }
       if (sources().every(({ list }) => list.last[kind] <= list.watermark[kind])) return;
-      await clock.sleep(LAST_ASK_MS, signal).catch(() => {});
+      await pause(clock, LAST_ASK_MS, signal);
     }
   }
 

@@ -1,6 +1,6 @@
 import { createClient, type Transport } from "@connectrpc/connect";
 import { CredentialService } from "../../../gen/weir/policy/v1/credential_service_pb.ts";
-import type { Clock } from "../../shared/clock.ts";
+import { type Clock, pause } from "../../shared/clock.ts";
 import type { KeyUnwrapper } from "../../shared/credential/key-wrapper.ts";
 import type { NoteVerifier } from "../../shared/note/note.ts";
 import { backOffMs } from "../../shared/snapshot/back-off.ts";
@@ -99,7 +99,7 @@ export function keepCredentials(options: KeepCredentialsOptions): CredentialSour
 /** A key management service that was away, or a key that was not yet in its file: tries again, at most every 10 s, until all open. */
 async function keepOpening(hold: CredentialHold, clock: Clock, signal: AbortSignal): Promise<void> {
   for (let tries = 1; hold.hasRefusals && !signal.aborted; tries++) {
-    await clock.sleep(backOffMs(tries), signal).catch(() => {});
+    await pause(clock, backOffMs(tries), signal);
     if (!signal.aborted) await hold.reopen();
   }
 }

@@ -1,6 +1,6 @@
 import type { Client } from "@connectrpc/connect";
 import type { CredentialService } from "../../../gen/weir/policy/v1/credential_service_pb.ts";
-import type { Clock } from "../../shared/clock.ts";
+import { type Clock, pause } from "../../shared/clock.ts";
 import { backOffMs } from "../../shared/snapshot/back-off.ts";
 import type { InstanceName } from "../../shared/snapshot/report.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
@@ -59,7 +59,7 @@ export class CredentialReporter {
         this.#isWanted = true;
         failures += 1;
         if (failures === 1) log.warn({ error }, "Cannot report credentials; trying again");
-        await clock.sleep(backOffMs(failures), signal).catch(() => {});
+        await pause(clock, backOffMs(failures), signal);
       }
     }
   }

@@ -1,6 +1,6 @@
 import type { Client } from "@connectrpc/connect";
 import type { CredentialService, WatchCredentialsResponse } from "../../../gen/weir/policy/v1/credential_service_pb.ts";
-import type { Clock } from "../../shared/clock.ts";
+import { type Clock, pause } from "../../shared/clock.ts";
 import { backOffMs } from "../../shared/snapshot/back-off.ts";
 import type { InstanceName } from "../../shared/snapshot/report.ts";
 import { endWhenSilent } from "../../shared/snapshot/silence.ts";
@@ -44,7 +44,7 @@ export async function watchCredentials(options: CredentialWatchOptions): Promise
         log.warn({ error }, "Lost the watch of credentials; those that are held go on serving");
     }
     failures = stood ? 1 : failures + 1;
-    await clock.sleep(backOffMs(failures), signal).catch(() => {});
+    await pause(clock, backOffMs(failures), signal);
   }
 }
 

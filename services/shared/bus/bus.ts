@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { connect, DebugEvents, Events, type NatsConnection } from "nats";
+import { pause, systemClock } from "../clock.ts";
 import { WeirError } from "../errors/weir-error.ts";
 import type { Log } from "../telemetry/log.ts";
 import { checkServer } from "./capability.ts";
@@ -117,7 +117,7 @@ class NatsBus implements Bus {
         this.#reported = true;
       }
       this.#setConnected(false);
-      if (!signal.aborted) await pause(REOPEN_PAUSE_MS, signal);
+      if (!signal.aborted) await pause(systemClock, REOPEN_PAUSE_MS, signal);
     }
   }
 
@@ -172,8 +172,4 @@ class NatsBus implements Bus {
     this.#connected = connected;
     for (const listener of [...this.#listeners]) listener(connected);
   }
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal }).catch(() => {});
 }

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { AckPolicy, DeliverPolicy, type NatsConnection, nanos, ReplayPolicy } from "nats";
+import { pause, systemClock } from "../clock.ts";
 import { WeirError } from "../errors/weir-error.ts";
 import type { Bus } from "./bus.ts";
 import { isConsumerMissing, isStreamMissing, toBusError } from "./bus-error.ts";
@@ -104,7 +104,7 @@ export async function consume(bus: Bus, options: ConsumeOptions): Promise<void> 
       if (failures === 0)
         bus.log.warn({ error: toConsumeError(stream, error), stream }, "Cannot consume; trying for ever");
       failures += 1;
-      await pause(backoffMs(failures), signal);
+      await pause(systemClock, backoffMs(failures), signal);
     }
   }
   await Promise.all(handling);
@@ -192,8 +192,4 @@ function toConsumeError(stream: StreamName, error: unknown): unknown {
 
 function backoffMs(failures: number): number {
   return Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** Math.min(failures - 1, 10));
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal }).catch(() => {});
 }

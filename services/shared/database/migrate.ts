@@ -1,6 +1,6 @@
 import { runner } from "node-pg-migrate";
 import pg from "pg";
-import type { Clock } from "../clock.ts";
+import { type Clock, pause } from "../clock.ts";
 import { WeirError } from "../errors/weir-error.ts";
 import type { Log } from "../telemetry/log.ts";
 import { toDatabaseError } from "./database-error.ts";
@@ -72,6 +72,6 @@ export async function migrateWhenUp({ clock, signal, ...options }: MigrateWhenUp
       if (!isReported) options.log.warn({ error }, "Cannot reach the database; waiting for it");
       isReported = true;
     }
-    await clock.sleep(RETRY_MS, signal).catch(() => {});
+    await pause(clock, RETRY_MS, signal);
   }
 }

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import { type Clock, pause } from "../clock.ts";
 import type { Log } from "../telemetry/log.ts";
 import { toDatabaseError } from "./database-error.ts";
 import type { Pool, PoolClient } from "./pool.ts";
@@ -105,7 +105,7 @@ export class OutboxRelay {
       } catch (error) {
         if (!signal.aborted) log.warn({ error, lane }, "Cannot relay the outbox; trying again");
       }
-      if (!signal.aborted) await clock.sleep(intervalMs, signal).catch(() => {});
+      if (!signal.aborted) await pause(clock, intervalMs, signal);
     }
   }
 
@@ -188,7 +188,7 @@ export class OutboxRelay {
     const waking = new AbortController();
     this.#wake = () => waking.abort();
     const signal = AbortSignal.any([waking.signal, this.#stopping.signal]);
-    await this.#options.clock.sleep(this.#options.intervalMs, signal).catch(() => {});
+    await pause(this.#options.clock, this.#options.intervalMs, signal);
     this.#wake = undefined;
   }
 }

@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import type { Clock } from "../clock.ts";
+import { type Clock, pause } from "../clock.ts";
 import type { Settings } from "../settings.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -51,7 +51,7 @@ export function openTls({ settings, clock, log, metrics, signal }: TlsOptions): 
   void (async () => {
     while (!signal.aborted) {
       if (current !== undefined) alarm(current);
-      await clock.sleep(WATCH_INTERVAL_MS, signal).catch(() => undefined);
+      await pause(clock, WATCH_INTERVAL_MS, signal);
       if (!signal.aborted) look();
     }
   })();

@@ -3,7 +3,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
 import { Health as HealthProto } from "../../../gen/grpc/health/v1/health_pb.ts";
 import type { Authority } from "../authority/authority.ts";
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, pause, systemClock } from "../clock.ts";
 import type { Address } from "../settings.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -145,10 +145,10 @@ export async function startMeshServer(options: MeshServerOptions): Promise<MeshS
       health.drain();
       const patience = new AbortController();
       const drained = listener.drain().finally(() => patience.abort());
-      await clock.sleep(deadlineMs, patience.signal).catch(() => undefined);
+      await pause(clock, deadlineMs, patience.signal);
       if (!patience.signal.aborted) {
         shutdown.abort(new ConnectError("the instance is draining", Code.Unavailable));
-        await clock.sleep(FAREWELL_MS, patience.signal).catch(() => undefined);
+        await pause(clock, FAREWELL_MS, patience.signal);
       }
       await listener.close();
       await drained;

@@ -1,6 +1,6 @@
 import { mkdir, open, readdir, readFile, rename, stat, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
+import { pause, systemClock } from "../clock.ts";
 import type { Log } from "../telemetry/log.ts";
 import { decodeEntries, decodeFile, encodeTree, type SnapshotFile, toPieces } from "./file.ts";
 import type { HeadKind, SnapshotHead } from "./head.ts";
@@ -122,7 +122,7 @@ export class SnapshotDisk {
       // The first of a row of changes is written at once. Those that follow it wait for a moment and are written as one: to write a
       // keyring of 100,000 keys for each took a router more than to apply them.
       const restMs = Math.min(MOST_REST_MS, RESTS * (performance.now() - beganMs));
-      await setTimeout(restMs, undefined, { signal: this.#hurry.signal }).catch(() => {});
+      await pause(systemClock, restMs, this.#hurry.signal);
     }
   }
 

@@ -6,7 +6,7 @@ import {
   SnapshotPhase,
   type SnapshotService,
 } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, pause } from "../clock.ts";
 import type { Log } from "../telemetry/log.ts";
 import { backOffMs } from "./back-off.ts";
 import type { HeadKind } from "./head.ts";
@@ -104,7 +104,7 @@ export class SnapshotReporter {
         if (this.#signal.aborted) return;
         failures += 1;
         if (failures === 1) this.#log.warn({ error }, "Cannot report a snapshot; trying again");
-        await this.#clock.sleep(backOffMs(failures), this.#signal).catch(() => {});
+        await pause(this.#clock, backOffMs(failures), this.#signal);
         // A report that is refused for ever must not hold up the next.
         if (failures < 5) continue;
       }

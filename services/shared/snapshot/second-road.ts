@@ -3,7 +3,7 @@ import { type ReleasedSet, ReleasedSetSchema } from "../../../gen/weir/policy/v1
 import { WatchSnapshotsResponseSchema } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import type { Bus } from "../bus/bus.ts";
 import { findLastMessage, type KeptMessage } from "../bus/last-message.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, pause } from "../clock.ts";
 import { WeirError } from "../errors/weir-error.ts";
 import type { Log } from "../telemetry/log.ts";
 import { SnapshotAssembly } from "./assembly.ts";
@@ -55,7 +55,7 @@ export async function walkSecondRoad(options: SecondRoadOptions): Promise<void> 
       if (!isFailing) log.warn({ error }, "Cannot read from NATS what was released; trying again");
       isFailing = true;
     }
-    await clock.sleep(options.hold.current() === undefined ? HUNGRY_MS : LOOK_MS, signal).catch(() => {});
+    await pause(clock, options.hold.current() === undefined ? HUNGRY_MS : LOOK_MS, signal);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import { type Clock, pause } from "../clock.ts";
 import { WeirError } from "../errors/weir-error.ts";
 
 /** Policy sends a heartbeat every 5 s; three missed ones are a broken watch. */
@@ -31,7 +31,7 @@ export function endWhenSilent(options: {
         ending.abort(new WeirError("UNAVAILABLE", `Cannot watch ${what}: no heartbeat came`));
         return;
       }
-      await clock.sleep(leftMs, signal).catch(() => {});
+      await pause(clock, leftMs, signal);
     }
   })();
   return {

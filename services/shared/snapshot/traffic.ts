@@ -1,7 +1,7 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
 import type { SnapshotService } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, pause } from "../clock.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { HeadKind } from "./head.ts";
 import type { SnapshotHold } from "./hold.ts";
@@ -45,7 +45,7 @@ export async function reportTraffic(options: ReportTrafficOptions): Promise<void
   });
   let isReported = false;
   while (!signal.aborted) {
-    await clock.sleep(REPORT_MS, signal).catch(() => {});
+    await pause(clock, REPORT_MS, signal);
     const version = hold.heldSnapshot()?.head.version;
     if (version === undefined || signal.aborted) continue;
     const { calls, failures, denials } = readTraffic();

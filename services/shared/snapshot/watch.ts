@@ -7,7 +7,7 @@ import {
   type SnapshotService,
   type WatchSnapshotsResponse,
 } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, pause } from "../clock.ts";
 import { WeirError } from "../errors/weir-error.ts";
 import type { Log } from "../telemetry/log.ts";
 import { SnapshotAssembly } from "./assembly.ts";
@@ -64,7 +64,7 @@ export async function watchSnapshots(options: WatchOptions): Promise<void> {
     wantsWholeKeyring = watch.needsWholeKeyring;
     // A change that does not fit is answered at once, but not twice in a row: then the sender is at fault.
     if (watch.needsWholeKeyring && isFirst) continue;
-    await clock.sleep(backOffMs(failures), signal).catch(() => {});
+    await pause(clock, backOffMs(failures), signal);
   }
 }
 
