@@ -1,9 +1,10 @@
-import { mkdir, open, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
+import { readdir, readFile, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { CredentialDeliverySchema } from "../../../gen/weir/policy/v1/credential_service_pb.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
-import type { CredentialHold, SetVerdict } from "./hold.ts";
+import { writeDurably } from "../../shared/write-durably.ts";
+import type { CredentialHold, SealedSet, SetVerdict } from "./hold.ts";
 
 /** How many sets stay: of a newer one that does not open wholly, an older one fills the gaps at a start as it did while running. */
 const KEPT = 3;
@@ -64,24 +65,9 @@ export class CredentialDisk {
     return this.#saving;
   }
 
-  async #write(version: bigint, { content, note }: { content: Uint8Array; note: Uint8Array }): Promise<void> {
-    const { directory } = this.#options;
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    const path = join(directory, `credentials-${String(version).padStart(19, "0")}.weir`);
-    const file = await open(`${path}.new`, "w", 0o600);
-    try {
-      await file.writeFile(toBinary(CredentialDeliverySchema, create(CredentialDeliverySchema, { content, note })));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(`${path}.new`, path);
-    const folder = await open(directory, "r");
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
+  async #write(version: bigint, { content, note }: SealedSet): Promise<void> {
+    const path = join(this.#options.directory, `credentials-${String(version).padStart(19, "0")}.weir`);
+    await writeDurably(path, [toBinary(CredentialDeliverySchema, create(CredentialDeliverySchema, { content, note }))]);
   }
 
   async #prune(version: bigint): Promise<void> {

@@ -1,10 +1,11 @@
-import { mkdir, open, readdir, readFile, rename, stat, unlink, utimes } from "node:fs/promises";
+import { readdir, readFile, stat, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { pause, systemClock } from "../clock.ts";
 import type { Log } from "../telemetry/log.ts";
+import { writeDurably } from "../write-durably.ts";
 import { decodeEntries, decodeFile, encodeTree, type SnapshotFile, toPieces } from "./file.ts";
 import type { HeadKind, SnapshotHead } from "./head.ts";
-import type { HeldVersion, OfferVerdict, SnapshotHold } from "./hold.ts";
+import type { OfferVerdict, SnapshotHold } from "./hold.ts";
 import { runInSlices } from "./slices.ts";
 import type { SnapshotRefusal } from "./verify.ts";
 
@@ -113,7 +114,7 @@ export class SnapshotDisk {
         const held = kind === "snapshot" ? hold.heldSnapshot() : hold.heldKeyring();
         if (held === undefined || this.#kept.get(kind) === held.head.version) continue;
         const content = "content" in held ? [held.content] : await runInSlices(encodeTree(held.keyring.tree));
-        await this.#write(held, content);
+        await writeDurably(this.#path(held.head), toPieces(kind, held.note, content));
         this.#kept.set(kind, held.head.version);
         await this.#prune(kind, held.head.version);
       } catch (error) {
@@ -161,27 +162,6 @@ export class SnapshotDisk {
 
   #path({ kind, version }: SnapshotHead): string {
     return join(this.#options.directory, `${kind}-${String(version).padStart(19, "0")}.weir`);
-  }
-
-  async #write({ head, note }: HeldVersion, content: readonly Uint8Array[]): Promise<void> {
-    const { directory } = this.#options;
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    const path = this.#path(head);
-    const handle = await open(`${path}.new`, "w", 0o600);
-    try {
-      // Each goes on where the one before ended.
-      for (const piece of toPieces(head.kind, note, content)) await handle.writeFile(piece);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(`${path}.new`, path);
-    const folder = await open(directory, "r");
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
   }
 
   // What has a higher version than the one just written is not ours to judge here; a start refuses it or takes it.
