@@ -2,7 +2,7 @@
  * Real parts for tests of rooms that depend on them: a PostgreSQL and a nats-server of a test's own, on ports and in folders of
  * its own, started as the development mesh starts them. The whole mesh is in `mesh.ts`.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createPorts, HOST, type Region } from "../cli/up/layout.ts";
@@ -55,6 +55,7 @@ export interface TestNatsMesh {
 
 const START_TIMEOUT_MS = 60_000;
 const POLL_MS = 20;
+const FREEZE_MS = 5_000;
 const REPOSITORY = join(import.meta.dirname, "..");
 
 /** Starts a PostgreSQL. */
@@ -154,7 +155,13 @@ class Part implements TestPart {
   }
 
   freeze(): void {
+    const identities = [...(this.#run === undefined ? [] : [this.#run.identity]), ...this.#children()];
     this.#signalAll("SIGSTOP");
+    // The signal is only on its way by now: a thread on another core may still answer what is sent next.
+    const deadlineMs = performance.now() + FREEZE_MS;
+    while (!identities.every(({ pid }) => isStopped(pid))) {
+      if (performance.now() > deadlineMs) throw new Error("Cannot freeze: a process goes on");
+    }
   }
 
   thaw(): void {
@@ -184,6 +191,17 @@ class Part implements TestPart {
 
   #isReady(): Promise<boolean> {
     return this.#options.ready(AbortSignal.timeout(START_TIMEOUT_MS)).catch(() => false);
+  }
+}
+
+/** Whether all threads of a process stand still, or it is gone. */
+function isStopped(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).every((thread) =>
+      / [TtZX] /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8").replace(/^.*\)/s, "")),
+    );
+  } catch {
+    return true;
   }
 }
 

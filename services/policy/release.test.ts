@@ -157,6 +157,8 @@ describe("a release", () => {
     expect([eu1.ran.at(-1), eu2.ran.at(-1)].sort()).toEqual([1n, 2n]);
     expect(late.ran).toEqual([1n]);
     expect(us1.ran).toEqual([1n]);
+    const areAllListed = async () => (await second.releases.listInstances({})).instances.length === 4;
+    await until(areAllListed, "hearing of the late router");
     const { instances, latest } = await second.releases.listInstances({});
     expect(instances.map(({ wantedVersion }) => wantedVersion).sort()).toEqual([1n, 1n, 1n, 2n]);
     expect(latest).toMatchObject([{ snapshotVersion: 2n, releasedVersion: 1n }, { region: "us" }]);
