@@ -141,7 +141,6 @@ export class Chats {
     const { findRejection } = reached;
     const narrow = standings.isQuiet ? undefined : (plan: Plan) => standings.sift(keepCandidates(plan, call, reached));
     return admit(pinned, counters, {
-      headers,
       model,
       eventId,
       nowMs,

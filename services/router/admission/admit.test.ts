@@ -10,7 +10,7 @@ import {
   sampleSnapshot,
   sampleTenantEntry,
 } from "../../shared/snapshot/snapshots.fixture.ts";
-import { type AskedCall, admit } from "./admit.ts";
+import { type AskedCall, admit, identify, type PresentedKey } from "./admit.ts";
 import { LimitCounters } from "./counters.ts";
 
 const NOW_MS = Date.UTC(2026, 0, 1);
@@ -35,14 +35,11 @@ function pin(
   return hold.current()!;
 }
 
-function ask(pinned: PinnedPolicy, call: Partial<AskedCall> = {}) {
-  return admit(pinned, counters, {
-    headers: { authorization: `Bearer ${key.text}` },
-    model: "small",
-    eventId: createEventId(NOW_MS),
-    nowMs: NOW_MS,
-    ...call,
-  });
+function ask(pinned: PinnedPolicy, call: Partial<AskedCall & PresentedKey> = {}) {
+  const { headers = { authorization: `Bearer ${key.text}` }, nowMs = NOW_MS, getKeyringAgeMs, ...asked } = call;
+  const proven = identify(pinned, { headers, nowMs, getKeyringAgeMs });
+  if (proven.kind === "denial") return proven;
+  return admit(pinned, counters, { model: "small", eventId: createEventId(NOW_MS), nowMs, proven, ...asked });
 }
 
 const denied = (reason: string) => expect.objectContaining({ kind: "denial", reason });

@@ -12,19 +12,25 @@ import { toCountedLimits } from "./counted-limits.ts";
 import type { LimitCounters, LimitRefusal } from "./counters.ts";
 import type { CallerHeaders } from "./credentials.ts";
 
-/** What a caller presents and asks for. */
-export interface AskedCall {
+/** What a caller presents. */
+export interface PresentedKey {
   readonly headers: CallerHeaders;
+  /** Milliseconds since 1970. */
+  readonly nowMs: number;
+  /** For how long the keyring was not confirmed: asked for keys of the strict class only, which are denied without it. */
+  readonly getKeyringAgeMs?: (() => number) | undefined;
+}
+
+/** What a caller asks for. */
+export interface AskedCall {
   /** Id of the model, as the caller wrote it. */
   readonly model: string;
   /** Id of the call, minted before. */
   readonly eventId: string;
   /** Milliseconds since 1970. */
   readonly nowMs: number;
-  /** Who asks, when {@link identify} has said so before under the same pinned policy. */
-  readonly proven?: ProvenCaller;
-  /** See {@link identify}. */
-  readonly getKeyringAgeMs?: (() => number) | undefined;
+  /** Who asks, as {@link identify} has said under the same pinned policy. */
+  readonly proven: ProvenCaller;
   /** What rules can ask about it; see `DescribedCall`. */
   readonly asked?: AskedFacts;
   readonly hasTools?: boolean;
@@ -35,13 +41,11 @@ export interface AskedCall {
 }
 
 /**
- * Admits a call or says why not: caller, grant, plan, limits, in this order, so that only a call that could be made uses up a
- * limit. Synchronous and without a look outside this process.
+ * Admits a call of a proven caller or says why not: grant, plan, limits, in this order, so that only a call that could be made uses up
+ * a limit. Synchronous and without a look outside this process.
  */
 export function admit(pinned: PinnedPolicy, counters: LimitCounters, call: AskedCall): Admission | Denial {
-  const proven = call.proven ?? identify(pinned, call);
-  if (proven.kind === "denial") return proven;
-  const { grant, caller } = proven;
+  const { grant, caller } = call.proven;
   const { model, eventId, nowMs, asked, hasTools = false, findRejection, narrow } = call;
   const decided = decide(pinned.tables, { grant, model, eventId, nowMs, asked, hasTools, findRejection });
   const plan = narrow === undefined || decided.kind === "denial" ? decided : narrow(decided);
@@ -54,12 +58,11 @@ export function admit(pinned: PinnedPolicy, counters: LimitCounters, call: Asked
 
 /**
  * Says who asks, if the key is good: for what needs no model, such as the list of models. A denial names its caller only if
- * the secret was right. `getKeyringAgeMs` says for how long the keyring was not confirmed, and is asked for keys of the strict class
- * only; without it they are denied.
+ * the secret was right.
  */
 export function identify(
   pinned: PinnedPolicy,
-  { headers, nowMs, getKeyringAgeMs }: Pick<AskedCall, "headers" | "nowMs" | "getKeyringAgeMs">,
+  { headers, nowMs, getKeyringAgeMs }: PresentedKey,
 ): ProvenCaller | Denial {
   const proven = findCaller(pinned.keyring, headers);
   if (proven.kind === "denial") return proven;
