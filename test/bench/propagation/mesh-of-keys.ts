@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { HOST } from "../../../cli/up/layout.ts";
@@ -10,6 +10,7 @@ import { createPool, type Pool } from "../../../services/shared/database/pool.ts
 import { createMeshTransport } from "../../../services/shared/mesh/client.ts";
 import { createLog } from "../../../services/shared/telemetry/log.ts";
 import { type Mesh, startMesh } from "../../mesh.ts";
+import { waitFor } from "../../records.ts";
 import { pinProcess } from "../ingest/sample.ts";
 
 /** A whole mesh with two routers a region and up to two instances of policy. */
@@ -94,8 +95,14 @@ export async function startMeshOfKeys(options: {
 
 /** The longest turn of each event loop since it was asked last, in milliseconds of CPU time, by process. */
 export async function readTurns({ pids, turnFiles }: MeshOfKeys): Promise<Record<string, number>> {
+  const paths = Object.values(turnFiles);
+  for (const path of paths) rmSync(path, { force: true });
   for (const pid of Object.values(pids)) process.kill(pid, "SIGUSR2");
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  // Each file is there as soon as all of it is.
+  await waitFor(
+    async () => paths.every((path) => existsSync(path)),
+    (areThere) => areThere,
+  );
   return Object.fromEntries(
     Object.entries(turnFiles).map(([name, path]) => [name, JSON.parse(readFileSync(path, "utf8")) as number]),
   );
