@@ -174,8 +174,8 @@ it(`${LEAVING} callers who leave keep sockets, handles and memory flat`, async (
     const handles = process.getActiveResourcesInfo().filter((kind) => kind.startsWith("TCP")).length;
     return { memory: heapUsed + arrayBuffers + external, handles, connections: provider.connections };
   };
-  // What the first ones leave is warmth: code that was compiled, buffers that grew.
-  await run(500);
+  // What the first ones leave is warmth: code that was compiled, buffers that grew, most of it within some thousand.
+  await run(Math.max(500, LEAVING / 4));
   const before = await run(100);
   const after = await run(LEAVING);
 
