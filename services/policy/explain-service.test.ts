@@ -79,8 +79,8 @@ it("takes the facts of a described call: labels, tools, tokens, time", async () 
   ]);
 });
 
-it("runs the decision of a recorded call again, though its key is gone since", async () => {
-  const explained = await ask({
+const askAgain = (candidates: object[]) =>
+  ask({
     keyId: "aaaaaaaaaaaa",
     eventId: randomUUID(),
     operation: Operation.CHAT,
@@ -91,13 +91,31 @@ it("runs the decision of a recorded call again, though its key is gone since", a
       app: "search",
       environment: "test",
     },
-    candidates: [{ target: "local/small", result: { case: "rejected", value: "CREDENTIAL_MISSING" } }],
+    candidates,
   });
+
+it("runs the decision of a recorded call again, though its key is gone since", async () => {
+  const explained = await askAgain([
+    { target: "global/large", result: { case: "score", value: { priority: 1, weight: 1 } } },
+    { target: "local/small", result: { case: "rejected", value: "CREDENTIAL_MISSING" } },
+  ]);
 
   expect(explained.denied).toBe("");
   expect(explained.candidates).toMatchObject([
     { target: "global/large", result: { case: "score" } },
     { target: "local/small", result: { case: "rejected", value: "CREDENTIAL_MISSING" } },
+  ]);
+});
+
+it("puts off again the targets of a recorded call that its router had put off", async () => {
+  const { candidates } = await askAgain([
+    { target: "global/large", result: { case: "score", value: { priority: 1, weight: 1 } } },
+    { target: "local/small", result: { case: "score", value: { weight: 1, deferred: true } } },
+  ]);
+
+  expect(candidates).toMatchObject([
+    { target: "global/large", result: { case: "score", value: { deferred: false } } },
+    { target: "local/small", result: { case: "score", value: { deferred: true } } },
   ]);
 });
 

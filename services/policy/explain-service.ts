@@ -17,7 +17,7 @@ import { type DescribedCall, decide } from "../shared/decision/decide.ts";
 import { explainRules, type RuleExplanation } from "../shared/decision/explain-rules.ts";
 import type { Denial, Plan } from "../shared/decision/plan.ts";
 import type { RuleTimeouts } from "../shared/decision/planned-rule.ts";
-import { describeRecorded } from "../shared/decision/recorded-call.ts";
+import { decideAgain, describeRecorded, type RecordedCall } from "../shared/decision/recorded-call.ts";
 import { type DecisionTables, indexSnapshot } from "../shared/decision/tables.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createEventId } from "../shared/ids.ts";
@@ -82,8 +82,8 @@ async function getSnapshot({ catalogue, pool }: ExplainParts, request: ExplainRe
 /** A call as it is explained: described in full. */
 interface Described {
   readonly kind: "described";
-  /** Whether it is a call of the past, whose key was good. */
-  readonly isRecorded: boolean;
+  /** What its record has of it, when it is a call of the past. */
+  readonly recorded?: RecordedCall;
   readonly call: DescribedCall & Required<Pick<DescribedCall, "asked" | "hasTools">>;
 }
 
@@ -106,7 +106,7 @@ function describe(catalogue: Catalogue, request: ExplainRequest, nowMs: number):
     arrivedAtMs: nowMs,
   };
   const call = { grant, model, eventId: eventId.toLowerCase() || createEventId(nowMs), nowMs, asked };
-  return { kind: "described", isRecorded: false, call: { ...call, hasTools: facts?.hasTools ?? false } };
+  return { kind: "described", call: { ...call, hasTools: facts?.hasTools ?? false } };
 }
 
 function recall(request: ExplainRequest, arrivedAtMs: number): Described {
@@ -122,18 +122,20 @@ function recall(request: ExplainRequest, arrivedAtMs: number): Described {
     arrivedAtMs,
     candidates,
   };
-  return { kind: "described", isRecorded: true, call: describeRecorded(recorded) };
+  return { kind: "described", recorded, call: describeRecorded(recorded) };
 }
 
 function explain(
   { keyring: { tree } }: Catalogue,
   tables: DecisionTables,
   { region }: ExplainRequest,
-  { call, isRecorded }: Described,
+  { call, recorded }: Described,
 ): Exclude<MessageInitShape<typeof ExplainResponseSchema>, Message> {
   const isDisabled = (tenant: string): boolean => tree.find(`tenant:${tenant}`) !== undefined;
-  const unfit = isRecorded ? undefined : findGrantDenial(call.grant, region, call.nowMs, isDisabled);
-  const decision = unfit ?? decide(tables, call);
+  const decision =
+    recorded === undefined
+      ? (findGrantDenial(call.grant, region, call.nowMs, isDisabled) ?? decide(tables, call))
+      : decideAgain(tables, recorded);
   const { rules: applied } = decision;
   const isRuled = decision.kind === "plan" || applied !== undefined;
   const bearing = new Set(applied?.matched.map(({ rule }) => rule));

@@ -1,5 +1,6 @@
 import { DRAW_RANGE } from "../../shared/decision/draw.ts";
-import type { Plan, RankedTarget, RejectedTarget } from "../../shared/decision/plan.ts";
+import type { Plan, RankedTarget } from "../../shared/decision/plan.ts";
+import { putOff } from "../../shared/decision/put-off.ts";
 import type { Reason } from "../../shared/errors/reason.ts";
 import type { Denial } from "../admission/admission.ts";
 
@@ -33,17 +34,11 @@ export function siftPlan(
   const isLate = plan.candidates.map((candidate, index) => isDeferred(candidate, views[index]!));
   // Put behind others only where others do well.
   const hasBetter = views.some(({ kind }, index) => kind === "in" && !isLate[index]);
-  const placed: RankedTarget[] = [];
-  const late: RankedTarget[] = [];
-  const rejected: RejectedTarget[] = [];
-  for (const [index, candidate] of plan.candidates.entries()) {
+  return putOff(plan, (_, index) => {
     const seen = views[index]!;
-    if (seen.kind === "absent") rejected.push({ target: candidate.target, reason: seen.reason });
-    else if (seen.kind === "probed" || (hasBetter && isLate[index])) late.push({ ...candidate, isDeferred: true });
-    else placed.push(candidate);
-  }
-  if (late.length + rejected.length === 0) return plan;
-  return { ...plan, candidates: [...placed, ...late], rejected: [...plan.rejected, ...rejected] };
+    if (seen.kind === "absent") return seen.reason;
+    return seen.kind === "probed" || (hasBetter && isLate[index]) ? "last" : "in place";
+  });
 }
 
 type Absent = Extract<View, { kind: "absent" | "probed" }>;
@@ -58,13 +53,11 @@ function isDeferred({ draw, weight }: RankedTarget, seen: View): boolean {
 }
 
 function takeLone(plan: Plan, nowMs: number, views: readonly Absent[]): Plan | Denial {
-  const candidates = plan.candidates.filter((_, index) => views[index]!.tryMs <= nowMs);
-  if (candidates.length === 0) return deny(plan.model.id, nowMs, views);
-  const rejected = plan.candidates.flatMap(({ target }, index) => {
+  if (views.every(({ tryMs }) => tryMs > nowMs)) return deny(plan.model.id, nowMs, views);
+  return putOff(plan, (_, index) => {
     const { tryMs, reason } = views[index]!;
-    return tryMs <= nowMs ? [] : [{ target, reason }];
+    return tryMs <= nowMs ? "in place" : reason;
   });
-  return { ...plan, candidates, rejected: [...plan.rejected, ...rejected] };
 }
 
 function deny(model: string, nowMs: number, views: readonly Absent[]): Denial {

@@ -104,7 +104,8 @@ export type ExplainRequest = Message<"weir.policy.v1.ExplainRequest"> & {
   caller?: Caller | undefined;
 
   /**
-   * The candidates of the record: which targets could not be used then. Looked at only when `caller` is there.
+   * The candidates of the record: which targets could not be used then, which were left alone or asked last, and, by their absence, which
+   * could not serve the call. Empty leaves out none. Looked at only when `caller` is there.
    *
    * @generated from field: repeated weir.type.v1.Candidate candidates = 11;
    */
