@@ -50,6 +50,8 @@ export interface TestNatsMesh {
   readonly hub: TestPart;
   readonly leaves: Readonly<Record<Region, TestPart>>;
   url(user: NatsUser): string;
+  /** Removes the streams of a region's server, as a lost disk does. Only while it is down. */
+  forget(region: Region): void;
   stop(): Promise<void>;
 }
 
@@ -109,6 +111,7 @@ export async function startNatsMesh(): Promise<TestNatsMesh> {
     hub,
     leaves,
     url: (user) => nats.url(user),
+    forget: (region) => rmSync(join(dataDir, "nats", region), { recursive: true, force: true }),
     stop: async () => {
       await Promise.all([leaves.eu.kill(), leaves.us.kill()]);
       await hub.remove();

@@ -1,4 +1,5 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { DiscardPolicy } from "nats";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ReleasedSetSchema } from "../../../gen/weir/policy/v1/released_set_pb.ts";
 import { HeadSchema, SnapshotKind } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
@@ -6,7 +7,7 @@ import { startNatsMesh, type TestNatsMesh } from "../../../test/parts.ts";
 import { type Bus, connectBus } from "../../shared/bus/bus.ts";
 import { findLastMessage } from "../../shared/bus/last-message.ts";
 import { publish } from "../../shared/bus/publish.ts";
-import { systemClock } from "../../shared/clock.ts";
+import { type Clock, ManualClock, systemClock } from "../../shared/clock.ts";
 import { createSigner } from "../../shared/note/note.ts";
 import type { DigestedEntry } from "../../shared/snapshot/digest.ts";
 import { SnapshotHold } from "../../shared/snapshot/hold.ts";
@@ -108,15 +109,15 @@ function toRelease(
 }
 
 /** A policy that has released a snapshot and so many keys, and lays them. */
-function startPolicy(keys = 1): Shelf {
+function startPolicy(keys = 1, clock: Clock = systemClock): Shelf {
   const shelf = new Shelf();
   shelf.putSnapshot();
   shelf.putKeys(Array.from({ length: keys }, (_, index) => sampleKeyEntry(toKeyId(index))));
-  layRoad(shelf);
+  layRoad(shelf, clock);
   return shelf;
 }
 
-function layRoad(shelf: Shelf): void {
+function layRoad(shelf: Shelf, clock: Clock = systemClock): void {
   const { findKeyringDigest } = shelf;
   const catalogue = shelf as never as Catalogue;
   const road = new SecondRoad({
@@ -124,7 +125,7 @@ function layRoad(shelf: Shelf): void {
     catalogue,
     signer: SAMPLE_SIGNER,
     findKeyringDigest,
-    clock: systemClock,
+    clock,
     log,
   });
   void road.run(ending.signal);
@@ -172,6 +173,22 @@ async function laid(shelf: Shelf): Promise<void> {
     const there = [await readSet("snapshot"), await readSet("keyring")];
     return there[0]?.set.version === snapshot?.version && there[1]?.set.version === keyring?.version;
   }, "laying what was released");
+}
+
+/** Takes all from the region's stream but its last message, a set. */
+async function losePages(): Promise<void> {
+  const manager = await (await policyBus.ready()).jetstreamManager({ domain: "eu", checkAPI: false });
+  await manager.streams.update("RELEASED", { max_msgs: 1, discard: DiscardPolicy.Old });
+  const { state } = await manager.streams.update("RELEASED", { max_msgs: -1 });
+  expect(state.messages).toBe(1);
+}
+
+/** Waits until a router without anything starts from what lies in the region's server. */
+async function startsAgain(shelf: Shelf): Promise<void> {
+  const { hold } = startRouter();
+  await until(() => hold.current() !== undefined, "starting from NATS");
+  expect(hold.heldSnapshot()?.head.version).toBe(shelf.getRegion().snapshot?.version);
+  expect(hold.current()?.keyring.size).toBe(3);
 }
 
 describe("the second road", () => {
@@ -265,6 +282,28 @@ describe("the second road", () => {
 
     expect(hold.heldSnapshot()?.head.version).toBe(other.getRegion().snapshot?.version);
     expect(hold.current()?.keyring.size).toBe(5);
+  });
+
+  it("is laid again within a look when its pages are lost, and when the region's server comes back empty", async () => {
+    const clock = new ManualClock();
+    const shelf = startPolicy(3, clock);
+    await laid(shelf);
+    await clock.whenSleeping();
+
+    await losePages();
+    clock.advance(30_000);
+    await startsAgain(shelf);
+    await clock.whenSleeping();
+
+    await nats.leaves.eu.kill();
+    nats.forget("eu");
+    await nats.leaves.eu.restart();
+    await until(async () => {
+      // Each look may find the link not up yet.
+      clock.advance(30_000);
+      return (await readSet("snapshot").catch(() => undefined)) !== undefined;
+    }, "looking after an empty server");
+    await startsAgain(shelf);
   });
 
   it("cannot be written by a router, nor seen from another region", async () => {

@@ -3,6 +3,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type ReleasedSet, ReleasedSetSchema } from "../../../gen/weir/policy/v1/released_set_pb.ts";
 import { WatchSnapshotsResponseSchema } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import type { Bus } from "../../shared/bus/bus.ts";
+import { listKeptSubjects } from "../../shared/bus/kept-subjects.ts";
 import { findLastMessage } from "../../shared/bus/last-message.ts";
 import { publish } from "../../shared/bus/publish.ts";
 import { ensureStream } from "../../shared/bus/streams.ts";
@@ -94,22 +95,29 @@ export class SecondRoad {
     const subject = toSetSubject(region, kind);
     const message = await findLastMessage(bus, { stream: "RELEASED", subject, ...at });
     const there = message && readSet(message.payload, kind, region, this.#trust);
-    if (isNeeded(there, release)) {
-      const set =
-        (await this.#toChangedSet(kind, release, there)) ?? (await this.#layPages(region, kind, release, signal));
+    const isWhole = there !== undefined && (await this.#hasPages(region, kind, there, signal));
+    if (isNeeded(there, isWhole, release)) {
+      const changed = isWhole ? await this.#toChangedSet(kind, release, there) : undefined;
+      const set = changed ?? (await this.#layPages(region, kind, release, there, signal));
       await this.#publish(subject, toBinary(ReleasedSetSchema, set), signal, message?.sequence ?? 0);
     }
     this.#laid.set(key, release.version);
   }
 
+  // The set may be there without its pages: somebody has purged them, or the disk lost them.
+  async #hasPages(region: string, kind: HeadKind, { slot, pages }: ReleasedSet, signal: AbortSignal): Promise<boolean> {
+    const { bus } = this.#options;
+    const at = { domain: region, timeoutMs: STEP_TIMEOUT_MS, signal };
+    const subject = `${toSetSubject(region, kind)}.${slot}.*`;
+    const kept = await listKeptSubjects(bus, { stream: "RELEASED", subject, ...at });
+    for (let page = 0; page < pages; page++) if (!kept.has(toPageSubject(region, kind, slot, page))) return false;
+    return true;
+  }
+
   // Of a keyring mostly a few keys have changed, and its pages stay as they are.
-  async #toChangedSet(
-    kind: HeadKind,
-    release: Release,
-    there: ReleasedSet | undefined,
-  ): Promise<ReleasedSet | undefined> {
+  async #toChangedSet(kind: HeadKind, release: Release, there: ReleasedSet): Promise<ReleasedSet | undefined> {
     const { findKeyringDigest } = this.#options;
-    if (kind !== "keyring" || there === undefined || there.version >= release.version) return undefined;
+    if (kind !== "keyring" || there.version >= release.version) return undefined;
     // Pages of another history, of a database that was replaced, lead nowhere.
     const known = await findKeyringDigest(there.pagedVersion);
     if (known === undefined || Buffer.compare(known, there.pagedDigest) !== 0) return undefined;
@@ -126,9 +134,17 @@ export class SecondRoad {
     });
   }
 
-  async #layPages(region: string, kind: HeadKind, release: Release, signal: AbortSignal): Promise<ReleasedSet> {
+  async #layPages(
+    region: string,
+    kind: HeadKind,
+    release: Release,
+    there: ReleasedSet | undefined,
+    signal: AbortSignal,
+  ): Promise<ReleasedSet> {
     const { version, digest, head } = release;
-    const slot = Number(version % BigInt(RELEASED_SLOTS));
+    const own = Number(version % BigInt(RELEASED_SLOTS));
+    // Until the new set stands, that one counts.
+    const slot = own === there?.slot ? (own + 1) % RELEASED_SLOTS : own;
     const pages = release.pieces().filter(({ piece }) => piece.case !== "head");
     for (const [index, page] of pages.entries()) {
       const subject = toPageSubject(region, kind, slot, index);
@@ -164,9 +180,9 @@ function readSet(payload: Uint8Array, kind: HeadKind, region: string, trust: rea
   }
 }
 
-// Of a version there may be two heads: a database that was replaced has signed it again.
-function isNeeded(there: ReleasedSet | undefined, { version, head: { piece } }: Release): boolean {
+// A newer version is another instance's to look after. Of a version there may be two heads: a database that was replaced has signed it again.
+function isNeeded(there: ReleasedSet | undefined, isWhole: boolean, { version, head: { piece } }: Release): boolean {
   if (there?.head === undefined || there.version < version) return true;
   const isOwn = piece.case === "head" && Buffer.compare(there.head.note, piece.value.note) === 0;
-  return there.version === version && !isOwn;
+  return there.version === version && !(isOwn && isWhole);
 }
