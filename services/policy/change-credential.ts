@@ -105,7 +105,7 @@ async function makeChange<Desc extends DescMessage>(
     parts.pool,
     async (client) => {
       const before = await findCredential(client, organisation, name);
-      const repeated = await findCredentialChange(client, requestId);
+      const repeated = await findCredentialChange(client, requestId, access.actor);
       if (repeated !== undefined) return checkRepeat(repeated, requestDigest, requestId, before);
       const at = new Date(parts.clock.nowMs());
       const done = await act(client, before, at);
@@ -114,7 +114,14 @@ async function makeChange<Desc extends DescMessage>(
         sets.push(await mintCredentialSet(client, region, { signer: parts.signer, at }));
       }
       const after = (await findCredential(client, organisation, name)) as StoredCredential;
-      await insertCredentialChange(client, { requestId, requestDigest, organisation, name, changedAt: at });
+      await insertCredentialChange(client, {
+        requestId,
+        requestedBy: access.actor,
+        requestDigest,
+        organisation,
+        name,
+        changedAt: at,
+      });
       if (sets.length > 0) await record(client, parts, { actor: access.actor, request, at, done, sets, before, after });
       return after;
     },
@@ -203,7 +210,7 @@ function checkRepeat(
   current: StoredCredential | undefined,
 ): StoredCredential {
   if (current !== undefined && Buffer.compare(repeated.requestDigest, digest) === 0) return current;
-  // Not which one: it may be one of another organisation.
+  // Not which one: it may be one of another organisation, made when ids were not yet each operator's own.
   throw new WeirError("ALREADY_EXISTS", `Cannot change credential: request id "${requestId}" made another change`, {
     facts: { request_id: requestId },
   });

@@ -170,7 +170,7 @@ async function changeKey(
     async (client) => {
       const key = await getKey(client, { organisation, keyId, access, act: edit.act });
       const regions = (await listRegions(client)).map(({ region }) => region);
-      const isRepeat = checkRepeat(await findRequestDigest(client, requestId), edit, request);
+      const isRepeat = checkRepeat(await findRequestDigest(client, requestId, access.actor), edit, request);
       const done = isRepeat ? key : await store(client, parts, { actor: access.actor, request, edit, key, regions });
       return { key: done, keyrings: regions.map((region) => ({ region, version: done.grantVersion })) };
     },
@@ -212,7 +212,7 @@ async function store(
   const minted = await mintKeyring(client, { known: catalogue.keyring, changes, regions, signer, at });
   const revokedVersion = after.grant.revokedAt === undefined ? undefined : minted.version;
   await updateKeyRow(client, { ...indexGrant(after.grant), displayName, rotatedAt, revokedVersion });
-  await rememberRequest(client, { requestId, digest: edit.digest, at });
+  await rememberRequest(client, { requestId, requestedBy: actor, digest: edit.digest, at });
   const act = { change: edit.change, actor, requestId, organisation, keyId, tenant: "", comment };
   await appendToOutbox(client, createKeyRecord({ ...act, before: key.grant, after: grant }, minted, regions, at));
   return { ...key, displayName, rotatedAt, grant, grantVersion: minted.version };

@@ -161,7 +161,7 @@ async function startInstance(options: {
 
 /** Publishes the sample after a change to it. */
 export async function publishSample(
-  { policies }: TestInstance,
+  { policies }: Pick<TestInstance, "policies">,
   change?: (json: ReturnType<typeof samplePolicyJson>) => void,
   rest: {
     readonly requestId?: string;
@@ -174,7 +174,7 @@ export async function publishSample(
 }
 
 /** Makes a key that may ask for everything. */
-export async function makeSampleKey({ keys }: TestInstance, rest: { readonly requestId?: string } = {}) {
+export async function makeSampleKey({ keys }: Pick<TestInstance, "keys">, rest: { readonly requestId?: string } = {}) {
   return await keys.createKey({
     requestId: randomUUID(),
     displayName: "sample",

@@ -48,12 +48,12 @@ export async function makeKeys(
     parts.pool,
     async (client) => {
       const requestIds = asked.map(({ id }) => id);
-      const repeated = await findKeysByRequests(client, requestIds);
+      const repeated = await findKeysByRequests(client, requestIds, access.actor);
       for (const { request, id, digest } of asked) checkRepeat(repeated.get(id), digest, request);
       const fresh = asked.filter(({ id }) => !repeated.has(id));
       const secrets =
         fresh.length === 0 ? NONE : await storeKeys(client, parts, { actor: access.actor, asked: fresh, fieldOf });
-      const stored = fresh.length === 0 ? repeated : await findKeysByRequests(client, requestIds);
+      const stored = fresh.length === 0 ? repeated : await findKeysByRequests(client, requestIds, access.actor);
       return requestIds.map((id) => ({ key: stored.get(id) as StoredKey, secret: secrets.get(id) }));
     },
     signal === undefined ? {} : { signal },
@@ -106,6 +106,7 @@ async function storeKeys(
       organisation,
       displayName,
       requestId,
+      requestedBy: actor,
       requestDigest: digest,
       createdAt: at,
     })),
@@ -163,7 +164,7 @@ function checkBatch(requests: readonly CreateKeyRequest[], fieldOf: (index: numb
 
 function checkRepeat(repeated: StoredKey | undefined, digest: Uint8Array, { requestId }: CreateKeyRequest): void {
   if (repeated === undefined || Buffer.compare(repeated.requestDigest, digest) === 0) return;
-  // Not which key: it may be one of another organisation.
+  // Not which key: it may be one of another organisation, made when ids were not yet each operator's own.
   throw new WeirError("ALREADY_EXISTS", `Cannot create key: request id "${requestId}" made another key`, {
     facts: { request_id: requestId },
   });

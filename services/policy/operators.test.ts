@@ -4,7 +4,7 @@ import { createClient } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CredentialService } from "../../gen/weir/policy/v1/credential_service_pb.ts";
 import { ExplainService } from "../../gen/weir/policy/v1/explain_service_pb.ts";
-import { KeyService } from "../../gen/weir/policy/v1/key_service_pb.ts";
+import { KeyService, KeyState } from "../../gen/weir/policy/v1/key_service_pb.ts";
 import { PolicyService } from "../../gen/weir/policy/v1/policy_service_pb.ts";
 import { ReleaseService } from "../../gen/weir/policy/v1/release_service_pb.ts";
 import { TenantService } from "../../gen/weir/policy/v1/tenant_service_pb.ts";
@@ -29,6 +29,7 @@ const { authority, tokens } = createTestOperators({
     { roles: ["ROLE_KEY_MANAGER"], organisation: "acme", environment: "test" },
   ],
   other: [{ roles: EVERY, organisation: "other" }],
+  everywhere: [{ roles: EVERY, organisation: "*" }],
 });
 type Operator = keyof typeof tokens;
 
@@ -194,15 +195,39 @@ describe("keys", () => {
     expect(await count()).toBe(before);
     expect(await tell(as.acmeTest.keys.batchCreateKeys({ requests: [ask(TENANT), ask(TENANT)] }))).toBe("OK");
   });
+});
 
-  it("are not named to whoever uses a request id again that made one for others", async () => {
+// So no answer tells which ids others have used.
+describe("a request id of another operator", () => {
+  it("makes a key of one's own, and each operator's repeat finds their own", async () => {
     const requestId = randomUUID();
-    const { key } = await admin.keys.createKey(ask(FOREIGN, { requestId }));
+    const theirs = await admin.keys.createKey(ask(FOREIGN, { requestId }));
 
-    const told = await tell(as.acmeTest.keys.createKey(ask(TENANT, { requestId })));
+    const own = await as.acmeTest.keys.createKey(ask(TENANT, { requestId }));
 
-    expect(told).toContain("ALREADY_EXISTS");
-    expect(told).not.toContain(key?.keyId);
+    expect(own).toMatchObject({ key: { organisation: "acme" }, secret: expect.stringMatching(/./) });
+    expect(await as.acmeTest.keys.createKey(ask(TENANT, { requestId }))).toEqual({ ...own, secret: "" });
+    expect(await admin.keys.createKey(ask(FOREIGN, { requestId }))).toEqual({ ...theirs, secret: "" });
+  });
+
+  it("changes a key of one's own", async () => {
+    const requestId = randomUUID();
+    const [theirs, own] = await Promise.all([makeSampleKey(admin), admin.keys.createKey(ask(TENANT))]);
+    const disable = ({ keys }: Pick<TestInstance, "keys">, { key }: typeof own) =>
+      keys.disableKey({ requestId, organisation: "acme", keyId: key?.keyId as string });
+    await disable(admin, theirs);
+
+    expect((await disable(as.acmeTest, own)).key?.state).toBe(KeyState.DISABLED);
+  });
+
+  it("publishes a version of one's own, and each operator's repeat finds their own", async () => {
+    const requestId = randomUUID();
+    const { version: theirs } = await publishSample(admin, undefined, { requestId });
+
+    const { version: own } = await publishSample(as.everywhere, (json) => json.limits.pop(), { requestId });
+
+    expect(own?.version).toBe((theirs?.version ?? 0n) + 1n);
+    expect((await publishSample(admin, undefined, { requestId })).version).toEqual(theirs);
   });
 });
 
@@ -278,9 +303,12 @@ describe("credentials", () => {
     for (const each of [...told, ...(await tellAll("acmeTest", "acme"))]) expect(each).toContain("PERMISSION_DENIED");
     expect(told).toEqual(await tellAll("other", "nowhere"));
     expect((await as.acme.credentials.listCredentials({ organisation: "acme" })).credentials).toHaveLength(1);
-    for (const each of [await tell(set("other", "other")), await tell(set("other", "other", requestId))]) {
-      expect(each).not.toMatch(/OK|acme/);
-    }
+    const anew = await tell(set("other", "other"));
+    expect(anew).not.toMatch(/OK|acme/);
+    // An id that another operator used tells nothing.
+    expect(await tell(set("other", "other", requestId))).toBe(anew);
+    // Nor is it a repeat, but a request to set version 1 again.
+    expect(await tell(set("everywhere", "acme", requestId))).toContain("VERSION_CONFLICT");
   });
 });
 

@@ -45,7 +45,7 @@ export interface ChangeParts {
 export interface PublishRequest {
   /** Who wants it, for the record: "issuer#subject". */
   readonly actor: string;
-  /** UUID. A repeat gets the version that the first call made. */
+  /** UUID. A repeat by the same actor gets the version that the first call made. */
   readonly requestId: string;
   readonly policy: Policy;
   /** Latest version that the publisher has seen; 0 checks nothing. */
@@ -126,7 +126,7 @@ async function makeVersion(parts: ChangeParts, request: NewContent, signal?: Abo
   const version = await change(
     parts.pool,
     async (client) => {
-      const repeated = await findVersionByRequest(client, request.requestId);
+      const repeated = await findVersionByRequest(client, request.requestId, request.actor);
       if (repeated !== undefined) return checkRepeat(repeated, digest, request);
       const before = await findPolicy(client, 0n);
       checkExpected(request.expectedVersion, before?.version ?? 0n);

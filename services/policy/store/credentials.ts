@@ -122,15 +122,17 @@ export async function deleteEnvelopes(
   ]);
 }
 
-/** What a request that changed a credential was; undefined when it changed none. */
+/** What a request of an operator that changed a credential was; undefined when it changed none. */
 export async function findCredentialChange(
   client: PoolClient,
   requestId: string,
+  requestedBy: string,
 ): Promise<{ readonly requestDigest: Uint8Array; readonly name: string } | undefined> {
   const [row] = await query<{ request_digest: Buffer; name: string }>(
     client,
-    "select request_digest, name from credential_change where request_id = $1",
-    [requestId],
+    `select request_digest, name from credential_change where request_id = $1 and requested_by in ($2, '')
+      order by requested_by desc limit 1`,
+    [requestId, requestedBy],
   );
   return row && { requestDigest: row.request_digest, name: row.name };
 }
@@ -140,6 +142,7 @@ export async function insertCredentialChange(
   client: PoolClient,
   change: {
     readonly requestId: string;
+    readonly requestedBy: string;
     readonly requestDigest: Uint8Array;
     readonly organisation: string;
     readonly name: string;
@@ -148,9 +151,16 @@ export async function insertCredentialChange(
 ): Promise<void> {
   await query(
     client,
-    `insert into credential_change (request_id, request_digest, organisation, name, changed_at)
-     values ($1, $2, $3, $4, $5)`,
-    [change.requestId, Buffer.from(change.requestDigest), change.organisation, change.name, change.changedAt],
+    `insert into credential_change (request_id, requested_by, request_digest, organisation, name, changed_at)
+     values ($1, $2, $3, $4, $5, $6)`,
+    [
+      change.requestId,
+      change.requestedBy,
+      Buffer.from(change.requestDigest),
+      change.organisation,
+      change.name,
+      change.changedAt,
+    ],
   );
 }
 

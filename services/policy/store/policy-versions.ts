@@ -60,9 +60,17 @@ export async function findPolicy(client: Pool | PoolClient, version: bigint): Pr
   return complete === undefined ? undefined : { ...complete, content: row.content };
 }
 
-/** The version that a request made, when it made one. */
-export async function findVersionByRequest(client: PoolClient, requestId: string): Promise<StoredVersion | undefined> {
-  const rows = await query<Row>(client, `select ${COLUMNS} from policy_version where request_id = $1`, [requestId]);
+/** The version that a request of this operator made, when it made one. */
+export async function findVersionByRequest(
+  client: PoolClient,
+  requestId: string,
+  requestedBy: string,
+): Promise<StoredVersion | undefined> {
+  const rows = await query<Row>(
+    client,
+    `select ${COLUMNS} from policy_version where request_id = $1 and published_by in ($2, '') order by published_by desc limit 1`,
+    [requestId, requestedBy],
+  );
   const [complete] = await complement(client, rows);
   return complete;
 }

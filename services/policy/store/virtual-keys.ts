@@ -30,7 +30,11 @@ export interface KeyIndex {
 
 /** What is needed to store a key beside its grant. */
 export type NewKey = Pick<StoredKey, "organisation" | "displayName" | "createdAt" | "requestDigest"> &
-  KeyIndex & { readonly requestId: string };
+  KeyIndex & {
+    readonly requestId: string;
+    /** Who asked for it, as records name them. */
+    readonly requestedBy: string;
+  };
 
 /** What a change writes of a key beside its grant. */
 export type ChangedKey = Pick<StoredKey, "displayName" | "rotatedAt"> &
@@ -63,9 +67,9 @@ export async function insertKeys(client: PoolClient, keys: readonly NewKey[]): P
   await query(
     client,
     `insert into virtual_key (key_id, organisation, display_name, request_id, request_digest, created_at, team, app, environment,
-       labels, expires_at)
+       labels, expires_at, requested_by)
      select * from unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::bytea[], $6::timestamptz[], $7::text[], $8::text[],
-       $9::text[], $10::jsonb[], $11::timestamptz[])`,
+       $9::text[], $10::jsonb[], $11::timestamptz[], $12::text[])`,
     [
       keys.map(({ keyId }) => keyId),
       keys.map(({ organisation }) => organisation),
@@ -78,6 +82,7 @@ export async function insertKeys(client: PoolClient, keys: readonly NewKey[]): P
       keys.map(({ environment }) => environment),
       keys.map(({ labels }) => JSON.stringify(labels)),
       keys.map(({ expiresAt }) => expiresAt ?? null),
+      keys.map(({ requestedBy }) => requestedBy),
     ],
   );
 }
@@ -116,16 +121,17 @@ export async function findKey(
   return rows.map(toKey)[0];
 }
 
-/** The keys that these requests made, by the request that made each. */
+/** The keys that these requests of an operator made, by the request that made each. */
 export async function findKeysByRequests(
   client: PoolClient,
   requestIds: readonly string[],
+  requestedBy: string,
 ): Promise<Map<string, StoredKey>> {
   const rows = await query<KeyRow & { request_id: string }>(
     client,
     `select k.request_id, ${KEY_COLUMNS} from virtual_key k join keyring_entry e on e.id = k.key_id
-      where k.request_id = any($1::uuid[])`,
-    [requestIds],
+      where k.request_id = any($1::uuid[]) and k.requested_by in ($2, '') order by k.requested_by`,
+    [requestIds, requestedBy],
   );
   return new Map(rows.map((row) => [row.request_id, toKey(row)]));
 }

@@ -767,6 +767,8 @@ export const ReportCredentialsResponseSchema: GenMessage<ReportCredentialsRespon
  * "credentials", the digest is SHA-256 over the encoded CredentialSet, versions only rise. So whoever changes the database alone can
  * neither put a credential of his own in the place of another nor bring back an old one.
  *
+ * A request_id is its asker's own: the same one of another operator is another request.
+ *
  * @generated from service weir.policy.v1.CredentialService
  */
 export const CredentialService: GenService<{

@@ -1066,7 +1066,8 @@ export const KeyStateSchema: GenEnum<KeyState> = /*@__PURE__*/
 
 /**
  * Makes and changes virtual keys. Each change is a new keyring in every region, and a record in the control plane's log. Repeating
- * the request_id of a change within 30 days changes nothing and returns the key as it is now.
+ * the request_id of a change within 30 days changes nothing and returns the key as it is now. A request_id is its asker's own: the same one
+ * of another operator is another request.
  *
  * @generated from service weir.policy.v1.KeyService
  */

@@ -721,7 +721,8 @@ export const ChangeKindSchema: GenEnum<ChangeKind> = /*@__PURE__*/
   enumDesc(file_weir_policy_v1_policy_service, 0);
 
 /**
- * Takes policies, checks them, and makes them versions that reach every region.
+ * Takes policies, checks them, and makes them versions that reach every region. A request_id is its asker's own: the same one of another
+ * operator is another request.
  *
  * @generated from service weir.policy.v1.PolicyService
  */
