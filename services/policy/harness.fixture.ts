@@ -124,6 +124,7 @@ async function startInstance(options: {
     authority,
     routes: policy.routes,
     services: policy.services,
+    hot: policy.hot,
     reflection: true,
     health,
     log,

@@ -41,6 +41,7 @@ runService("policy", async ({ environment, log, signal }) => {
     tls,
     routes: policy.routes,
     services: policy.services,
+    hot: policy.hot,
     authority,
     reflection: config.WEIR_REFLECTION,
     health,

@@ -13,6 +13,7 @@ import { type Clock, pause } from "../shared/clock.ts";
 import type { Pool } from "../shared/database/pool.ts";
 import { createBootId } from "../shared/ids.ts";
 import type { Health } from "../shared/mesh/health.ts";
+import type { HotMethod } from "../shared/mesh/hot-rpc.ts";
 import type { NoteSigner } from "../shared/note/note.ts";
 import type { Log } from "../shared/telemetry/log.ts";
 import type { Metrics } from "../shared/telemetry/metrics.ts";
@@ -23,6 +24,9 @@ import { Catalogue } from "./distribution/catalogue.ts";
 import { SecondRoad } from "./distribution/second-road.ts";
 import { TrafficDesk } from "./distribution/traffic-desk.ts";
 import { Wakes } from "./distribution/wake.ts";
+import { watchPieces } from "./distribution/watch.ts";
+import { createWatchSurface, type Watch } from "./distribution/watch-surface.ts";
+import { WholeQueue } from "./distribution/whole-queue.ts";
 import { createExplainService } from "./explain-service.ts";
 import { fillKeyIndex } from "./fill-key-index.ts";
 import { createKeyService } from "./key-service.ts";
@@ -53,6 +57,8 @@ export interface PolicyOptions {
 export interface PolicyInstance {
   readonly services: readonly DescService[];
   readonly routes: (router: ConnectRouter) => void;
+  /** What of it is served off its streams. */
+  readonly hot: readonly HotMethod[];
   /** Works until the signal fires: reads what changes, relays the outbox, notes who watches. Needs a migrated database. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -68,7 +74,17 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
   const { pool, signer, clock, health, log, metrics } = options;
   const catalogue = new Catalogue({ pool, clock, log, ...(metrics && { metrics }) });
   const wakes = new Wakes(catalogue, clock);
+  const wholes = new WholeQueue(clock);
   const attendance = new Attendance({ pool, clock, log, boot: createBootId(), ...(metrics && { metrics }) });
+  const watch: Watch = async function* (request, signal) {
+    const { region, instance, boot } = request;
+    const leave = attendance.enter({ region, instance, boot });
+    try {
+      yield* watchPieces(request, { catalogue, clock, wakes, wholes, signal });
+    } finally {
+      leave();
+    }
+  };
   const relays = [createPublishedRelay(options), createRecordRelay(options)];
   const announce = (): void => {
     for (const relay of relays) relay.wake();
@@ -120,13 +136,11 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
       router.service(KeyService, createKeyService(changes));
       router.service(TenantService, createTenantService(changes));
       router.service(CredentialService, createCredentialService({ ...changes, wakes }));
-      router.service(
-        SnapshotService,
-        createSnapshotService({ pool, clock, catalogue, attendance, wakes, traffic, onReport: () => releases.wake() }),
-      );
+      router.service(SnapshotService, createSnapshotService({ pool, watch, traffic, onReport: () => releases.wake() }));
       router.service(ReleaseService, createReleaseService(changes));
       router.service(ExplainService, createExplainService({ catalogue, pool, clock }));
     },
+    hot: [createWatchSurface(watch)],
     async run(signal) {
       for (const relay of relays) relay.start();
       const rereading = (async () => {

@@ -16,20 +16,23 @@ import { findReleaseUnderWay, listReleaseRegions, listReleaseRouters } from "../
 import { findSnapshot, listRegions } from "../store/snapshots.ts";
 import { type CredentialRelease, type CredentialReleases, readCredentialReleases } from "./credential-releases.ts";
 import { toChangePiece, toHeadPiece, toKeyringPieces, toSnapshotPieces } from "./pieces.ts";
+import { type Sending, toSending } from "./sending.ts";
 import { SharedList } from "./shared-list.ts";
 
 /** A version that can be sent: encoded once, shared by all who watch. */
 export interface Release {
   readonly version: bigint;
   readonly digest: Uint8Array;
-  /** Its pages, then its head. Made when they are first asked for: of most keyrings nobody wants more than the change. */
-  readonly pieces: () => readonly WatchSnapshotsResponse[];
-  /** The same, each made as it is first read: a whole keyring takes a tenth of a second. */
-  readonly parts: Iterable<WatchSnapshotsResponse>;
+  /** All of it but its head. Each page is made as it is first read: a whole keyring takes a tenth of a second, and of most nobody wants it. */
+  readonly pages: Iterable<Sending>;
+  /** Its head, which ends the pages. */
+  readonly end: Sending;
+  /** The same as a message. */
+  readonly head: WatchSnapshotsResponse;
   /** What leads to it from a version that somebody holds; nothing for who needs the whole. Snapshots always travel whole. */
   readonly findChange?: (base: bigint) => WatchSnapshotsResponse | undefined;
-  /** Its head alone, to end a change. */
-  readonly head: WatchSnapshotsResponse;
+  /** The same with the head behind it. */
+  readonly findUpdate?: (base: bigint) => Sending | undefined;
 }
 
 type FindChange = NonNullable<Release["findChange"]>;
@@ -81,7 +84,7 @@ export class Catalogue {
   readonly #regions = new Map<string, RegionRelease>();
   #credentials: CredentialReleases = new Map();
   #keyring: KeyringState = EMPTY_KEYRING;
-  #keyringPages: Iterable<WatchSnapshotsResponse> = [];
+  #keyringPages: Iterable<Sending> = [];
   #findChange: FindChange = () => undefined;
   #changed = Promise.withResolvers<void>();
   #refreshing: Promise<void> | undefined;
@@ -172,7 +175,7 @@ export class Catalogue {
     const keyring = await this.#readKeyring();
     let isChanged = keyring.version !== this.#keyring.version;
     if (isChanged) {
-      this.#keyringPages = new SharedList(toKeyringPieces(keyring.version, keyring.tree.entries()));
+      this.#keyringPages = new SharedList(encodeEach(toKeyringPieces(keyring.version, keyring.tree.entries())));
       this.#findChange = createFindChange(keyring);
     }
     this.#keyring = keyring;
@@ -273,18 +276,29 @@ export class Catalogue {
       this.#options.log.error(facts, "A snapshot in the database was damaged; keeping the one read before");
       return before;
     }
+    const pages = new SharedList(encodeEach(toSnapshotPieces(version, content)));
     const end = toHeadPiece("snapshot", head);
-    const pieces = once(() => [...toSnapshotPieces(version, content), end]);
-    const parts = { [Symbol.iterator]: () => pieces()[Symbol.iterator]() };
-    return { version, policyVersion, digest, pieces, parts, head: end, tables };
+    return { version, policyVersion, digest, pages, end: toSending(end), head: end, tables };
   }
 
   #toRelease(note: Uint8Array): Release {
     const { version, tree } = this.#keyring;
     const head = toHeadPiece("keyring", note);
-    // Regions differ in their heads only.
-    const parts = new SharedList(concatenate(this.#keyringPages, head));
-    return { version, digest: tree.digest(), pieces: () => [...parts], parts, head, findChange: this.#findChange };
+    const findChange = this.#findChange;
+    // Watchers mostly stand at the same version, so one sending serves them all. Regions differ in their heads only.
+    const findUpdate = remember((base: bigint) => {
+      const change = findChange(base);
+      return change && toSending(change, head);
+    });
+    return {
+      version,
+      digest: tree.digest(),
+      pages: this.#keyringPages,
+      end: toSending(head),
+      head,
+      findChange,
+      findUpdate,
+    };
   }
 
   #gauge(region: string, snapshot: SnapshotRelease | undefined, keyring: Release | undefined): void {
@@ -294,22 +308,16 @@ export class Catalogue {
   }
 }
 
-/** Finds what leads to a keyring. Watchers mostly stand at the same version, so one piece serves them all. */
+/** Finds what leads to a keyring. */
 function createFindChange(keyring: KeyringState): FindChange {
-  const known = new Map<bigint, WatchSnapshotsResponse | undefined>();
-  return (base) => {
-    if (base >= keyring.version) return undefined;
-    if (!known.has(base)) {
-      const changes = findChangesSince(keyring, base);
-      known.set(base, changes && toChangePiece(base, keyring.version, changes));
-    }
-    return known.get(base);
-  };
+  return remember((base) => {
+    const changes = base < keyring.version ? findChangesSince(keyring, base) : undefined;
+    return changes && toChangePiece(base, keyring.version, changes);
+  });
 }
 
-function* concatenate<T>(list: Iterable<T>, last: T): Generator<T> {
-  yield* list;
-  yield last;
+function* encodeEach(pages: Iterable<WatchSnapshotsResponse>): Generator<Sending, undefined> {
+  for (const page of pages) yield toSending(page);
 }
 
 /**
@@ -349,10 +357,10 @@ function toText(release: Release | undefined): string {
   return String(release?.version ?? 0n);
 }
 
-function once<T>(make: () => T): () => T {
-  let made: T | undefined;
-  return () => {
-    made ??= make();
-    return made;
+function remember<Key, Value>(find: (key: Key) => Value): (key: Key) => Value {
+  const known = new Map<Key, Value>();
+  return (key) => {
+    if (!known.has(key)) known.set(key, find(key));
+    return known.get(key) as Value;
   };
 }

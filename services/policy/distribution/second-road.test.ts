@@ -25,6 +25,7 @@ import { advanceKeyring, EMPTY_KEYRING, findChangesSince, type KeyringState } fr
 import type { Catalogue, RegionRelease, Release } from "./catalogue.ts";
 import { toChangePiece, toHeadPiece, toKeyringPieces, toSnapshotPieces } from "./pieces.ts";
 import { SecondRoad } from "./second-road.ts";
+import { toSending } from "./sending.ts";
 
 const log = createLog({ service: "policy", level: process.env.TEST_LOG ?? "fatal" });
 let nats: TestNatsMesh;
@@ -104,8 +105,7 @@ function toRelease(
   const head = toHeadPiece(kind, note);
   // As of now: the next test's versions are none of this one's.
   const at = version;
-  const parts = [...pages, head];
-  return { version: at, digest, pieces: () => parts, parts, head };
+  return { version: at, digest, pages: pages.map((page) => toSending(page)), end: toSending(head), head };
 }
 
 /** A policy that has released a snapshot and so many keys, and lays them. */

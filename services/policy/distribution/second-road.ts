@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type ReleasedSet, ReleasedSetSchema } from "../../../gen/weir/policy/v1/released_set_pb.ts";
-import { WatchSnapshotsResponseSchema } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import type { Bus } from "../../shared/bus/bus.ts";
 import { listKeptSubjects } from "../../shared/bus/kept-subjects.ts";
 import { findLastMessage } from "../../shared/bus/last-message.ts";
 import { publish } from "../../shared/bus/publish.ts";
 import { ensureStream } from "../../shared/bus/streams.ts";
 import { type Clock, pause } from "../../shared/clock.ts";
+import { fromEnvelopes } from "../../shared/mesh/envelope.ts";
 import { type NoteSigner, type NoteVerifier, openNote, parseVerifierKey } from "../../shared/note/note.ts";
 import { type HeadKind, parseHead } from "../../shared/snapshot/head.ts";
 import { RELEASED_SLOTS, toPageSubject, toSetSubject } from "../../shared/snapshot/released-subjects.ts";
@@ -145,17 +145,19 @@ export class SecondRoad {
     const own = Number(version % BigInt(RELEASED_SLOTS));
     // Until the new set stands, that one counts.
     const slot = own === there?.slot ? (own + 1) % RELEASED_SLOTS : own;
-    const pages = release.pieces().filter(({ piece }) => piece.case !== "head");
-    for (const [index, page] of pages.entries()) {
-      const subject = toPageSubject(region, kind, slot, index);
-      await this.#publish(subject, toBinary(WatchSnapshotsResponseSchema, page), signal);
+    let pages = 0;
+    for (const page of release.pages) {
+      for (const message of fromEnvelopes(page)) {
+        await this.#publish(toPageSubject(region, kind, slot, pages), message, signal);
+        pages += 1;
+      }
     }
     return create(ReleasedSetSchema, {
       version,
       ...(head.piece.case === "head" && { head: head.piece.value }),
       pagedVersion: version,
       slot,
-      pages: pages.length,
+      pages,
       pagedDigest: digest,
     });
   }

@@ -14,7 +14,7 @@ import { HEARTBEAT_MS, type WatchOptions } from "./watch.ts";
  */
 export async function* watchCredentialPieces(
   request: WatchCredentialsRequest,
-  { catalogue, clock, wakes, signal }: WatchOptions,
+  { catalogue, clock, wakes, signal }: Omit<WatchOptions, "wholes">,
 ): AsyncGenerator<WatchCredentialsResponse> {
   const waiter: Waiter = { letGo: () => {} };
   signal.addEventListener("abort", () => waiter.letGo(), { once: true });

@@ -8,8 +8,10 @@ import { ManualClock } from "../../shared/clock.ts";
 import { advanceKeyring, EMPTY_KEYRING, findChangesSince, type KeyringState } from "../keys/keyring-state.ts";
 import type { Catalogue, RegionRelease, Release } from "./catalogue.ts";
 import { toChangePiece, toHeadPiece, toKeyringPieces, toSnapshotPieces } from "./pieces.ts";
+import { fromSending, type Sending, toSending } from "./sending.ts";
 import { Wakes } from "./wake.ts";
 import { HEARTBEAT_MS, watchPieces } from "./watch.ts";
+import { PATIENCE_MS, SENT_AT_A_TIME, WholeQueue } from "./whole-queue.ts";
 
 /** A catalogue that a test fills by hand. */
 class Shelf {
@@ -26,8 +28,8 @@ class Shelf {
   }
   putSnapshot(version: bigint, content = new Uint8Array(1)) {
     const head = toHeadPiece("snapshot", new Uint8Array(1));
-    const pieces = () => [...toSnapshotPieces(version, content), head];
-    const release: Release = { version, digest: new Uint8Array([Number(version)]), pieces, parts: pieces(), head };
+    const pages = toSnapshotPieces(version, content).map((page) => toSending(page));
+    const release: Release = { version, digest: new Uint8Array([Number(version)]), pages, end: toSending(head), head };
     this.#put({ ...this.#region, snapshot: release as RegionRelease["snapshot"] });
   }
   putKey(id: string) {
@@ -35,13 +37,13 @@ class Shelf {
     this.keyring = advanceKeyring(this.keyring, version, [{ id, grant: new Uint8Array([1]), version }]);
     const { tree } = this.keyring;
     const head = toHeadPiece("keyring", new Uint8Array(1));
-    const pieces = () => [...toKeyringPieces(version, tree.entries()), head];
+    const pages = Array.from(toKeyringPieces(version, tree.entries()), (page) => toSending(page));
     const state = this.keyring;
-    const findChange = (base: bigint) => {
-      const changes = findChangesSince(state, base);
-      return changes && toChangePiece(base, version, changes);
+    const findUpdate = (base: bigint) => {
+      const change = findChangesSince(state, base);
+      return change && toSending(toChangePiece(base, version, change)!, head);
     };
-    const keyring = { version, digest: tree.digest(), pieces, parts: pieces(), head, findChange };
+    const keyring = { version, digest: tree.digest(), pages, end: toSending(head), head, findUpdate };
     this.#put({ ...this.#region, keyring });
   }
   #put(region: RegionRelease) {
@@ -51,13 +53,18 @@ class Shelf {
   }
 }
 
-function watch(shelf: Shelf, clock = new ManualClock()) {
+/** A watcher who waits in a queue of its own, unless one is given. */
+function watch(shelf: Shelf, clock = new ManualClock(), wholes = new WholeQueue(clock)) {
   const ending = new AbortController();
   const request = create(WatchSnapshotsRequestSchema, { region: "eu" });
   const catalogue = shelf as unknown as Catalogue;
   const wakes = new Wakes(catalogue, clock);
-  const pieces = watchPieces(request, { catalogue, clock, wakes, signal: ending.signal });
-  const next = async (): Promise<string> => describePiece((await pieces.next()).value as WatchSnapshotsResponse);
+  const pieces = watchPieces(request, { catalogue, clock, wakes, wholes, signal: ending.signal });
+  /** What comes next: the messages that come together, one behind the other. */
+  const next = async (): Promise<string> =>
+    fromSending((await pieces.next()).value as Sending)
+      .map(describePiece)
+      .join(", ");
   return { next, pieces, ending, clock };
 }
 
@@ -113,12 +120,7 @@ describe("watchPieces()", () => {
 
     shelf.putKey("c");
 
-    expect([held, await next(), await next(), await next()]).toEqual([
-      "keyring 1 to 2",
-      "head",
-      "keyring 2 to 3",
-      "head",
-    ]);
+    expect([held, await next()]).toEqual(["keyring 1 to 2, head", "keyring 2 to 3, head"]);
   });
 
   it("gives several changes of the keyring as one", async () => {
@@ -131,7 +133,7 @@ describe("watchPieces()", () => {
     shelf.putKey("b");
     shelf.putKey("c");
 
-    expect([await next(), await next()]).toEqual(["keyring 1 to 3", "head"]);
+    expect(await next()).toBe("keyring 1 to 3, head");
   });
 
   it("gives keys before policy", async () => {
@@ -165,6 +167,57 @@ describe("watchPieces()", () => {
       clock.advance(HEARTBEAT_MS);
       expect(await waiting).toBe("heartbeat");
     }
+  });
+
+  it("C7: sends whole keyrings to a few of many who come from nothing at once, heartbeats to the others, and then theirs in order", async () => {
+    const [shelf, clock] = [new Shelf(), new ManualClock()];
+    shelf.putKey("a");
+    const wholes = new WholeQueue(clock);
+    const herd = Array.from({ length: 100 }, () => watch(shelf, clock, wholes));
+    const first = await Promise.all(herd.map(({ next }) => next()));
+    expect(first.slice(0, SENT_AT_A_TIME)).toEqual(Array(SENT_AT_A_TIME).fill("keyring 1 page 0"));
+    expect(first.slice(SENT_AT_A_TIME)).toEqual(Array(100 - SENT_AT_A_TIME).fill("heartbeat"));
+
+    let begun = SENT_AT_A_TIME;
+    const pages = herd.slice(SENT_AT_A_TIME).map(async ({ next }) => {
+      const page = await next();
+      begun += 1;
+      return page;
+    });
+    for (const [index, { next }] of herd.entries()) {
+      if (index >= SENT_AT_A_TIME) expect(await pages[index - SENT_AT_A_TIME]).toBe("keyring 1 page 0");
+      expect(begun - index).toBeLessThanOrEqual(SENT_AT_A_TIME);
+      expect(await next()).toBe("head");
+      void next();
+    }
+  });
+
+  it("sends a waiting watcher its keyring when it hears nothing of those before it for ten seconds, or when they hang up", async () => {
+    const [shelf, clock] = [new Shelf(), new ManualClock()];
+    shelf.putKey("a");
+    const wholes = new WholeQueue(clock);
+    const stuck = Array.from({ length: SENT_AT_A_TIME }, () => watch(shelf, clock, wholes));
+    for (const { next } of stuck) await next();
+    const [early, late] = [watch(shelf, clock, wholes), watch(shelf, clock, wholes)];
+    expect([await early.next(), await late.next()]).toEqual(["heartbeat", "heartbeat"]);
+
+    const [one, other] = [early.next(), late.next()];
+    await stuck[0]?.pieces.return(undefined);
+    expect(await one).toBe("keyring 1 page 0");
+    await clock.whenSleeping(2);
+    clock.advance(PATIENCE_MS);
+    expect(await other).toBe("keyring 1 page 0");
+  });
+
+  it("sends a watcher that waits for a whole keyring the snapshot meanwhile", async () => {
+    const [shelf, clock] = [new Shelf(), new ManualClock()];
+    shelf.putKey("a");
+    const wholes = new WholeQueue(clock);
+    for (let count = 0; count < SENT_AT_A_TIME; count++) await watch(shelf, clock, wholes).next();
+    shelf.putSnapshot(1n);
+    const { next } = watch(shelf, clock, wholes);
+
+    expect([await next(), await next(), await next()]).toEqual(["snapshot 1 page 0", "head", "heartbeat"]);
   });
 
   it("ends when the watcher hangs up", async () => {

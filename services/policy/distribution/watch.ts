@@ -7,7 +7,9 @@ import {
 } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { Catalogue, Release, RouterRelease } from "./catalogue.ts";
+import { type Sending, toSending } from "./sending.ts";
 import type { Waiter, Wakes } from "./wake.ts";
+import type { Place, WholeQueue } from "./whole-queue.ts";
 
 /** A watcher is told that the watch stands at least this often. */
 export const HEARTBEAT_MS = 5_000;
@@ -18,6 +20,8 @@ export interface WatchOptions {
   readonly clock: Clock;
   /** Shared by all watches. */
   readonly wakes: Wakes;
+  /** Shared by all watches of snapshots. */
+  readonly wholes: WholeQueue;
   /** Fires when the watcher hangs up. */
   readonly signal: AbortSignal;
 }
@@ -30,33 +34,45 @@ interface Held {
 
 /**
  * What one watcher gets, piece by piece: each is made when the one before was taken, so a slow watcher holds nothing up and,
- * when it comes for more, gets the latest and none between. Keys go before policy: a revocation must not wait behind pages.
+ * when it comes for more, gets the latest and none between. Keys go before policy, for a revocation must not wait behind pages; only who
+ * waits in the queue for a whole keyring gets policy meanwhile, and heartbeats.
  */
 export async function* watchPieces(
   request: WatchSnapshotsRequest,
-  { catalogue, clock, wakes, signal }: WatchOptions,
-): AsyncGenerator<WatchSnapshotsResponse> {
+  { catalogue, clock, wakes, wholes, signal }: WatchOptions,
+): AsyncGenerator<Sending> {
   const waiter: Waiter = { letGo: () => {} };
   signal.addEventListener("abort", () => waiter.letGo(), { once: true });
   let snapshot: Held = { version: request.snapshotVersion, digest: request.snapshotDigest };
   let keyring: Held = { version: request.keyringVersion, digest: request.keyringDigest };
-  // The first heartbeat comes as soon as the watcher has all there is, so that it knows that it has.
+  let place: Place | undefined;
+  // The first heartbeat comes as soon as there is nothing else to send.
   let nextHeartbeatMs = clock.monotonicMs();
-  while (!signal.aborted) {
-    const latest = catalogue.getRouter(request.region, request.instance);
-    if (isNewer(latest.keyring, keyring)) {
-      const change = latest.keyring.findChange?.(keyring.version);
-      yield* change === undefined ? latest.keyring.parts : [change, latest.keyring.head];
-      keyring = latest.keyring;
-    } else if (isNewer(latest.snapshot, snapshot)) {
-      yield* latest.snapshot.parts;
-      snapshot = latest.snapshot;
-    } else if (clock.monotonicMs() >= nextHeartbeatMs) {
-      yield toHeartbeat(latest, catalogue.readAgeMs, clock);
-      nextHeartbeatMs = clock.monotonicMs() + HEARTBEAT_MS;
-    } else {
-      await wakes.wait(nextHeartbeatMs, waiter);
+  try {
+    while (!signal.aborted) {
+      const latest = catalogue.getRouter(request.region, request.instance);
+      const needed = isNewer(latest.keyring, keyring) ? latest.keyring : undefined;
+      const update = needed?.findUpdate?.(keyring.version);
+      if (needed !== undefined && update === undefined) place ??= wholes.join(() => waiter.letGo());
+      if (needed !== undefined && (update !== undefined || place?.isOn())) {
+        yield* update === undefined ? needed.pages : [update];
+        if (update === undefined) yield needed.end;
+        keyring = needed;
+        place?.leave();
+        place = undefined;
+      } else if (isNewer(latest.snapshot, snapshot)) {
+        yield* latest.snapshot.pages;
+        yield latest.snapshot.end;
+        snapshot = latest.snapshot;
+      } else if (clock.monotonicMs() >= nextHeartbeatMs) {
+        yield toSending(toHeartbeat(latest, catalogue.readAgeMs, clock));
+        nextHeartbeatMs = clock.monotonicMs() + HEARTBEAT_MS;
+      } else {
+        await wakes.wait(nextHeartbeatMs, waiter);
+      }
     }
+  } finally {
+    place?.leave();
   }
 }
 

@@ -1,4 +1,5 @@
-import type { IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders } from "node:http";
+import type { Duplex } from "node:stream";
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import {
   type ConnectError,
@@ -24,12 +25,23 @@ export interface Admission {
   readonly refusal?: ConnectError;
 }
 
+/** The head of a request: all that the gate looks at. */
+export interface RequestHead {
+  readonly method?: string | undefined;
+  readonly headers: IncomingHttpHeaders;
+  readonly socket: Duplex;
+}
+
+/** What the gate decides of a call: it is refused, open to anyone, or held against what its caller may do; see {@link checkRequest}. */
+export type Decision =
+  | { readonly refusal: ConnectError }
+  | "open"
+  | { readonly access: Access; readonly rule: MethodRule };
+
 /** Decides by the head of a request whether a call may be made at all. Never throws or rejects. */
-export type CallGate = (method: DescMethod, request: IncomingMessage) => Admission | Promise<Admission>;
+export type CallGate = (method: DescMethod, request: RequestHead) => Decision | Promise<Decision>;
 
-/** What the gate decided; absent when a call did not come by it, which is a bug. */
-type Decision = { readonly refusal: ConnectError } | "open" | { readonly access: Access; readonly rule: MethodRule };
-
+/** Absent when a call did not come by the gate, which is a bug. */
 const decisionKey = createContextKey<Decision | undefined>(undefined);
 const NOBODY: Identity = { kind: "stranger" };
 /** Health and reflection say what is served, and nothing of what is in it. */
@@ -54,20 +66,20 @@ export function createCallGate(options: {
   };
 
   return (method, request) => {
-    if (OPEN_SERVICES.test(method.parent.typeName)) return open();
+    if (OPEN_SERVICES.test(method.parent.typeName)) return "open";
     const rule = ruleOf(method);
     // A caller's key is judged by the RPC itself, and stands in the same header as an operator's token.
-    if (rule.holders.keys || rule.holders.anyone) return open();
+    if (rule.holders.keys || rule.holders.anyone) return "open";
     const beganMs = performance.now();
-    const refuse = (error: unknown): Admission => {
+    const refuse = (error: unknown): Decision => {
       // Of a unary call the library reads the body before any interceptor runs, so that none would measure it.
       const isReadFirst = method.methodKind === "unary" && request.method !== "GET";
       const refusal = isReadFirst ? settle(rule.method, beganMs, error) : undefined;
-      return decided({ refusal: refusal ?? toConnectError(error) });
+      return { refusal: refusal ?? toConnectError(error) };
     };
-    const admit = (identity: Identity): Admission => {
+    const admit = (identity: Identity): Decision => {
       const access = new Access(identity, rule);
-      return access.isHeld ? decided({ access, rule }) : refuse(access.explainRefusal());
+      return access.isHeld ? { access, rule } : refuse(access.explainRefusal());
     };
     try {
       const { authorization } = request.headers;
@@ -86,11 +98,10 @@ export function createCallGate(options: {
 export function createGateInterceptor(): Interceptor {
   return (next) => (request) => {
     const decision = request.contextValues.get(decisionKey);
-    if (decision === "open") return next(request);
     if (decision === undefined) throw new WeirError("INTERNAL", "Cannot serve request: it did not come by the gate");
+    if (decision === "open") return next(request);
     if ("refusal" in decision) throw decision.refusal;
-    const { access, rule } = decision;
-    const check = (message: Message) => access.requireRequest(rule.readScope(message));
+    const check = (message: Message) => checkRequest(decision, message);
     if (!request.stream) {
       check(request.message);
       return next(request);
@@ -106,12 +117,16 @@ async function* checkEach<T extends Message>(messages: AsyncIterable<T>, check: 
   }
 }
 
-function open(): Admission {
-  return { values: createContextValues().set(decisionKey, "open") };
+/** Refuses a request that goes beyond what its caller may do, by the fields that say what it touches. */
+export function checkRequest(decision: Exclude<Decision, { readonly refusal: ConnectError }>, message: Message): void {
+  if (decision !== "open") decision.access.requireRequest(decision.rule.readScope(message));
 }
 
-function decided(decision: Exclude<Decision, "open">): Admission {
+/** What the RPC library is to carry through a call. */
+export function toAdmission(decision: Decision): Admission {
   const values = createContextValues().set(decisionKey, decision);
-  if ("refusal" in decision) return { values, refusal: decision.refusal };
-  return { values: values.set(accessKey, decision.access) };
+  if (decision === "open") return { values };
+  return "refusal" in decision
+    ? { values, refusal: decision.refusal }
+    : { values: values.set(accessKey, decision.access) };
 }

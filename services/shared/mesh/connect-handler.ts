@@ -8,7 +8,7 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import type { Log } from "../telemetry/log.ts";
-import type { Admission, CallGate } from "./call-gate.ts";
+import { type CallGate, type Decision, toAdmission } from "./call-gate.ts";
 import { completeErrors } from "./complete-errors.ts";
 import { answerJson, type PlainHandler } from "./operations.ts";
 
@@ -71,12 +71,8 @@ export function createConnectHandler(options: ConnectHandlerOptions): PlainHandl
   };
 }
 
-async function answer(
-  handler: UniversalHandler,
-  request: UniversalServerRequest,
-  asked: Admission | Promise<Admission>,
-) {
-  const { values, refusal } = asked instanceof Promise ? await asked : asked;
+async function answer(handler: UniversalHandler, request: UniversalServerRequest, asked: Decision | Promise<Decision>) {
+  const { values, refusal } = toAdmission(asked instanceof Promise ? await asked : asked);
   // The library says a refusal in the protocol of the call, as it does with a body that cannot be read. This one is not read.
   const body = refusal === undefined ? request.body : refuse(refusal);
   return await handler({ ...request, body, contextValues: values });

@@ -102,6 +102,17 @@ export function toEnvelopes(messages: readonly Uint8Array[]): Buffer {
   return bytes;
 }
 
+/** The messages of such a piece, which we have made ourselves. They share its memory. */
+export function fromEnvelopes(bytes: Buffer): Buffer[] {
+  const messages: Buffer[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const begin = at + PREFIX_BYTES;
+    at = begin + bytes.readUInt32BE(at + 1);
+    messages.push(bytes.subarray(begin, at));
+  }
+  return messages;
+}
+
 function malformed(state: string): WeirError {
   return new WeirError("BODY_MALFORMED", `Cannot read request: ${state}`);
 }

@@ -1,9 +1,10 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Readable } from "node:stream";
-import type { DescMethod } from "@bufbuild/protobuf";
+import type { DescMethod, Message } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { WeirError } from "../errors/weir-error.ts";
+import { type CallGate, checkRequest, type Decision } from "./call-gate.ts";
 import type { SettleCall } from "./settle-call.ts";
 
 /**
@@ -32,19 +33,33 @@ export interface HotRpcs {
 
 const CONTENT_TYPES = new Set(["application/grpc", "application/grpc+proto"]);
 
-/** Serves methods from their streams. When `shutdown` aborts, the calls that are left are told that the instance is draining. */
+/**
+ * Serves methods from their streams, past the same gate as the library's. When `draining` aborts, calls end that never would by themselves:
+ * those whose method begins with "Watch". When `shutdown` aborts, all that are left are told that the instance is draining.
+ */
 export function createHotRpcs(options: {
   readonly methods: readonly HotMethod[];
+  readonly gate: CallGate;
   readonly settle: SettleCall;
+  readonly draining: AbortSignal;
   readonly shutdown: AbortSignal;
 }): HotRpcs {
-  const { settle, shutdown } = options;
+  const { gate, settle, draining, shutdown } = options;
   const methods = new Map(options.methods.map((hot) => [`/${hot.method.parent.typeName}/${hot.method.name}`, hot]));
   const open = new Set<HotCall>();
-  shutdown.addEventListener("abort", () => {
+  const cut = (isMeant: (call: HotCall) => boolean): void => {
     const error = new WeirError("DRAINING", "Cannot go on answering: the instance is draining");
-    for (const call of [...open]) call.cut(error);
-  });
+    for (const call of [...open].filter(isMeant)) call.cut(error);
+  };
+  draining.addEventListener("abort", () => cut(({ isWatch }) => isWatch));
+  shutdown.addEventListener("abort", () => cut(() => true));
+  const enter = (call: HotCall, hot: HotMethod, decision: Decision): void => {
+    try {
+      if (call.admit(decision)) hot.open(call);
+    } catch (error) {
+      call.fail(error);
+    }
+  };
   return {
     take(stream, headers) {
       const hot = methods.get(headers[":path"] ?? "");
@@ -52,11 +67,12 @@ export function createHotRpcs(options: {
       const timeoutMs = parseTimeout(headers["grpc-timeout"]);
       if (timeoutMs === "malformed") return false;
       const call = new HotCall({ stream, headers, timeoutMs, method: hot.method, settle, open });
-      try {
-        hot.open(call);
-      } catch (error) {
-        call.fail(error);
-      }
+      // A session that broke off meanwhile has no socket any more, and nobody to be served.
+      const socket = stream.session?.socket;
+      if (socket === undefined) return true;
+      const decided = gate(hot.method, { method: "POST", headers, socket });
+      if (decided instanceof Promise) void decided.then((decision) => enter(call, hot, decision));
+      else enter(call, hot, decided);
       return true;
     },
   };
@@ -99,6 +115,9 @@ export class HotCall {
     ":status": 200,
     "content-type": "application/grpc+proto",
   };
+  /** Whether it would never end by itself. */
+  readonly isWatch: boolean;
+  #decision: Exclude<Decision, { readonly refusal: ConnectError }> = "open";
   #trailers: Record<string, string> = OK;
   #listener: HotCallListener | undefined;
   #isOver = false;
@@ -116,6 +135,7 @@ export class HotCall {
     this.timeoutMs = options.timeoutMs;
     this.#stream = stream;
     this.#method = `${method.parent.typeName}/${method.name}`;
+    this.isWatch = method.name.startsWith("Watch");
     this.#settle = options.settle;
     this.#open = options.open;
     this.#open.add(this);
@@ -127,6 +147,21 @@ export class HotCall {
       // After the whole answer, without an error (RFC 9113, section 8.1): the caller may stop sending.
       if (!stream.readableEnded) setImmediate(() => stream.close());
     });
+  }
+
+  /** Takes what the gate has decided: whether the call goes on. One that is refused has its answer then. */
+  admit(decision: Decision): boolean {
+    if (decision !== "open" && "refusal" in decision) {
+      this.fail(decision.refusal);
+      return false;
+    }
+    this.#decision = decision;
+    return !this.#isOver;
+  }
+
+  /** Refuses a request that goes beyond what its caller may do. Call it before anything is said of what is in the message. */
+  checkRequest(message: Message): void {
+    checkRequest(this.#decision, message);
   }
 
   /** The bytes that come. Whoever fails a call need not read them to their end. */

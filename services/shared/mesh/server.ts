@@ -116,7 +116,9 @@ export async function startMeshServer(options: MeshServerOptions): Promise<MeshS
   });
   const hot = createHotRpcs({
     methods: options.hot ?? [],
+    gate,
     settle,
+    draining: health.draining,
     shutdown: shutdown.signal,
   });
   const { first } = options;

@@ -6,8 +6,8 @@ import type { VerifiedKeyring, VerifiedKeyrings } from "./verified-keyrings.ts";
 export interface WatcherListener {
   /** A keyring was received whole and verified. */
   onVerified(keyring: VerifiedKeyring): void;
-  /** A heartbeat came: it has all there is. */
-  onHeartbeat(): void;
+  /** A heartbeat came, which names the latest keyring. */
+  onHeartbeat(keyringVersion: bigint): void;
   /** It lost its watch, or what came does not verify. */
   onFailed(error: Error): void;
 }
@@ -65,7 +65,7 @@ export class Watcher {
       this.#entries = piece.value.changed;
       this.#removedIds = piece.value.removedIds;
     } else if (piece.case === "heartbeat") {
-      this.#listener.onHeartbeat();
+      this.#listener.onHeartbeat(piece.value.keyringVersion);
     } else if (piece.case === "head" && this.#ids.length > 0) {
       this.#ids.push(id);
       const changes = { entries: this.#entries, removedIds: this.#removedIds };

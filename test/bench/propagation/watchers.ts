@@ -61,7 +61,10 @@ function start(order: Extract<Order, { do: "start" }>): void {
           for (let one = last === 0n ? version : last + 1n; one <= version; one++) note(one);
           last = version;
         },
-        onHeartbeat: ready,
+        // Who waits for its turn to get a whole keyring is sent heartbeats meanwhile.
+        onHeartbeat: (version) => {
+          if (last >= version) ready();
+        },
         onFailed: (error) => {
           if (failures.length < 100) failures.push(`${name}: ${error.message}`);
           ready();

@@ -644,7 +644,8 @@ export const SnapshotService: GenService<{
   /**
    * Sends what the router lacks, then every change, until the router hangs up. First the snapshot and the keyring in pages
    * unless the router says that it holds the latest, each ended by its head; then heartbeats, and on a change the new snapshot
-   * in pages, or the change of the keyring, ended by its head. A slow router skips versions; it never gets them late.
+   * in pages, or the change of the keyring, ended by its head. A slow router skips versions; it never gets them late. When many routers need a whole keyring
+   * at once, they get it by turns: until its turn a router gets the snapshot, and heartbeats.
    *
    * @generated from rpc weir.policy.v1.SnapshotService.WatchSnapshots
    */
