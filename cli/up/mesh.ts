@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { POLICY_NODE_FLAGS } from "../../services/shared/node-flags.ts";
 import { type Addresses, createMeshAddresses } from "../addresses.ts";
 import { createAuditOrigin, generateTrustRoot, type TrustRoot } from "../keygen.ts";
 import { ensureAdminKey } from "../operators.ts";
@@ -277,6 +278,7 @@ function planServices(input: PlanInput): Plan {
     policy: createServiceProcess({
       name: "policy",
       main: "services/policy/main.ts",
+      nodeFlags: POLICY_NODE_FLAGS,
       port: ports.policy,
       settings: settings("policy", {
         WEIR_DATABASE_URL: postgres.url("policy"),

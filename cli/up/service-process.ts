@@ -17,6 +17,8 @@ export interface ServiceProcessOptions {
   readonly settings: Readonly<Record<string, string>>;
   /** What counts as ready. Default "/readyz"; a router without a policy never gets there, but is alive by "/healthz". */
   readonly readyPath?: "/readyz" | "/healthz";
+  /** Options of Node. Default {@link NODE_FLAGS}. */
+  readonly nodeFlags?: readonly string[];
 }
 
 /** Variables of this process that services get too; all others stay here (keys of providers are given as files). */
@@ -24,7 +26,7 @@ const INHERITED = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "NODE_OPTIONS", "NODE
 
 /** Describes the process of one of our services for the supervisor. */
 export function createServiceProcess(options: ServiceProcessOptions): ProcessOptions {
-  const { name, port, operationsPort = port, readyPath = "/readyz" } = options;
+  const { name, port, operationsPort = port, readyPath = "/readyz", nodeFlags = NODE_FLAGS } = options;
   const inherited = INHERITED.flatMap((variable) => {
     const value = process.env[variable];
     return value === undefined ? [] : [[variable, value]];
@@ -32,7 +34,7 @@ export function createServiceProcess(options: ServiceProcessOptions): ProcessOpt
   return {
     name,
     command: process.execPath,
-    args: [...NODE_FLAGS, fileURLToPath(new URL(`../../${options.main}`, import.meta.url))],
+    args: [...nodeFlags, fileURLToPath(new URL(`../../${options.main}`, import.meta.url))],
     environment: {
       ...Object.fromEntries(inherited),
       WEIR_LISTEN: `${HOST}:${port}`,

@@ -3,7 +3,7 @@ import {
   type WatchSnapshotsRequest,
   WatchSnapshotsRequestSchema,
 } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
-import { readHotRequest } from "../../shared/mesh/hot-request.ts";
+import { createHotRequestReader } from "../../shared/mesh/hot-request.ts";
 import type { HotCall, HotMethod } from "../../shared/mesh/hot-rpc.ts";
 import type { Sending } from "./sending.ts";
 
@@ -17,14 +17,10 @@ const REQUEST_BYTES = 64 * 1024;
  * thousand watchers took some 95 ms of CPU for each change, most of it for what lies between a message and the stream.
  */
 export function createWatchSurface(watch: Watch): HotMethod {
+  const read = createHotRequestReader({ schema: WatchSnapshotsRequestSchema, limitBytes: REQUEST_BYTES });
   return {
     method: SnapshotService.method.watchSnapshots,
-    open: (call) =>
-      readHotRequest(call, {
-        schema: WatchSnapshotsRequestSchema,
-        limitBytes: REQUEST_BYTES,
-        onRequest: (request) => void serve(call, request, watch),
-      }),
+    open: (call) => read(call, (request) => void serve(call, request, watch)),
   };
 }
 

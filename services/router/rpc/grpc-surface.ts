@@ -3,6 +3,7 @@ import { ChatService, type CompleteRequest, type StreamRequest } from "../../../
 import type { Clock } from "../../shared/clock.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import { createEventId } from "../../shared/ids.ts";
+import { createRequestCheck } from "../../shared/mesh/check-request.ts";
 import { EnvelopeReader } from "../../shared/mesh/envelope.ts";
 import type { HotCall, HotMethod } from "../../shared/mesh/hot-rpc.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
@@ -11,7 +12,6 @@ import { readAskedTimeouts } from "../arrival/asked-timeouts.ts";
 import type { Greeting, StartChat } from "../arrival/call.ts";
 import { pickCallerHeaders } from "../arrival/http-headers.ts";
 import type { ReadBodyOptions } from "../arrival/read-body.ts";
-import { createRequestCheck } from "./check-request.ts";
 import { GrpcStreamSink, GrpcUnarySink } from "./grpc-sink.ts";
 import { toTypedCall } from "./typed-call.ts";
 

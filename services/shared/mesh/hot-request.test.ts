@@ -11,7 +11,7 @@ import type { Identity } from "../authority/identity.ts";
 import { fromConnectError } from "../errors/wire.ts";
 import { createLog } from "../telemetry/log.ts";
 import { Health } from "./health.ts";
-import { readHotRequest } from "./hot-request.ts";
+import { createHotRequestReader } from "./hot-request.ts";
 import type { HotCall } from "./hot-rpc.ts";
 import { type MeshServer, startMeshServer } from "./server.ts";
 
@@ -31,6 +31,7 @@ async function start(options: {
   const asked: WatchSnapshotsRequest[] = [];
   const identify = options.identify ?? (() => identity);
   const health = new Health();
+  const read = createHotRequestReader({ schema: WatchSnapshotsRequestSchema, limitBytes: 1_000 });
   server = await startMeshServer({
     listen: { host: "127.0.0.1", port: 0 },
     authority: { identify },
@@ -43,13 +44,9 @@ async function start(options: {
       {
         method: SnapshotService.method.watchSnapshots,
         open: (call) =>
-          readHotRequest(call, {
-            schema: WatchSnapshotsRequestSchema,
-            limitBytes: 1_000,
-            onRequest: (request) => {
-              asked.push(request);
-              onRequest(call, request);
-            },
+          read(call, (request) => {
+            asked.push(request);
+            onRequest(call, request);
           }),
       },
     ],
@@ -69,7 +66,7 @@ async function start(options: {
   return { asked, watch, health };
 }
 
-describe("readHotRequest()", () => {
+describe("createHotRequestReader()", () => {
   it("hands out the request of a caller who may make it", async () => {
     const { asked, watch } = await start({});
 

@@ -2,7 +2,7 @@
 export type Steps<T> = Generator<undefined, T, undefined>;
 
 /** How long a slice of work may hold the event loop, milliseconds; a step begun within it is finished. */
-const SLICE_MS = 2;
+const SLICE_MS = 1;
 
 /** Does the work in one go: for little of it, and where nobody waits. */
 export function runAtOnce<T>(steps: Steps<T>): T {
@@ -12,7 +12,7 @@ export function runAtOnce<T>(steps: Steps<T>): T {
   }
 }
 
-/** Does the work in slices of a few milliseconds, with a turn of the event loop between them. Rejects with what the work throws. */
+/** Does the work in slices of a millisecond, with a turn of the event loop between them. Rejects with what the work throws. */
 export async function runInSlices<T>(steps: Steps<T>): Promise<T> {
   let untilMs = performance.now() + SLICE_MS;
   for (;;) {

@@ -8,6 +8,7 @@ import { createServiceProcess } from "../../../cli/up/service-process.ts";
 import { KeyService } from "../../../gen/weir/policy/v1/key_service_pb.ts";
 import { createPool, type Pool } from "../../../services/shared/database/pool.ts";
 import { createMeshTransport } from "../../../services/shared/mesh/client.ts";
+import { POLICY_NODE_FLAGS } from "../../../services/shared/node-flags.ts";
 import { createLog } from "../../../services/shared/telemetry/log.ts";
 import { type Mesh, startMesh } from "../../mesh.ts";
 import { waitFor } from "../../records.ts";
@@ -122,6 +123,7 @@ async function startSecondPolicy(
   const options = createServiceProcess({
     name: "policy-2",
     main: "services/policy/main.ts",
+    nodeFlags: POLICY_NODE_FLAGS,
     port,
     settings: {
       WEIR_DATABASE_URL: mesh.databaseUrl("policy"),

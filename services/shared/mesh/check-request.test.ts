@@ -3,9 +3,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ChatInputSchema } from "../../../gen/weir/router/v1/chat_pb.ts";
 import { CompleteRequestSchema } from "../../../gen/weir/router/v1/chat_service_pb.ts";
-import { WeirError } from "../../shared/errors/weir-error.ts";
-import { createMessageCheck } from "../../shared/mesh/validate.ts";
+import { WeirError } from "../errors/weir-error.ts";
 import { createRequestCheck } from "./check-request.ts";
+import { createMessageCheck } from "./validate.ts";
 
 const check = createRequestCheck(CompleteRequestSchema);
 const checkByLibrary = createMessageCheck();

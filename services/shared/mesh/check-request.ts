@@ -1,6 +1,6 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { createMessageCheck } from "../../shared/mesh/validate.ts";
-import { compileRules } from "../../shared/validation/compile-rules.ts";
+import { compileRules } from "../validation/compile-rules.ts";
+import { createMessageCheck } from "./validate.ts";
 
 /**
  * Creates what holds the requests of one type against the rules in their proto, as the RPC library's handler does, and throws what
