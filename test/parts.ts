@@ -58,6 +58,7 @@ export interface TestNatsMesh {
 const START_TIMEOUT_MS = 60_000;
 const POLL_MS = 20;
 const FREEZE_MS = 5_000;
+const STOP_TIMEOUT_MS = 5_000;
 const REPOSITORY = join(import.meta.dirname, "..");
 
 /** Starts a PostgreSQL. */
@@ -119,6 +120,12 @@ export async function startNatsMesh(): Promise<TestNatsMesh> {
   };
 }
 
+/** The parts that run. A test run that is cut short must leave none of them behind. */
+const running = new Set<Part>();
+process.once("exit", () => {
+  for (const part of running) part.abandon();
+});
+
 class Part implements TestPart {
   readonly #options: ProcessOptions;
   readonly #dataDir: string;
@@ -127,8 +134,7 @@ class Part implements TestPart {
   constructor(options: ProcessOptions, dataDir: string) {
     this.#options = options;
     this.#dataDir = dataDir;
-    // A test run that is cut short must leave nothing behind.
-    process.once("exit", () => this.#run?.signal("SIGKILL"));
+    running.add(this);
   }
 
   async restart(): Promise<void> {
@@ -187,8 +193,15 @@ class Part implements TestPart {
     }
   }
 
+  /** Kills it without waiting for its end. */
+  abandon(): void {
+    this.#run?.signal("SIGKILL");
+  }
+
   async remove(): Promise<void> {
-    await this.kill();
+    // Asked to stop, PostgreSQL takes its shared memory away; killed, it would leave it to the machine for ever.
+    await this.#run?.stop(this.#options.stopSignal ?? "SIGTERM", STOP_TIMEOUT_MS);
+    running.delete(this);
     rmSync(this.#dataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
 
