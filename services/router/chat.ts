@@ -13,7 +13,6 @@ import { toAttempt } from "./accounting/attempts.ts";
 import type { StartedCall } from "./accounting/started-call.ts";
 import type { Admission, Denial } from "./admission/admission.ts";
 import { admit, identify } from "./admission/admit.ts";
-import { findToolDenial } from "./admission/check-tools.ts";
 import type { LimitCounters } from "./admission/counters.ts";
 import type { CallerHeaders } from "./admission/credentials.ts";
 import type { AnswerHead, AnswerSink, ChatCall, Greeting } from "./arrival/call.ts";
@@ -130,25 +129,16 @@ export class Chats {
     // A keyring that came while the body was read counts.
     const proven = greeting.pinned === pinned ? greeting.proven : identify(pinned, { headers, nowMs, getKeyringAgeMs });
     if (proven.kind === "denial") return proven;
-    const { grant, caller } = proven;
-    // Read only for keys whose tools are limited, and where a rule asks for them.
-    const isAsked = pinned.tables.hasRules && pinned.tables.getGrantFacts(grant).rules?.asksForTools === true;
-    const offered = isAsked || grant.tools !== undefined ? listOfferedTools(request) : NONE;
-    const denial = grant.tools && findToolDenial(grant, grant.tools, offered);
-    if (denial !== undefined) return { ...denial, caller };
-    const hasTools = offered.length > 0;
     const reached = upstreams.get(pinned.snapshot);
-    const { findRejection } = reached;
-    const narrow = standings.isQuiet ? undefined : (plan: Plan) => standings.sift(keepCandidates(plan, call, reached));
     return admit(pinned, counters, {
       model,
       eventId,
       nowMs,
-      asked: call,
-      hasTools,
-      findRejection,
-      narrow,
       proven,
+      asked: call,
+      listTools: () => listOfferedTools(request),
+      findRejection: reached.findRejection,
+      narrow: standings.isQuiet ? undefined : (plan) => standings.sift(keepCandidates(plan, call, reached)),
     });
   }
 
@@ -303,8 +293,6 @@ class BegunChat implements PlannedChat, CallListener {
     }
   }
 }
-
-const NONE: readonly string[] = [];
 
 function toTarget({ target }: RankedTarget): SnapshotTarget {
   return target;

@@ -8,6 +8,7 @@ import type { Reason } from "../../shared/errors/reason.ts";
 import type { PinnedPolicy } from "../../shared/snapshot/hold.ts";
 import type { Admission, Denial } from "./admission.ts";
 import { findCaller, type ProvenCaller } from "./caller.ts";
+import { checkTools } from "./check-tools.ts";
 import { toCountedLimits } from "./counted-limits.ts";
 import type { LimitCounters, LimitRefusal } from "./counters.ts";
 import type { CallerHeaders } from "./credentials.ts";
@@ -33,7 +34,8 @@ export interface AskedCall {
   readonly proven: ProvenCaller;
   /** What rules can ask about it; see `DescribedCall`. */
   readonly asked?: AskedFacts;
-  readonly hasTools?: boolean;
+  /** Reads the names of the tools that it offers a model: for keys whose tools are limited, and where a rule asks. Absent when it offers none. */
+  readonly listTools?: () => readonly string[];
   /** Why a target can't be used now: its credential is missing. Absent when all can. */
   readonly findRejection?: (target: SnapshotTarget) => Reason | undefined;
   /** Takes targets out of the plan by what this router knows of them beside that, or denies the call. Absent when it knows nothing. */
@@ -41,12 +43,14 @@ export interface AskedCall {
 }
 
 /**
- * Admits a call of a proven caller or says why not: grant, plan, limits, in this order, so that only a call that could be made uses up
+ * Admits a call of a proven caller or says why not: tools, grant, plan, limits, in this order, so that only a call that could be made uses up
  * a limit. Synchronous and without a look outside this process.
  */
 export function admit(pinned: PinnedPolicy, counters: LimitCounters, call: AskedCall): Admission | Denial {
   const { grant, caller } = call.proven;
-  const { model, eventId, nowMs, asked, hasTools = false, findRejection, narrow } = call;
+  const { model, eventId, nowMs, asked, listTools, findRejection, narrow } = call;
+  const hasTools = listTools !== undefined && checkTools(pinned, grant, listTools);
+  if (typeof hasTools === "object") return { ...hasTools, caller };
   const decided = decide(pinned.tables, { grant, model, eventId, nowMs, asked, hasTools, findRejection });
   const plan = narrow === undefined || decided.kind === "denial" ? decided : narrow(decided);
   if (plan.kind === "denial") return { ...plan, caller };

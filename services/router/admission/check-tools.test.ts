@@ -1,24 +1,44 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import { KeyGrantSchema, ToolScopeSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
-import { findToolDenial } from "./check-tools.ts";
+import { KeyGrantSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import type { PinnedPolicy } from "../../shared/snapshot/hold.ts";
+import { checkTools } from "./check-tools.ts";
 
-const grant = create(KeyGrantSchema, { keyId: "abcdefghij27" });
-const find = (names: string[], offered: string[]) =>
-  findToolDenial(grant, create(ToolScopeSchema, { names }), offered)?.facts.tool;
+/** A policy whose rules, if it has any for the key, ask for tools or not. */
+const policy = (asksForTools?: boolean) =>
+  ({
+    tables: { hasRules: asksForTools !== undefined, getGrantFacts: () => ({ rules: { asksForTools } }) },
+  }) as unknown as PinnedPolicy;
+const grant = (names?: string[]) =>
+  create(KeyGrantSchema, { keyId: "abcdefghij27", ...(names && { tools: { names } }) });
+const unread = () => {
+  throw new Error("Cannot read tools: nothing depends on them");
+};
 
-describe("findToolDenial()", () => {
+/** The tool for which a key that may offer these is denied. */
+function findDenied(names: string[], offered: string[]): string | undefined {
+  const checked = checkTools(policy(), grant(names), () => offered);
+  return typeof checked === "object" ? checked.facts.tool : undefined;
+}
+
+describe("checkTools()", () => {
   it("names the first tool that the key may not offer", () => {
-    expect(find(["search"], ["search", "shell", "mail"])).toBe("shell");
+    expect(findDenied(["search"], ["search", "shell", "mail"])).toBe("shell");
   });
 
-  it("finds nothing against tools that are all allowed, nor against none", () => {
-    expect(find(["search", "mail"], ["mail", "search", "mail"])).toBeUndefined();
-    expect(find([], [])).toBeUndefined();
+  it("denies nothing for tools that are all allowed, nor for none", () => {
+    expect(checkTools(policy(), grant(["search", "mail"]), () => ["mail", "search", "mail"])).toBe(true);
+    expect(checkTools(policy(), grant([]), () => [])).toBe(false);
   });
 
   it("allows no tool when the scope is empty, and none without a name", () => {
-    expect(find([], ["search"])).toBe("search");
-    expect(find(["search"], [""])).toBe("");
+    expect(findDenied([], ["search"])).toBe("search");
+    expect(findDenied(["search"], [""])).toBe("");
+  });
+
+  it("reads the tools of a key without a scope only where a rule asks for them", () => {
+    expect(checkTools(policy(true), grant(), () => ["shell"])).toBe(true);
+    expect(checkTools(policy(false), grant(), unread)).toBe(false);
+    expect(checkTools(policy(), grant(), unread)).toBe(false);
   });
 });
