@@ -1,8 +1,9 @@
-import { create, type JsonObject } from "@bufbuild/protobuf";
-import { type Block, BlockSchema, StopReason } from "../../../../gen/weir/router/v1/chat_pb.ts";
+import type { JsonObject } from "@bufbuild/protobuf";
+import { StopReason } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import { CandidateExtras } from "../candidate-extras.ts";
 import type { PieceReader } from "../dialect.ts";
-import { listEventData, type Piece, toCandidateStopped, toDelta, toStarted, toStopped } from "../pieces.ts";
+import { findCandidate, GrowingCandidate } from "../growing-candidate.ts";
+import { listEventData, type Piece, toCandidateStopped, toDelta, toStopped } from "../pieces.ts";
 import { toList, toObject, toText } from "../shape.ts";
 import {
   findExact,
@@ -16,20 +17,10 @@ import {
   toStopReason,
 } from "./parts.ts";
 
-type Kind = "text" | "reasoning";
-
 /** A candidate while it is streamed. */
-interface OpenCandidate {
-  readonly index: number;
-  nextBlock: number;
-  /** The block of text or reasoning that grows; one at a time. */
-  growing: { readonly kind: Kind; readonly block: number } | undefined;
-  usesTool: boolean;
-  isStopped: boolean;
+class OpenCandidate extends GrowingCandidate {
+  usesTool = false;
 }
-
-/** Most candidates of one answer that are followed. */
-const MOST = 1024;
 
 /**
  * Makes typed pieces of the events of a streamed answer. Its events have no blocks: text and reasoning go on from event to event,
@@ -87,19 +78,14 @@ export class GeminiPieceReader implements PieceReader {
   }
 
   #find(index: number): OpenCandidate | undefined {
-    let candidate = this.#candidates.get(index);
-    if (candidate === undefined && this.#candidates.size < MOST && index < MOST) {
-      candidate = { index, nextBlock: 0, growing: undefined, usesTool: false, isStopped: false };
-      this.#candidates.set(index, candidate);
-    }
-    return candidate;
+    return findCandidate(this.#candidates, index, (found) => new OpenCandidate(found));
   }
 
   #take(candidate: OpenCandidate, part: ReadPart, pieces: Piece[]): void {
     if (part.kind === "whole") {
-      this.#endGrowing(candidate, pieces);
+      candidate.endGrowing(pieces);
       if (part.signature !== "") this.#sign(candidate, part.signature, pieces);
-      const block = this.#begin(candidate, part.block, pieces);
+      const block = candidate.begin(part.block, pieces);
       if (part.block.content.case === "toolUse") {
         candidate.usesTool = true;
         pieces.push(toDelta(candidate.index, block, { case: "inputJson", value: part.inputJson }));
@@ -107,47 +93,22 @@ export class GeminiPieceReader implements PieceReader {
       pieces.push(toStopped(candidate.index, block));
       return;
     }
-    if (part.text !== "") {
-      const block = this.#grow(candidate, part.kind, pieces);
-      pieces.push(toDelta(candidate.index, block, { case: "text", value: part.text }));
-    }
+    candidate.say(part.kind, part.text, pieces);
     if (part.signature === "") return;
     // Reasoning that was said is signed itself; the signature of a text becomes reasoning without words.
-    if (part.kind === "text") this.#endGrowing(candidate, pieces);
+    if (part.kind === "text") candidate.endGrowing(pieces);
     this.#sign(candidate, part.signature, pieces);
   }
 
   /** Signs the reasoning that grows, or reasoning without words. A signature closes what it signs: two of them can't be joined. */
   #sign(candidate: OpenCandidate, signature: string, pieces: Piece[]): void {
-    const signed = this.#grow(candidate, "reasoning", pieces);
+    const signed = candidate.grow("reasoning", pieces);
     pieces.push(toDelta(candidate.index, signed, { case: "signature", value: signature }));
-    this.#endGrowing(candidate, pieces);
-  }
-
-  #grow(candidate: OpenCandidate, kind: Kind, pieces: Piece[]): number {
-    if (candidate.growing?.kind !== kind) {
-      this.#endGrowing(candidate, pieces);
-      const block = this.#begin(candidate, create(BlockSchema, { content: { case: kind, value: {} } }), pieces);
-      candidate.growing = { kind, block };
-    }
-    return candidate.growing.block;
-  }
-
-  #begin(candidate: OpenCandidate, block: Block, pieces: Piece[]): number {
-    const index = candidate.nextBlock;
-    candidate.nextBlock += 1;
-    pieces.push(toStarted(candidate.index, index, block));
-    return index;
-  }
-
-  #endGrowing(candidate: OpenCandidate, pieces: Piece[]): void {
-    if (candidate.growing === undefined) return;
-    pieces.push(toStopped(candidate.index, candidate.growing.block));
-    candidate.growing = undefined;
+    candidate.endGrowing(pieces);
   }
 
   #stop(candidate: OpenCandidate, stopReason: StopReason, providerStopReason: string, pieces: Piece[]): void {
-    this.#endGrowing(candidate, pieces);
+    candidate.endGrowing(pieces);
     candidate.isStopped = true;
     pieces.push(toCandidateStopped(candidate.index, stopReason, providerStopReason));
   }
