@@ -6,7 +6,7 @@ import { startPostgres, type TestPostgres } from "../../test/parts.ts";
 import { createTestOperators } from "../shared/authority/operators.fixture.ts";
 import { ManualClock, systemClock } from "../shared/clock.ts";
 import { createPool, type Pool } from "../shared/database/pool.ts";
-import { fromConnectError } from "../shared/errors/wire.ts";
+import { tell } from "../shared/errors/refusal.fixture.ts";
 import { createMeshTransport } from "../shared/mesh/client.ts";
 import { Health } from "../shared/mesh/health.ts";
 import { type MeshServer, startMeshServer } from "../shared/mesh/server.ts";
@@ -84,16 +84,6 @@ function connect(token: string) {
   transports.push(transport);
   return createClient(AuditService, transport);
 }
-
-/** "OK", or all that a refusal tells, with what the asker wrote themselves left out. */
-const tell = (act: Promise<unknown>, asked: string): Promise<string> =>
-  act.then(
-    () => "OK",
-    (error: unknown) => {
-      const { reason, message, facts, violations } = fromConnectError(error);
-      return JSON.stringify({ reason, message, facts, violations }).replaceAll(asked, "…");
-    },
-  );
 
 const ASKS: Readonly<Record<string, (who: Operator, recordId: string) => Promise<unknown>>> = {
   GetRecord: (who, recordId) => as[who].getRecord({ recordId }),

@@ -8,7 +8,7 @@ import { createTestOperators } from "../shared/authority/operators.fixture.ts";
 import { ManualClock } from "../shared/clock.ts";
 import { migrate } from "../shared/database/migrate.ts";
 import { createPool, type Pool } from "../shared/database/pool.ts";
-import { fromConnectError } from "../shared/errors/wire.ts";
+import { tell } from "../shared/errors/refusal.fixture.ts";
 import { createMeshTransport } from "../shared/mesh/client.ts";
 import { Health } from "../shared/mesh/health.ts";
 import { type MeshServer, startMeshServer } from "../shared/mesh/server.ts";
@@ -82,16 +82,6 @@ async function post(count: number, options: UsageOptions): Promise<string> {
   await takeInFacts(readFacts("eu", createUsageMessage(usages)), rooms, AbortSignal.timeout(20_000));
   return usages[0]?.eventId as string;
 }
-
-/** "OK", or all that a refusal tells, with what the asker wrote themselves left out. */
-const tell = (act: Promise<unknown>, asked = "no such word"): Promise<string> =>
-  act.then(
-    () => "OK",
-    (error: unknown) => {
-      const { reason, message, facts, violations } = fromConnectError(error);
-      return JSON.stringify({ reason, message, facts, violations }).replaceAll(asked, "…");
-    },
-  );
 
 const spend = (who: Operator, organisation: string, ...environments: string[][]) =>
   as[who].querySpend({

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { fromConnectError } from "../shared/errors/wire.ts";
+import { getRefusal } from "../shared/errors/refusal.fixture.ts";
 import { parseKey } from "../shared/key/key.ts";
 import { openNote } from "../shared/note/note.ts";
 import { KeyringTree } from "../shared/snapshot/digest.ts";
@@ -28,13 +28,6 @@ beforeEach(async () => {
   await harness.reset();
   [first, second] = await Promise.all([harness.start(), harness.start()]);
 });
-
-async function refusal(act: Promise<unknown>) {
-  return await act.then(
-    () => expect.fail("was not refused"),
-    (error: unknown) => fromConnectError(error),
-  );
-}
 
 async function readGrant(keyId: string) {
   const { rows } = await harness.pool.query("select grant_bytes from keyring_entry where id = $1", [keyId]);
@@ -91,7 +84,7 @@ describe("makeKey()", () => {
     await makeSampleKey(first, { requestId });
 
     const request = { requestId, organisation: "acme", team: "web", app: "search", environment: "test", models: ["*"] };
-    expect((await refusal(first.keys.createKey(request))).reason).toBe("ALREADY_EXISTS");
+    expect((await getRefusal(first.keys.createKey(request))).reason).toBe("ALREADY_EXISTS");
   });
 
   const good = { organisation: "acme", team: "web", app: "search", environment: "test", models: ["large"] };
@@ -112,14 +105,14 @@ describe("makeKey()", () => {
   ])("refuses a key with a wrong %s", async (field, change) => {
     await publishSample(first);
 
-    const error = await refusal(first.keys.createKey({ requestId: randomUUID(), ...good, ...change }));
+    const error = await getRefusal(first.keys.createKey({ requestId: randomUUID(), ...good, ...change }));
 
     expect(error).toMatchObject({ reason: "ARGUMENT_INVALID" });
     expect(error.violations.map((violation) => violation.field)).toContain(field);
   });
 
   it("refuses a key while no policy is published", async () => {
-    expect((await refusal(makeSampleKey(first))).reason).toBe("ARGUMENT_INVALID");
+    expect((await getRefusal(makeSampleKey(first))).reason).toBe("ARGUMENT_INVALID");
   });
 });
 
@@ -164,7 +157,7 @@ describe("revokeKey()", () => {
     await publishSample(first);
     const { key } = await makeSampleKey(first);
 
-    const error = await refusal(
+    const error = await getRefusal(
       first.keys.revokeKey({
         requestId: randomUUID(),
         organisation: "acme",
@@ -180,7 +173,7 @@ describe("revokeKey()", () => {
     await publishSample(first);
     const { key } = await makeSampleKey(first);
 
-    const error = await refusal(
+    const error = await getRefusal(
       first.keys.revokeKey({ requestId: randomUUID(), organisation: "other", keyId: key?.keyId as string }),
     );
 
@@ -237,6 +230,8 @@ describe("ExplainService", () => {
     });
     expect(us.candidates).toMatchObject([{ target: "global/large" }]);
     expect([unknown.denied, stranger.denied]).toEqual(["MODEL_UNKNOWN", "KEY_UNKNOWN"]);
-    expect((await refusal(second.explain.explain({ region: "asia", keyId, model: "any" }))).reason).toBe("NOT_FOUND");
+    expect((await getRefusal(second.explain.explain({ region: "asia", keyId, model: "any" }))).reason).toBe(
+      "NOT_FOUND",
+    );
   });
 });

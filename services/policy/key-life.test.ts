@@ -6,7 +6,7 @@ import { KeyChange, RecordSchema } from "../../gen/weir/audit/v1/record_pb.ts";
 import { AuditRecordedSchema } from "../../gen/weir/event/v1/audit_recorded_pb.ts";
 import { type Key, KeyState } from "../../gen/weir/policy/v1/key_service_pb.ts";
 import { listSecrets } from "../shared/decision/key-secrets.ts";
-import { fromConnectError } from "../shared/errors/wire.ts";
+import { getRefusal } from "../shared/errors/refusal.fixture.ts";
 import { hashKey } from "../shared/key/key.ts";
 import { fillKeyIndex } from "./fill-key-index.ts";
 import {
@@ -29,13 +29,6 @@ beforeAll(async () => {
   await publishSample(policy);
 }, 60_000);
 afterAll(() => harness.stop());
-
-async function refusal(act: Promise<unknown>) {
-  return await act.then(
-    () => expect.fail("was not refused"),
-    (error: unknown) => fromConnectError(error),
-  );
-}
 
 async function make(): Promise<{ key: Key; secret: string }> {
   const { key, secret } = await makeSampleKey(policy);
@@ -91,7 +84,7 @@ describe("updateKey()", () => {
     const { requestId } = ask(key);
     await policy.keys.disableKey(ask(key, { requestId }));
 
-    expect((await refusal(policy.keys.enableKey(ask(key, { requestId })))).reason).toBe("ALREADY_EXISTS");
+    expect((await getRefusal(policy.keys.enableKey(ask(key, { requestId })))).reason).toBe("ALREADY_EXISTS");
   });
 
   it("refuses a writer who has seen another state, also of the name", async () => {
@@ -99,7 +92,7 @@ describe("updateKey()", () => {
     const name = { settings: { displayName: "x" }, updateMask: { paths: ["display_name"] } };
     await policy.keys.updateKey({ ...ask(key, { etag: key.etag }), ...name });
 
-    const error = await refusal(other.keys.updateKey({ ...ask(key, { etag: key.etag }), ...name }));
+    const error = await getRefusal(other.keys.updateKey({ ...ask(key, { etag: key.etag }), ...name }));
 
     expect(error.reason).toBe("VERSION_CONFLICT");
   });
@@ -118,7 +111,7 @@ describe("updateKey()", () => {
   ])("refuses a wrong %s", async (field, settings, paths) => {
     const { key } = await make();
 
-    const error = await refusal(policy.keys.updateKey({ ...ask(key), settings, updateMask: { paths } }));
+    const error = await getRefusal(policy.keys.updateKey({ ...ask(key), settings, updateMask: { paths } }));
 
     expect(error).toMatchObject({ reason: "ARGUMENT_INVALID" });
     expect(error.violations.map((violation) => violation.field)).toContain(field);
@@ -183,7 +176,7 @@ describe("disableKey()", () => {
       policy.keys.rotateKey(ask(key)),
       policy.keys.updateKey({ ...ask(key), settings: {}, updateMask: { paths: ["labels"] } }),
     ];
-    for (const refused of await Promise.all(changes.map(refusal))) expect(refused.reason).toBe("ARGUMENT_INVALID");
+    for (const refused of await Promise.all(changes.map(getRefusal))) expect(refused.reason).toBe("ARGUMENT_INVALID");
     expect((await policy.keys.getKey(ask(key))).key).toMatchObject({ state: KeyState.REVOKED });
   });
 });
@@ -243,7 +236,7 @@ describe("batchCreateKeys()", () => {
     ["requests[1].team", [one(), one({ team: "nobody" })]],
     ["requests[1].organisation", [one(), one({ organisation: "other" })]],
   ])("makes none when %s is wrong", async (field, requests) => {
-    const error = await refusal(policy.keys.batchCreateKeys({ requests }));
+    const error = await getRefusal(policy.keys.batchCreateKeys({ requests }));
 
     expect(error.violations.map((violation) => violation.field)).toContain(field);
     const ids = requests.map(({ requestId }) => requestId);
@@ -253,7 +246,7 @@ describe("batchCreateKeys()", () => {
   it("refuses a request id that stands there twice", async () => {
     const request = one();
 
-    expect((await refusal(policy.keys.batchCreateKeys({ requests: [request, request] }))).reason).toBe(
+    expect((await getRefusal(policy.keys.batchCreateKeys({ requests: [request, request] }))).reason).toBe(
       "ARGUMENT_INVALID",
     );
   });
@@ -340,7 +333,7 @@ describe("TenantService", () => {
   it.each(["nobody", "acme/none", "acme/web/none", "acme/web/search/production", "Acme"])(
     "refuses %s",
     async (tenant) => {
-      expect((await refusal(policy.tenants.disableTenant(change(tenant)))).reason).toBe("ARGUMENT_INVALID");
+      expect((await getRefusal(policy.tenants.disableTenant(change(tenant)))).reason).toBe("ARGUMENT_INVALID");
     },
   );
 });

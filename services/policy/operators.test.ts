@@ -9,7 +9,7 @@ import { PolicyService } from "../../gen/weir/policy/v1/policy_service_pb.ts";
 import { ReleaseService } from "../../gen/weir/policy/v1/release_service_pb.ts";
 import { TenantService } from "../../gen/weir/policy/v1/tenant_service_pb.ts";
 import { createTestOperators } from "../shared/authority/operators.fixture.ts";
-import { fromConnectError } from "../shared/errors/wire.ts";
+import { tell } from "../shared/errors/refusal.fixture.ts";
 import { createMeshTransport } from "../shared/mesh/client.ts";
 import {
   makeSampleKey,
@@ -84,17 +84,6 @@ const ask = (tenant: typeof TENANT, rest: { requestId?: string } = {}) => ({
   ...tenant,
   ...rest,
 });
-
-/** "OK", or all that a refusal tells, with what the asker wrote themselves left out. */
-const tell = (act: Promise<unknown>, ...asked: string[]): Promise<string> =>
-  act.then(
-    () => "OK",
-    (error: unknown) => {
-      const { reason, message, facts, violations } = fromConnectError(error);
-      const told = JSON.stringify({ reason, message, facts, violations });
-      return asked.reduce((text, word) => text.replaceAll(word, "…"), told);
-    },
-  );
 
 const KEY_ACTS = {
   getKey: (who: Operator, organisation: string, keyId: string) => as[who].keys.getKey({ organisation, keyId }),

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { PolicySchema, Severity } from "../../gen/weir/policy/v1/policy_pb.ts";
 import { SnapshotSchema } from "../../gen/weir/policy/v1/snapshot_pb.ts";
-import { fromConnectError } from "../shared/errors/wire.ts";
+import { getRefusal } from "../shared/errors/refusal.fixture.ts";
 import { createSigner, openNote, parseVerifierKey } from "../shared/note/note.ts";
 import { parseHead } from "../shared/snapshot/head.ts";
 import { samplePolicy } from "./compilation/policy.fixture.ts";
@@ -22,13 +22,6 @@ beforeEach(async () => {
   await harness.reset();
   [first, second] = await Promise.all([harness.start(), harness.start()]);
 });
-
-async function refusal(act: Promise<unknown>) {
-  return await act.then(
-    () => expect.fail("was not refused"),
-    (error: unknown) => fromConnectError(error),
-  );
-}
 
 describe("publishPolicy()", () => {
   it("stores a version with one signed snapshot for each region", async () => {
@@ -80,7 +73,7 @@ describe("publishPolicy()", () => {
   });
 
   it("refuses a policy with errors, names each of them, and stores nothing", async () => {
-    const error = await refusal(
+    const error = await getRefusal(
       publishSample(first, (json) => {
         json.providers[0]!.baseUrl = "http://169.254.169.254";
         json.models[0]!.routes[0]!.target = "nowhere";
@@ -93,11 +86,11 @@ describe("publishPolicy()", () => {
       "providers[0].base_url",
       "providers[0].base_url",
     ]);
-    expect((await refusal(first.policies.getPolicy({}))).reason).toBe("NOT_FOUND");
+    expect((await getRefusal(first.policies.getPolicy({}))).reason).toBe("NOT_FOUND");
   });
 
   it("refuses a policy with thousands of errors in an answer that fits, and says that there are more", async () => {
-    const error = await refusal(
+    const error = await getRefusal(
       publishSample(first, (json) => {
         json.models = Array.from({ length: 2_000 }, (_, index) => ({
           id: `m${index}`,
@@ -133,7 +126,7 @@ describe("publishPolicy()", () => {
     const requestId = randomUUID();
     await publishSample(first, undefined, { requestId });
 
-    const error = await refusal(publishSample(first, (json) => json.limits.pop(), { requestId }));
+    const error = await getRefusal(publishSample(first, (json) => json.limits.pop(), { requestId }));
 
     expect(error.reason).toBe("ALREADY_EXISTS");
   });
@@ -142,7 +135,7 @@ describe("publishPolicy()", () => {
     await publishSample(first);
     await publishSample(second);
 
-    const error = await refusal(publishSample(first, undefined, { expectedVersion: 1n }));
+    const error = await getRefusal(publishSample(first, undefined, { expectedVersion: 1n }));
 
     expect(error).toMatchObject({ reason: "VERSION_CONFLICT", facts: { latest_version: "2" } });
     await publishSample(first, undefined, { expectedVersion: 2n });
@@ -239,8 +232,8 @@ describe("rollBackPolicy()", () => {
   it("refuses a version that is not there, and a writer who has not seen the latest", async () => {
     await publishSample(first);
 
-    const missing = await refusal(first.policies.rollBackPolicy({ requestId: randomUUID(), version: 9n }));
-    const stale = await refusal(
+    const missing = await getRefusal(first.policies.rollBackPolicy({ requestId: randomUUID(), version: 9n }));
+    const stale = await getRefusal(
       first.policies.rollBackPolicy({ requestId: randomUUID(), version: 1n, expectedVersion: 7n }),
     );
 
@@ -251,7 +244,7 @@ describe("rollBackPolicy()", () => {
     await publishSample(first);
     await harness.pool.query("update policy_version set content = '\\x'::bytea");
 
-    expect((await refusal(first.policies.rollBackPolicy({ requestId: randomUUID(), version: 1n }))).reason).toBe(
+    expect((await getRefusal(first.policies.rollBackPolicy({ requestId: randomUUID(), version: 1n }))).reason).toBe(
       "POLICY_REFUSED",
     );
   });
@@ -288,7 +281,7 @@ describe("PolicyService", () => {
     Buffer.from('["keys of acme","1"]').toString("base64url"),
     Buffer.from('["versions","1e3"]').toString("base64url"),
   ])("refuses the page token %s, which it never gave", async (pageToken) => {
-    const error = await refusal(first.policies.listPolicyVersions({ pageToken }));
+    const error = await getRefusal(first.policies.listPolicyVersions({ pageToken }));
 
     expect(error).toMatchObject({ reason: "ARGUMENT_INVALID", violations: [{ field: "page_token" }] });
   });
