@@ -232,6 +232,40 @@ describe("a release", () => {
     });
   });
 
+  it("is halted when the routers with it take longer of their own than the others", async () => {
+    await startRouters([EU1, EU2]);
+    const { version } = await publish(SLOW, { overheadP95: "0.010s" });
+    await until(async () => (await getRelease(version)).state === ReleaseState.BAKING, "watching the first router");
+    const { instances } = await first.releases.listInstances({});
+    const chosen = instances.find(({ wantedVersion }) => wantedVersion === 2n)!.instance;
+    const report = (instance: string, snapshotVersion: bigint, [quick, slow, slower]: readonly bigint[]) =>
+      first.snapshots.reportTraffic({
+        region: "eu",
+        instance,
+        boot: "life-1",
+        snapshotVersion,
+        calls: 200n,
+        overhead: [
+          { atMost: { nanos: 500_000 }, calls: quick },
+          { atMost: { nanos: 15_000_000 }, calls: slow },
+          { calls: slower },
+        ],
+      });
+
+    await report(chosen === "eu-1" ? "eu-2" : "eu-1", 1n, [195n, 5n, 0n]);
+    await report(chosen, 2n, [100n, 50n, 50n]);
+    const end = (await follow(second, version)).at(-1)!;
+
+    expect(end).toMatchObject({
+      state: ReleaseState.ROLLED_BACK,
+      reasons: [
+        "The slowest 5 of 100 calls take routers with it more than 15 ms of their own, the others at most 0.5 ms; at most 10 ms more may be",
+      ],
+      newTraffic: { overheadP95: { nanos: 15_000_000 } },
+      oldTraffic: { overheadP95: { nanos: 500_000 } },
+    });
+  });
+
   it("is carried on by another instance of policy when the one that took it in is gone", async () => {
     await publishSample(first);
     const eu1 = new TestRouter(second.snapshots, EU1);

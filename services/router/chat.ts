@@ -48,6 +48,8 @@ export interface ChatObserver {
   onRefusal(reason: string): void;
   /** The conditions of these rules had no answer for a call. */
   onRulesFailed(rules: readonly string[]): void;
+  /** The first provider of a call is about to be asked, at this instant of the monotonic clock. */
+  onAsked(call: ChatCall, askedMonotonicMs: number): void;
   onOutcome(call: ChatCall, result: DispatchResult, endedAtMs: number): void;
 }
 
@@ -239,6 +241,8 @@ class BegunChat implements PlannedChat, CallListener {
   }
 
   onAttempt(target: SnapshotTarget, startedAtMs: number, earlier: readonly AttemptResult[]): void {
+    const { observer, clock } = this.#stations;
+    if (earlier.every(isSkipped)) observer.onAsked(this.call, clock.monotonicMs());
     this.#open?.attemptStarted(target, startedAtMs, earlier);
   }
 
@@ -292,6 +296,10 @@ class BegunChat implements PlannedChat, CallListener {
       sink.fail(head, { error });
     }
   }
+}
+
+function isSkipped(attempt: AttemptResult): boolean {
+  return attempt.isSkipped === true;
 }
 
 function toTarget({ target }: RankedTarget): SnapshotTarget {

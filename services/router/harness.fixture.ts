@@ -291,7 +291,12 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
     standings,
     accounting: options.accounting ?? accounting,
     dispatcher,
-    observer: { onRefusal: () => undefined, onRulesFailed: () => undefined, onOutcome: () => undefined },
+    observer: {
+      onRefusal: () => undefined,
+      onRulesFailed: () => undefined,
+      onAsked: () => undefined,
+      onOutcome: () => undefined,
+    },
     clock,
     log,
   });

@@ -16,7 +16,14 @@ describe("createObserver()", () => {
   it("measures a chat by outcome, target, provider and model, and by nothing that a caller wrote", async () => {
     const metrics = createMetrics("router", { process: false });
     const observer = createObserver(metrics, new FailureLog(log, new ManualClock()));
-    const call = { eventId: "e", model: "small", streamed: true, arrivedAtMs: 1_000, endUser: "reader-7" } as ChatCall;
+    const call = {
+      eventId: "e",
+      model: "small",
+      streamed: true,
+      arrivedAtMs: 1_000,
+      receivedMonotonicMs: 7,
+      endUser: "reader-7",
+    } as ChatCall;
     const usage = {
       source: UsageSource.PROVIDER,
       quantities: new Map<Meter, number>([
@@ -38,6 +45,7 @@ describe("createObserver()", () => {
     const skipped = { ...attempt, outcome: OutcomeKind.FAILED, reason: "TARGET_EJECTED", isSkipped: true } as const;
     const attempts = [{ ...skipped, usage: { ...usage, quantities: new Map() } }, attempt];
 
+    observer.onAsked(call, 107);
     observer.onOutcome(call, { kind: OutcomeKind.ANSWERED, attempts, head: { eventId: "e" } }, 2_000);
     observer.onRefusal("KEY_UNKNOWN");
 

@@ -28,6 +28,8 @@ export function createObserver(metrics: Metrics, failures: FailureLog): ChatObse
   return {
     onRefusal: (reason) => metrics.weir_router_refusals_total.inc({ reason }),
     onRulesFailed: (rules) => metrics.weir_router_rule_failures_total.inc(rules.length),
+    onAsked: ({ receivedMonotonicMs }, askedMonotonicMs) =>
+      overhead.observe((askedMonotonicMs - receivedMonotonicMs) / 1000),
     onOutcome: (call, { kind, reason, attempts }, endedAtMs) => {
       const { arrivedAtMs } = call;
       failures.note(call.eventId, attempts);
@@ -39,8 +41,6 @@ export function createObserver(metrics: Metrics, failures: FailureLog): ChatObse
       if (call.streamed && last?.firstContentAtMs !== undefined) {
         answering.firstTokenSeconds.get("").observe(toSeconds(last.firstContentAtMs - arrivedAtMs));
       }
-      const first = attempts[0];
-      if (first !== undefined) overhead.observe(toSeconds(first.startedAtMs - arrivedAtMs));
       for (const attempt of attempts) {
         // A target that was passed over was not called.
         if (attempt.isSkipped === true) continue;

@@ -1,3 +1,4 @@
+import type { Duration } from "@bufbuild/protobuf/wkt";
 import {
   type Release,
   ReleaseState,
@@ -31,9 +32,18 @@ export function describeProgress({ state, reasons, newTraffic, oldTraffic }: Rel
     ["the others", oldTraffic],
   ] as const) {
     const { calls = 0n, failures = 0n, denials = 0n } = traffic ?? {};
-    if (calls > 0n) lines.push(`${who}: ${calls} calls, ${failures} failed, ${denials} denied by the policy`);
+    if (calls === 0n) continue;
+    const own =
+      traffic?.overheadP95 === undefined
+        ? ""
+        : `, 95 of 100 took up to ${describeMs(traffic.overheadP95)} ms of their own`;
+    lines.push(`${who}: ${calls} calls, ${failures} failed, ${denials} denied by the policy${own}`);
   }
   return lines;
+}
+
+function describeMs({ seconds, nanos }: Duration): number {
+  return Number(seconds) * 1_000 + nanos / 1e6;
 }
 
 function nameState(state: ReleaseState): string {

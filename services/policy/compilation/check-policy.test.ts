@@ -38,6 +38,11 @@ describe("checkPolicy()", () => {
       (p) => (p.rollout = { waves: [{ bake: "86401s" }] }),
     ],
     [
+      "a delay of routers that is less than can be told",
+      "rollout.gates.overhead_p95 DURATION_GTE_LTE",
+      (p) => (p.rollout = { gates: { overheadP95: "0.0005s" } }),
+    ],
+    [
       "a version of the API for a dialect without one",
       "providers[0].api_version SETTING_UNUSED",
       (p) => (p.providers[0].apiVersion = "2024-10-21"),
@@ -173,6 +178,11 @@ describe("checkPolicy()", () => {
       "waves that are not used",
       "rollout.waves WAVES_UNUSED",
       (p) => (p.rollout = { allAtOnce: true, waves: [{ regions: ["eu"] }] }),
+    ],
+    [
+      "gates that judge nothing",
+      "rollout.gates GATES_UNUSED",
+      (p) => (p.rollout = { allAtOnce: true, gates: { failurePercent: 1 } }),
     ],
     [
       "a wave whose routers an earlier one has",

@@ -1,7 +1,7 @@
 import type { Policy } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import type { Findings } from "./finding.ts";
 
-/** Reports waves that lead to nobody: regions that are not there, or that an earlier wave has as a whole, and waves that are not used. */
+/** Reports waves that lead to nobody: regions that are not there, or that an earlier wave has as a whole; waves and gates that are not used. */
 export function checkRollout({ regions, rollout }: Policy, { error, warn }: Findings): void {
   if (rollout === undefined) return;
   const known = new Set(regions.map(({ id }) => id));
@@ -11,6 +11,13 @@ export function checkRollout({ regions, rollout }: Policy, { error, warn }: Find
       "rollout.waves",
       "WAVES_UNUSED",
       "Every version goes to all routers at once; remove the waves, or all_at_once",
+    );
+  }
+  if (rollout.allAtOnce && rollout.gates !== undefined) {
+    warn(
+      "rollout.gates",
+      "GATES_UNUSED",
+      "Every version goes to all routers at once, and none is compared; remove the gates, or all_at_once",
     );
   }
   rollout.waves.forEach(({ regions: named, share }, w) => {

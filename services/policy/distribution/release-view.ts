@@ -4,6 +4,7 @@ import { type Release, ReleaseSchema, ReleaseState } from "../../../gen/weir/pol
 import type { Pool } from "../../shared/database/pool.ts";
 import type { TrafficCount } from "../rollout/gates.ts";
 import { findNextStep } from "../rollout/next-step.ts";
+import { findOverheadP95, PERCENTILE_CALLS } from "../rollout/overhead.ts";
 import type { StoredRelease } from "../store/releases.ts";
 import { readReleaseFacts } from "./release-facts.ts";
 
@@ -46,6 +47,19 @@ function isRunning({ state }: Pick<StoredRelease, "state">): boolean {
   return state === ReleaseState.PENDING || state === ReleaseState.ROLLING || state === ReleaseState.BAKING;
 }
 
-function toTraffic({ calls, failures, denials }: TrafficCount) {
-  return { calls: BigInt(calls), failures: BigInt(failures), denials: BigInt(denials) };
+function toTraffic({ calls, failures, denials, overhead }: TrafficCount) {
+  const p95 = findOverheadP95(overhead, PERCENTILE_CALLS);
+  return {
+    calls: BigInt(calls),
+    failures: BigInt(failures),
+    denials: BigInt(denials),
+    ...(p95 !== undefined && {
+      overheadP95: toDuration(Number.isFinite(p95.atMostMs) ? p95.atMostMs : p95.moreThanMs),
+    }),
+  };
+}
+
+// Unlike `durationFromMs`, also of less than a millisecond.
+function toDuration(ms: number) {
+  return { seconds: BigInt(Math.floor(ms / 1_000)), nanos: Math.round((ms % 1_000) * 1e6) };
 }

@@ -1,4 +1,7 @@
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Gates } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import type { OverheadBucket } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
+import { findOverheadP95, PERCENTILE_CALLS } from "./overhead.ts";
 
 /** What must hold of the routers that were given a version, defaults filled in. */
 export interface GateLimits {
@@ -10,6 +13,8 @@ export interface GateLimits {
   readonly failurePercent: number;
   /** The same of denials. */
   readonly denialPercent: number;
+  /** By how much the routers' own time for 95 of 100 calls may exceed that of the others, milliseconds. */
+  readonly overheadMs: number;
 }
 
 /** Calls of some routers. */
@@ -17,6 +22,8 @@ export interface TrafficCount {
   readonly calls: number;
   readonly failures: number;
   readonly denials: number;
+  /** By the time that the routers themselves took for them, shortest first; fewer than all of them when routers did not say. */
+  readonly overhead: readonly Pick<OverheadBucket, "atMost" | "calls">[];
 }
 
 /** A router that a release has given the version to. */
@@ -52,12 +59,12 @@ export type GateVerdict =
 
 /** The limits of a policy's gates. */
 export function toGateLimits(gates: Gates | undefined): GateLimits {
-  const { seconds, nanos } = gates?.appliedWithin ?? { seconds: 10n, nanos: 0 };
   return {
-    appliedWithinMs: Number(seconds) * 1000 + nanos / 1e6,
+    appliedWithinMs: gates?.appliedWithin === undefined ? 10_000 : durationMs(gates.appliedWithin),
     minimumCalls: gates?.minimumCalls || 20,
     failurePercent: gates?.failurePercent || 5,
     denialPercent: gates?.denialPercent || 10,
+    overheadMs: gates?.overheadP95 === undefined ? 20 : durationMs(gates.overheadP95),
   };
 }
 
@@ -73,6 +80,7 @@ export function judgeGates(limits: GateLimits, facts: GateFacts): GateVerdict {
   const rates = [
     findExcess("fail", facts, ({ failures: count }) => count, limits.failurePercent, limits.minimumCalls),
     findExcess("are denied", facts, ({ denials }) => denials, limits.denialPercent, limits.minimumCalls),
+    findSlowness(facts, limits),
   ];
   failures.push(...rates.filter((reason) => reason !== undefined));
   if (failures.length > 0) return { verdict: "failed", reasons: failures.slice(0, REASON_LIMIT) };
@@ -115,4 +123,20 @@ function findExcess(
   if (rates[0] <= rates[1] + percent) return undefined;
   const [after, before] = rates.map((rate) => rate.toFixed(1));
   return `Of the calls of routers with it ${after} % ${what}, of those of the others ${before} %; at most ${percent} % more may be`;
+}
+
+// Buckets tell a time as more than one bound and at most the next: it is longer for sure when it is by these.
+function findSlowness(
+  { newTraffic, oldTraffic }: GateFacts,
+  { overheadMs, minimumCalls }: GateLimits,
+): string | undefined {
+  const calls = Math.max(minimumCalls, PERCENTILE_CALLS);
+  const after = findOverheadP95(newTraffic.overhead, calls);
+  const before = findOverheadP95(oldTraffic.overhead, calls);
+  if (after === undefined || before === undefined) return undefined;
+  if (after.moreThanMs - before.atMostMs <= overheadMs) return undefined;
+  return (
+    `The slowest 5 of 100 calls take routers with it more than ${after.moreThanMs} ms of their own, ` +
+    `the others at most ${before.atMostMs} ms; at most ${overheadMs} ms more may be`
+  );
 }

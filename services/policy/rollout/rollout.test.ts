@@ -1,4 +1,5 @@
 import { create, fromJson, type JsonObject } from "@bufbuild/protobuf";
+import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import { type Rollout, RolloutSchema } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import { ReleaseState, ReleaseWaveSchema } from "../../../gen/weir/policy/v1/release_pb.ts";
@@ -9,7 +10,7 @@ import { planWaves } from "./waves.ts";
 
 const rollout = (json: JsonObject): Rollout => fromJson(RolloutSchema, json);
 const limits = toGateLimits(undefined);
-const quiet = { calls: 0, failures: 0, denials: 0 };
+const quiet = { calls: 0, failures: 0, denials: 0, overhead: [] };
 
 function router(changes: Partial<AdmittedRouter> = {}): AdmittedRouter {
   const healthy = { isNamed: true, isConnected: true, hasApplied: true, refusal: undefined, crashes: 0 };
@@ -133,12 +134,50 @@ describe("judgeGates()", () => {
     ["denials up to that", { calls: 100, failures: 0, denials: 12 }, "open"],
     ["too few calls to say", { calls: 19, failures: 19, denials: 19 }, "open"],
   ])("%s", (_, newTraffic, verdict) => {
-    const oldTraffic = { calls: 1_000, failures: 60, denials: 20 };
-    expect(judgeGates(limits, facts({ newTraffic, oldTraffic })).verdict).toBe(verdict);
+    const oldTraffic = { ...quiet, calls: 1_000, failures: 60, denials: 20 };
+    expect(judgeGates(limits, facts({ newTraffic: { ...quiet, ...newTraffic }, oldTraffic })).verdict).toBe(verdict);
+  });
+
+  /** Calls by how long routers took for them: up to 2, 20, 25, 50 ms, and longer. */
+  const taking = (...counts: number[]) => {
+    const overhead = counts.map((calls, index) => {
+      const atMostMs = [2, 20, 25, 50][index];
+      return {
+        calls: BigInt(calls),
+        atMost: atMostMs === undefined ? undefined : create(DurationSchema, { nanos: atMostMs * 1e6 }),
+      };
+    });
+    return { ...quiet, calls: counts.reduce((sum, count) => sum + count, 0), overhead };
+  };
+  it.each([
+    ["more than 20 ms longer than the others for more than 5 of 100 calls", taking(94, 0, 0, 6), "failed"],
+    ["longer than any bucket", taking(94, 0, 0, 0, 6), "failed"],
+    ["longer for 5 of 100 calls", taking(95, 0, 0, 5), "open"],
+    ["perhaps 20 ms longer, as far as buckets tell", taking(0, 0, 100), "open"],
+    ["longer, with too few calls to say of the slowest", taking(0, 0, 0, 99), "open"],
+  ])("its routers take %s", (_, newTraffic, verdict) => {
+    expect(judgeGates(limits, facts({ newTraffic, oldTraffic: taking(1_000) })).verdict).toBe(verdict);
+  });
+
+  it("says how much longer its routers take, and lets the policy say how much that may be", () => {
+    const slower = facts({ newTraffic: taking(0, 0, 0, 100), oldTraffic: taking(100) });
+    expect(judgeGates(limits, slower)).toEqual({
+      verdict: "failed",
+      reasons: [
+        "The slowest 5 of 100 calls take routers with it more than 25 ms of their own, the others at most 2 ms; at most 20 ms more may be",
+      ],
+    });
+    const lenient = toGateLimits(rollout({ gates: { overheadP95: "0.030s" } }).gates);
+    expect(judgeGates(lenient, slower).verdict).toBe("open");
+  });
+
+  it("compares no time with routers that do not say theirs", () => {
+    const oldTraffic = { ...quiet, calls: 1_000 };
+    expect(judgeGates(limits, facts({ newTraffic: taking(0, 0, 0, 100), oldTraffic })).verdict).toBe("open");
   });
 
   it("compares nothing when the others had too few calls", () => {
-    const newTraffic = { calls: 100, failures: 100, denials: 0 };
+    const newTraffic = { ...quiet, calls: 100, failures: 100 };
     expect(judgeGates(limits, facts({ newTraffic, oldTraffic: { ...quiet, calls: 19 } })).verdict).toBe("open");
   });
 });

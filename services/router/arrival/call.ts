@@ -21,6 +21,8 @@ export interface ChatCall {
   /** When its first byte was seen: milliseconds since 1970, and of the monotonic clock. */
   readonly arrivedAtMs: number;
   readonly arrivedMonotonicMs: number;
+  /** When its last byte was there, of the monotonic clock: from here on it is this router that takes its time. */
+  readonly receivedMonotonicMs: number;
   /** Name of the surface that took it, such as "openai" or "grpc". */
   readonly surface: string;
   readonly operation: Operation;

@@ -191,6 +191,7 @@ class Arrival {
   }
 
   #startChat(surface: Surface, { bytes, release }: ReadBody, headers: CallerHeaders, greeting: Greeting): void {
+    const receivedMonotonicMs = this.#options.clock.monotonicMs();
     const { name, operation } = surface;
     const scanned = surface.scan(bytes);
     const { request, model, maxOutputTokens, candidates, endUser, format = surface.format } = scanned;
@@ -199,6 +200,7 @@ class Arrival {
       eventId: this.#head.eventId,
       arrivedAtMs: this.#arrivedAtMs,
       arrivedMonotonicMs: this.#arrivedMonotonicMs,
+      receivedMonotonicMs,
       surface: name,
       operation,
       headers,

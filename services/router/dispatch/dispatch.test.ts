@@ -129,6 +129,7 @@ function start(options: StartOptions = {}) {
     eventId: "e",
     arrivedAtMs: clock.nowMs(),
     arrivedMonotonicMs: clock.monotonicMs(),
+    receivedMonotonicMs: clock.monotonicMs(),
     surface: "openai",
     operation: Operation.CHAT,
     headers: {},

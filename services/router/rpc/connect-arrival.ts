@@ -31,12 +31,12 @@ export function receiveCall(
   context.responseHeader.set("x-request-id", eventId);
   const greeting = chats.greet(headers);
   if (greeting instanceof WeirError) throw greeting;
-  const nowMonotonicMs = clock.monotonicMs();
+  const receivedMonotonicMs = clock.monotonicMs();
   return {
     eventId,
     arrivedAtMs,
-    arrivedMonotonicMs: nowMonotonicMs,
-    nowMonotonicMs,
+    arrivedMonotonicMs: receivedMonotonicMs,
+    receivedMonotonicMs,
     headers,
     greeting,
     requestBytes,

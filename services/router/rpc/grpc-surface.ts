@@ -148,7 +148,7 @@ class GrpcArrival {
       ...known,
       arrivedAtMs: this.#arrivedAtMs,
       arrivedMonotonicMs: this.#arrivedMonotonicMs,
-      nowMonotonicMs: this.#options.clock.monotonicMs(),
+      receivedMonotonicMs: this.#options.clock.monotonicMs(),
       input: message.input,
       streamed: isStreamed,
       requestBytes: bytes.length,

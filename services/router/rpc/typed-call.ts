@@ -12,8 +12,7 @@ export interface RpcArrival {
   /** See {@link ChatCall}. */
   readonly arrivedAtMs: number;
   readonly arrivedMonotonicMs: number;
-  /** Now that its message is here. */
-  readonly nowMonotonicMs: number;
+  readonly receivedMonotonicMs: number;
   readonly headers: CallerHeaders;
   readonly greeting: Greeting;
   /** Size of the request message: the form that bounds its tokens, as each has at least one byte of text. */
@@ -69,14 +68,15 @@ export function toEmbeddingCall(arrival: EmbeddingArrival): ChatCall {
 }
 
 function toCommon(arrival: RpcArrival) {
-  const { arrivedMonotonicMs, timeoutMs } = arrival;
-  if (timeoutMs !== undefined && arrival.nowMonotonicMs >= arrivedMonotonicMs + timeoutMs) {
+  const { arrivedMonotonicMs, receivedMonotonicMs, timeoutMs } = arrival;
+  if (timeoutMs !== undefined && receivedMonotonicMs >= arrivedMonotonicMs + timeoutMs) {
     throw new WeirError("DEADLINE_EXCEEDED", "Cannot start call: the caller's deadline has passed");
   }
   return {
     eventId: arrival.eventId,
     arrivedAtMs: arrival.arrivedAtMs,
     arrivedMonotonicMs,
+    receivedMonotonicMs,
     surface: "grpc",
     headers: arrival.headers,
     greeting: arrival.greeting,

@@ -150,8 +150,11 @@ export const METRICS = {
   weir_router_overhead_seconds: {
     type: "histogram",
     by: "router",
-    help: "Time from a chat's arrival to the first byte sent to a provider.",
-    buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25],
+    help: "Time that the router itself takes for a chat, from the last byte of its request until the first provider is asked.",
+    buckets: [
+      0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.075,
+      0.1, 0.15, 0.25, 0.5, 1,
+    ],
   },
   weir_router_provider_connections: {
     type: "gauge",

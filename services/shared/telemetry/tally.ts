@@ -38,21 +38,21 @@ export class CounterTally {
 
 /** Numbers by size: how many fell into each bucket, and their sum. */
 export class HistogramTally {
-  readonly #bounds: readonly number[];
+  /** Upper bounds of the buckets, inclusive, rising. */
+  readonly bounds: readonly number[];
   /** By bucket, the one above the last bound included; not summed up. */
   readonly counts: number[];
   sum = 0;
 
-  /** `bounds` are the upper bounds of the buckets, inclusive, rising. */
   constructor(bounds: readonly number[]) {
-    this.#bounds = bounds;
+    this.bounds = bounds;
     this.counts = new Array<number>(bounds.length + 1).fill(0);
   }
 
   /** Adds one number, in the unit of the metric. */
   observe(value: number): void {
     if (!Number.isFinite(value)) throw new RangeError(`Cannot observe ${value}`);
-    const bounds = this.#bounds;
+    const bounds = this.bounds;
     let bucket = 0;
     while (bucket < bounds.length && value > bounds[bucket]!) bucket += 1;
     this.counts[bucket]! += 1;

@@ -57,6 +57,7 @@ const noAccounting: Accounting = {
 const noObserver: ChatObserver = {
   onRefusal: () => undefined,
   onRulesFailed: () => undefined,
+  onAsked: () => undefined,
   onOutcome: () => undefined,
 };
 
