@@ -51,6 +51,25 @@ describe("DiffPolicy", () => {
     expect((await instance.policies.getPolicy({})).version?.version).toBe(2n);
   });
 
+  it("tells every change once, in pages that go on comparing with the version of the first", async () => {
+    const policy = samplePolicy((json) => {
+      json.targets.push(...Array.from({ length: 2_500 }, (_, index) => ({ ...json.targets[0]!, id: `idle-${index}` })));
+    });
+    await publishSample(instance);
+    const first = await instance.policies.diffPolicy({ policy });
+    await publishSample(instance, (json) => json.models.pop());
+
+    const rest = await instance.policies.diffPolicy({ policy, pageToken: first.nextPageToken });
+
+    expect([first.changes.length, first.omittedChanges]).toEqual([2_000, BigInt(rest.changes.length)]);
+    expect([rest.against, rest.omittedChanges, rest.nextPageToken]).toEqual([first.against, 0n, ""]);
+    const told = [...first.changes, ...rest.changes].filter(({ id }) => id.startsWith("idle-"));
+    expect(new Set(told.map(({ id }) => id)).size).toBe(2_500);
+    expect(told).toHaveLength(2_500);
+    const other = instance.policies.diffPolicy({ policy: samplePolicy(), pageToken: first.nextPageToken });
+    expect(await other.catch(fromConnectError)).toMatchObject({ reason: "ARGUMENT_INVALID" });
+  });
+
   it("passes warnings on, and refuses errors and a version that is not there", async () => {
     const idle = samplePolicy((json) => json.targets.push({ ...json.targets[0]!, id: "idle" }));
     const { findings } = await instance.policies.diffPolicy({ policy: idle });

@@ -16,6 +16,10 @@ export interface DiffRequest {
   readonly policy: Policy;
   /** Version to compare with; 0 for the latest. */
   readonly againstVersion: bigint;
+  /** How many changes were told on earlier pages. */
+  readonly skip: number;
+  /** How many changes to tell at most. */
+  readonly limit: number;
 }
 
 /** What would change. */
@@ -23,21 +27,19 @@ export interface PolicyDiff {
   /** Version compared with; absent when none was published yet. */
   readonly against: StoredPolicy | undefined;
   readonly changes: readonly PolicyChange[];
-  /** How many more there are. */
+  /** How many more there are after these. */
   readonly omittedChanges: number;
   /** Warnings. */
   readonly findings: readonly Finding[];
 }
 
-/** Most changes that are told: more than anyone reads, and little enough for an answer. */
-const CHANGES_LIMIT = 2_000;
 /** Grants decoded at one go: a few milliseconds, so that watchers are served between. */
 const GRANTS_PAGE = 500;
 
 /** Says what a policy would change, and for whom. Throws POLICY_REFUSED when it has an error, NOT_FOUND for a version that is not there. */
 export async function diffPolicy(
   { pool, clock }: Pick<ChangeParts, "pool" | "clock">,
-  { policy, againstVersion }: DiffRequest,
+  { policy, againstVersion, skip, limit }: DiffRequest,
   signal?: AbortSignal,
 ): Promise<PolicyDiff> {
   const findings = checkPolicy(policy);
@@ -60,8 +62,8 @@ export async function diffPolicy(
   const changes = comparison.list();
   return {
     against,
-    changes: changes.slice(0, CHANGES_LIMIT),
-    omittedChanges: Math.max(0, changes.length - CHANGES_LIMIT),
+    changes: changes.slice(skip, skip + limit),
+    omittedChanges: Math.max(0, changes.length - skip - limit),
     findings,
   };
 }

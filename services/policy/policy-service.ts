@@ -1,4 +1,5 @@
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { createHash } from "node:crypto";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { type Policy, PolicySchema } from "../../gen/weir/policy/v1/policy_pb.ts";
@@ -9,29 +10,35 @@ import {
 } from "../../gen/weir/policy/v1/policy_service_pb.ts";
 import { getAccess } from "../shared/authority/access.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
-import { createPageToken, readNumberToken, readPageSize } from "../shared/page.ts";
+import { createPageToken, readNumberToken, readPageSize, readPageToken, readPlaceNumber } from "../shared/page.ts";
 import { checkPolicy } from "./compilation/check-policy.ts";
 import { diffPolicy } from "./diff.ts";
 import { type ChangeParts, publishPolicy, rollBackPolicy } from "./publish.ts";
 import { findPolicy, listVersions, type StoredVersion } from "./store/policy-versions.ts";
 
 const PAGE = { default: 50, max: 200 };
+/** Changes are a sentence each: so many are little enough for an answer. */
+const CHANGES_PAGE = { default: 2_000, max: 2_000 };
 
 /** Serves weir.policy.v1.PolicyService. Any instance may answer; what is answered is the database's. */
 export function createPolicyService(parts: ChangeParts): ServiceImpl<typeof PolicyService> {
   return {
     checkPolicy: ({ policy }) => ({ findings: checkPolicy(orEmpty(policy)) }),
-    async diffPolicy({ policy, againstVersion }, { signal }) {
-      const { against, changes, omittedChanges, findings } = await diffPolicy(
-        parts,
-        { policy: orEmpty(policy), againstVersion },
-        signal,
-      );
+    async diffPolicy({ policy: asked, againstVersion, pageSize, pageToken }, { signal }) {
+      const policy = orEmpty(asked);
+      const list = ["changes", sha256(toBinary(PolicySchema, policy)), String(againstVersion)];
+      // A version that was published since the first page is none of this list's.
+      const [first = againstVersion, told = 0n] = readPageToken(list, pageToken, 2)?.map(readPlaceNumber) ?? [];
+      const limit = readPageSize(pageSize, CHANGES_PAGE);
+      const request = { policy, againstVersion: first, skip: Number(told), limit };
+      const { against, changes, omittedChanges, findings } = await diffPolicy(parts, request, signal);
+      const place = [String(against?.version ?? 0n), String(request.skip + changes.length)];
       return {
         ...(against && { against: toPolicyVersion(against) }),
         changes: [...changes],
         omittedChanges: BigInt(omittedChanges),
         findings: [...findings],
+        nextPageToken: omittedChanges === 0 ? "" : createPageToken(list, place),
       };
     },
     async publishPolicy({ requestId, policy, expectedVersion, comment, allAtOnce }, context) {
@@ -79,6 +86,10 @@ export function createPolicyService(parts: ChangeParts): ServiceImpl<typeof Poli
 // A request without a policy is one with an empty policy, which has findings enough.
 function orEmpty(policy: Policy | undefined): Policy {
   return policy ?? create(PolicySchema);
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("base64url");
 }
 
 function toPolicyVersion(stored: StoredVersion): PolicyVersion {
