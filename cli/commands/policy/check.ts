@@ -29,7 +29,7 @@ export async function check(path: string, { strict = false }: CheckOptions, cont
  * All that is wrong with a tree: what its files say of themselves, and what policy says of what could be read. When policy can't be asked, what
  * is known without it is still told.
  */
-export async function findAll(tree: PolicyTree, { addresses }: Context): Promise<readonly LocatedFinding[]> {
+async function findAll(tree: PolicyTree, { addresses }: Context): Promise<readonly LocatedFinding[]> {
   if (!isWorthChecking(tree)) return tree.findings;
   try {
     const { findings } = await withClient(addresses.policy, PolicyService, (client) =>
@@ -44,7 +44,7 @@ export async function findAll(tree: PolicyTree, { addresses }: Context): Promise
 }
 
 /** Prints findings as the command's result. */
-export function printFindings(path: string, findings: readonly LocatedFinding[], { output }: Context): void {
+function printFindings(path: string, findings: readonly LocatedFinding[], { output }: Context): void {
   if (output === "json") printJson({ findings: toFindingsJson(findings) });
   else console.log(findings.length === 0 ? `${path}: no findings` : formatFindings(findings));
 }

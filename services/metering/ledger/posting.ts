@@ -8,7 +8,7 @@ export interface Entry {
   readonly amountNanos: bigint;
 }
 
-/** Money that moves because of one usage. The amounts of its entries add up to zero. */
+/** Money that moves because of one usage. The amounts of its entries add up to zero; a trigger of the store lets in no other. */
 export interface Posting {
   readonly postingId: string;
   readonly eventId: string;
@@ -28,7 +28,7 @@ export function postUsage(rated: RatedUsage): Posting | undefined {
     owed.set(provider, (owed.get(provider) ?? 0n) + costNanos);
   }
   const tenant = [caller?.organisation, caller?.team, caller?.app, caller?.environment].join("/");
-  const posting: Posting = {
+  return {
     postingId: eventId,
     eventId,
     organisation: caller?.organisation ?? "",
@@ -39,10 +39,4 @@ export function postUsage(rated: RatedUsage): Posting | undefined {
         .map(([provider, amount]): Entry => ({ account: `provider/${provider}`, amountNanos: -amount })),
     ],
   };
-  return posting;
-}
-
-/** Do the entries add up to zero? The store asks again (a trigger), so that no code can put half a posting into the ledger. */
-export function isBalanced(posting: Posting): boolean {
-  return posting.entries.reduce((total, { amountNanos }) => total + amountNanos, 0n) === 0n;
 }

@@ -69,7 +69,7 @@ const SELECT = `select release_id, policy_version, base_policy_version, state, r
   created_at, entered_at, (extract(epoch from clock_timestamp() - entered_at) * 1000)::float8 as in_state_ms from release`;
 
 /** The states of a release that is under way. */
-export const UNDER_WAY: readonly ReleaseState[] = [
+const UNDER_WAY: readonly ReleaseState[] = [
   ReleaseState.PENDING,
   ReleaseState.ROLLING,
   ReleaseState.BAKING,

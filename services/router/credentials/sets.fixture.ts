@@ -26,7 +26,7 @@ export const SIGNER = createSigner("weir.test/policy", new Uint8Array(32).fill(7
 /** Whom the router trusts. */
 export const TRUST = [parseVerifierKey(SIGNER.verifierKey)];
 /** Seals for the region eu. */
-export const WRAPPER: KeyWrapper = createRegionKeyWrapper(parseRecipients(key.recipient).get("eu") as Recipient);
+const WRAPPER: KeyWrapper = createRegionKeyWrapper(parseRecipients(key.recipient).get("eu") as Recipient);
 /** Opens what was sealed for the region eu. */
 export const UNWRAPPER: KeyUnwrapper = createRegionKeyUnwrapper(() => parseRegionKeys(key.privateKey, "eu"));
 

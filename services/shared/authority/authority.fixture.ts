@@ -14,9 +14,6 @@ const { keyId, text } = createKey(ADMIN_ENVIRONMENT);
 /** An admin key that may do everything at services with {@link createTestAuthority}. */
 export const TEST_ADMIN_KEY = text;
 
-/** Who acted, in the records of what was done with it. */
-export const TEST_ACTOR = `weir:admin-key#${keyId}`;
-
 /** An authority that knows one operator, with every role in the whole mesh, or with the grants that are given. */
 export function createTestAuthority(grants: readonly Grant[] = EVERYTHING): Authority {
   const key = { id: keyId, sha256: Buffer.from(hashKey(text)), grants, expiresAtMs: undefined };
@@ -36,7 +33,7 @@ const EVERYTHING: readonly Grant[] = [...new Set(Object.values(HOLDERS).flatMap(
 );
 
 /** The access of the test operator to a method. */
-export function createTestAccess(method: DescMethod, grants: readonly Grant[] = EVERYTHING): Access {
+function createTestAccess(method: DescMethod, grants: readonly Grant[] = EVERYTHING): Access {
   return new Access({ kind: "operator", issuer: "weir:admin-key", subject: keyId, grants }, createMethodRule(method));
 }
 

@@ -1,7 +1,7 @@
 import type { Facts } from "./facts.ts";
 
 /** A Sunday, in summer: 2026-06-14T22:30:05.250Z, which is Monday in Berlin. */
-export const SAMPLE_NOW_MS = Date.UTC(2026, 5, 14, 22, 30, 5, 250);
+const SAMPLE_NOW_MS = Date.UTC(2026, 5, 14, 22, 30, 5, 250);
 
 /** What a call of the search app of acme's web team says. For tests. */
 export function sampleFacts(changes: Partial<Facts> = {}): Facts {

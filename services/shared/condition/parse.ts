@@ -20,7 +20,7 @@ export interface ParsedCondition {
 }
 
 /** Longest condition, in bytes, as in weir.policy.v1.Rule. The parser takes up to 20 ms for one. */
-export const CONDITION_BYTES = 2048;
+const CONDITION_BYTES = 2048;
 /** Deepest nesting of brackets: a hundredth of what the parser's stack holds. */
 const DEPTH_LIMIT = 32;
 

@@ -11,7 +11,7 @@ const DATA_KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 /** Largest secret, in bytes. */
-export const SECRET_LIMIT = 8192;
+const SECRET_LIMIT = 8192;
 const CONTEXT = "weir/credential/v1";
 
 /**

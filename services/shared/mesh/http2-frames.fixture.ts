@@ -13,7 +13,7 @@ export const FRAME = {
 } as const;
 
 /** Flags of HEADERS: that the request has no body, and that no CONTINUATION follows. */
-export const END_STREAM = 1;
+const END_STREAM = 1;
 export const END_HEADERS = 4;
 
 /** A frame as it stands on the wire. */

@@ -18,12 +18,10 @@ const FORMAT = 1;
 const FIRST_LINE = /^weir (snapshot|keyring) ([0-9]{1,4}) ([0-9]{1,10}) ([0-9]{1,10})\n/;
 const FIRST_LINE_LIMIT = 64;
 
-/** Writes the bytes of a file: a line with kind, format and the two lengths, then note and content. The note proves the content. */
-export function encodeFile({ kind, note, content }: SnapshotFile): Uint8Array {
-  return Buffer.concat(toPieces(kind, note, [content]));
-}
-
-/** The bytes of a file in pieces, the content being in pieces too: for one that is large. */
+/**
+ * The bytes of a file in pieces: a line with kind, format and the two lengths, then note and content, which proves nothing without its note. The content
+ * is in pieces too, since that of a keyring is large.
+ */
 export function toPieces(kind: HeadKind, note: Uint8Array, content: readonly Uint8Array[]): Uint8Array[] {
   const contentLength = content.reduce((sum, { length }) => sum + length, 0);
   return [Buffer.from(`weir ${kind} ${FORMAT} ${note.length} ${contentLength}\n`), note, ...content];

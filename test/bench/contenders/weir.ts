@@ -180,7 +180,7 @@ function readEnvironment(pid: number): Record<string, string> {
 }
 
 /** Sum of a metric over its labels, from the text of /metrics. Undefined when it is not there. */
-export function readGauge(text: string, name: string): number | undefined {
+function readGauge(text: string, name: string): number | undefined {
   const lines = text.split("\n").filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
   return lines.length === 0 ? undefined : lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
 }

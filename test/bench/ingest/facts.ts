@@ -21,7 +21,7 @@ import { createEventId } from "../../../services/shared/ids.ts";
 import { costNanos } from "../../../services/shared/money/money.ts";
 
 /** Facts in a message, as a router that is behind sends them. */
-export const FACTS_IN_MESSAGE = 500;
+const FACTS_IN_MESSAGE = 500;
 
 /** Which facts are made. */
 export interface FactOptions {

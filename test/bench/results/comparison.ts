@@ -3,9 +3,9 @@ import type { Segment } from "./run-result.ts";
 import { type Spread, toSpread } from "./statistics.ts";
 
 /** What ratios are to. */
-export const YARDSTICK = "relay";
+const YARDSTICK = "relay";
 /** What added times are on top of. */
-export const BASE = "direct";
+const BASE = "direct";
 /** A figure of a contender in a scenario, over all rounds. */
 export function getSpread(
   segments: readonly Segment[],

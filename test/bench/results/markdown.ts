@@ -51,7 +51,7 @@ export function toMarkdown(result: RunResult): string {
 }
 
 /** The musts with what was measured; those that this run did not measure are only named. */
-export function toVerdictTable(verdicts: readonly Verdict[]): string {
+function toVerdictTable(verdicts: readonly Verdict[]): string {
   const measured = verdicts.filter(({ result }) => result !== "open");
   const open = verdicts.filter(({ result }) => result === "open").map(({ must }) => must);
   return [

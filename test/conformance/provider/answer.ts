@@ -37,7 +37,7 @@ export interface Answer {
 export const HONEST_TOKENS: AnswerTokens = { input: 11, cached: 5, written: 0, output: 7, reasoning: 0 };
 
 /** What an honest answer with reasoning says it took. */
-export const REASONED_TOKENS: AnswerTokens = { ...HONEST_TOKENS, reasoning: 4 };
+const REASONED_TOKENS: AnswerTokens = { ...HONEST_TOKENS, reasoning: 4 };
 
 /** Pieces of the text of each answer: with letters of two to four bytes, to be split within. */
 export const TEXT_PIECES = ["The weir ", "holds — höher ", "im Mai 🌊 ", "and stays."] as const;
