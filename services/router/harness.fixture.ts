@@ -3,14 +3,11 @@ import type { AddressInfo } from "node:net";
 import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { Dialect } from "../../gen/weir/policy/v1/policy_pb.ts";
 import { type Snapshot, type SnapshotProviderSchema, SnapshotSchema } from "../../gen/weir/policy/v1/snapshot_pb.ts";
-import { ChatService } from "../../gen/weir/router/v1/chat_service_pb.ts";
-import { EmbeddingService } from "../../gen/weir/router/v1/embedding_service_pb.ts";
 import { Meter } from "../../gen/weir/type/v1/usage_pb.ts";
 import { type Clock, systemClock } from "../shared/clock.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createKey } from "../shared/key/key.ts";
 import { Health } from "../shared/mesh/health.ts";
-import { startMeshServer } from "../shared/mesh/server.ts";
 import { type PinnedPolicy, SnapshotHold } from "../shared/snapshot/hold.ts";
 import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleSnapshot } from "../shared/snapshot/snapshots.fixture.ts";
 import { createLog } from "../shared/telemetry/log.ts";
@@ -20,21 +17,17 @@ import type { StartedCall } from "./accounting/started-call.ts";
 import type { Denial } from "./admission/admission.ts";
 import { LimitCounters } from "./admission/counters.ts";
 import { BodyMemory } from "./arrival/body-memory.ts";
-import { countRpcBody } from "./arrival/count-rpc-body.ts";
-import { createHttpSurface } from "./arrival/http-surface.ts";
+import { openCallerPort } from "./caller-port.ts";
 import { Chats } from "./chat.ts";
-import { createChatService } from "./chat-service.ts";
 import { WorkerCounter } from "./counting/token-counter.ts";
 import type { FindCredential } from "./credentials/credential.ts";
 import { ChatDispatcher } from "./dispatch/dispatch.ts";
 import { Pools } from "./dispatch/pools.ts";
 import { DeadlineSweep } from "./dispatch/sweep.ts";
 import { Standings } from "./ejection/standings.ts";
-import { createEmbeddingService } from "./embedding-service.ts";
 import type { Dialect as ProviderDialect } from "./providers/dialect.ts";
 import { findDialect } from "./providers/registry.ts";
 import { UpstreamBook } from "./routing/upstream-book.ts";
-import { createGrpcSurface } from "./rpc/grpc-surface.ts";
 
 /** A provider of a test: answers as its handler says, and keeps what it was sent. */
 export interface TestProvider {
@@ -164,8 +157,8 @@ export interface HarnessOptions {
   readonly isKeyRevoked?: boolean;
   /** What else its grant says, such as the tools that it may offer. */
   readonly grant?: Parameters<typeof sampleKeyEntry>[2];
-  /** Whether gRPC has its handler of its own; without it the RPC library serves gRPC too. Default true. */
-  readonly hasHotRpc?: boolean;
+  /** Whether plain gRPC goes through the RPC library as well. Default false. */
+  readonly allByLibrary?: boolean;
   /** Without one the router is not ready. Default true. */
   readonly hasPolicy?: boolean;
   /** Credentials by name; provider n wants "credential-n" when this is given. */
@@ -300,40 +293,16 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
     clock,
     log,
   });
-  const body = { limitBytes: options.bodyLimitBytes ?? 1 << 20, memory, deadlines: sweep, clock };
-  const surface = createHttpSurface({
-    startChat: (call, sink) => chats.start(call, sink),
-    greet: (headers) => chats.greet(headers),
-    listModels: (headers) => chats.listModels(headers),
-    onRefusal: () => undefined,
-    body,
-    clock,
-    log,
-  });
-  const grpc = createGrpcSurface({
-    startChat: (call, sink) => chats.start(call, sink),
-    greet: (headers) => chats.greet(headers),
-    body,
-    requestTimeoutMs: 60_000,
-    clock,
-  });
-  const server = await startMeshServer({
+  const server = await openCallerPort({
     listen: { host: "127.0.0.1", port: 0 },
-    routes: (router) =>
-      router
-        .service(ChatService, createChatService({ chats, clock }))
-        .service(EmbeddingService, createEmbeddingService({ chats, clock })),
-    services: [ChatService, EmbeddingService],
-    hot: options.hasHotRpc === false ? [] : grpc,
-    readMaxBytes: body.limitBytes,
+    chats,
+    body: { limitBytes: options.bodyLimitBytes ?? 1 << 20, memory, deadlines: sweep, clock },
+    requestTimeoutMs: 60_000,
+    allByLibrary: options.allByLibrary ?? false,
+    onRefusal: () => undefined,
     reflection: true,
     health,
-    first: (request, response) => {
-      if (surface.take(request, response)) return true;
-      countRpcBody(request, response, memory);
-      return false;
-    },
-    fallback: (request, response) => surface.refuseUnknown(request, response),
+    clock,
     log,
   });
   const address = `http://127.0.0.1:${server.address.port}`;

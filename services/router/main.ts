@@ -3,9 +3,6 @@ import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { IntakeService as AuditIntake } from "../../gen/weir/audit/v1/intake_service_pb.ts";
 import { IntakeService as MeteringIntake } from "../../gen/weir/metering/v1/intake_service_pb.ts";
-import type { Snapshot } from "../../gen/weir/policy/v1/snapshot_pb.ts";
-import { ChatService } from "../../gen/weir/router/v1/chat_service_pb.ts";
-import { EmbeddingService } from "../../gen/weir/router/v1/embedding_service_pb.ts";
 import { connectBus } from "../shared/bus/bus.ts";
 import { systemClock } from "../shared/clock.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
@@ -15,7 +12,7 @@ import { createMeshTransport } from "../shared/mesh/client.ts";
 import { Health } from "../shared/mesh/health.ts";
 import { toLimits } from "../shared/mesh/listener.ts";
 import { openTls } from "../shared/mesh/open-tls.ts";
-import { answerJson, createOperationsHandler, type PlainHandler } from "../shared/mesh/operations.ts";
+import { answerJson, createOperationsHandler } from "../shared/mesh/operations.ts";
 import { startMeshServer } from "../shared/mesh/server.ts";
 import { parseTrust } from "../shared/note/trust.ts";
 import { runService } from "../shared/process.ts";
@@ -26,23 +23,19 @@ import { openAccounting } from "./accounting/open-accounting.ts";
 import { createRoads } from "./accounting/roads.ts";
 import { LimitCounters } from "./admission/counters.ts";
 import { BodyMemory } from "./arrival/body-memory.ts";
-import { countRpcBody } from "./arrival/count-rpc-body.ts";
-import { createHttpSurface } from "./arrival/http-surface.ts";
+import { CALLER_SERVICES, openCallerPort } from "./caller-port.ts";
 import { Chats } from "./chat.ts";
-import { createChatService } from "./chat-service.ts";
 import { readConfig } from "./config.ts";
 import { WorkerCounter } from "./counting/token-counter.ts";
 import { ChatDispatcher } from "./dispatch/dispatch.ts";
 import { Pools } from "./dispatch/pools.ts";
 import { DeadlineSweep } from "./dispatch/sweep.ts";
 import { Standings } from "./ejection/standings.ts";
-import { createEmbeddingService } from "./embedding-service.ts";
 import { FailureLog } from "./failure-log.ts";
+import { followPolicy } from "./follow-policy.ts";
 import { createObserver } from "./measure.ts";
 import { openCredentials } from "./open-credentials.ts";
 import { UpstreamBook } from "./routing/upstream-book.ts";
-import type { Upstreams } from "./routing/upstreams.ts";
-import { createGrpcSurface } from "./rpc/grpc-surface.ts";
 import { createStandingWatch, showStandings } from "./standing-watch.ts";
 import { toState } from "./state.ts";
 import { createTrafficReader } from "./traffic.ts";
@@ -166,87 +159,33 @@ runService("router", async ({ environment, log, signal }) => {
     log,
   });
 
-  // A port that is shared is opened late, see below; any other is open before somebody can ask whether this router is ready.
-  let isOpen = !settings.WEIR_REUSE_PORT;
-  let appliedSnapshot: Snapshot | undefined;
-  let appliedUpstreams: Upstreams | undefined;
-  const onSwap = () => {
-    const pinned = snapshots.current();
-    if (pinned === undefined) return;
-    const { snapshot } = pinned;
-    metrics.weir_router_snapshot_version.set({ kind: "snapshot" }, Number(pinned.snapshotVersion));
-    metrics.weir_router_snapshot_version.set({ kind: "keyring" }, Number(pinned.keyringVersion));
-    if (!credentials.isLoaded() && snapshot.providers.some(({ credential }) => credential !== "")) {
-      health.setNotReady("no credentials yet");
-    } else if (isOpen) {
-      health.setReady(`snapshot ${pinned.snapshotVersion}, keyring ${pinned.keyringVersion}`);
-    }
-    if (snapshot !== appliedSnapshot) credentials.reread();
-    appliedSnapshot = snapshot;
-    const renewed = upstreams.renew(snapshot);
-    if (renewed === appliedUpstreams) return;
-    appliedUpstreams = renewed;
-    pools.keepOnly(renewed.list());
-    standings.keepOnly(renewed.listTargets());
-    for (const { id, reason, state } of renewed.unusable)
-      log.warn({ provider: id, reason, state }, "A provider can't be used");
-  };
-  snapshots.onChange(onSwap);
-  credentials.onChange(onSwap);
-  onSwap();
-  if (snapshots.current() === undefined) health.setNotReady("no snapshot and keyring yet");
-
+  const open = followPolicy({ snapshots, credentials, upstreams, pools, standings, health, metrics, log });
   const operations = createOperationsHandler({ health, metrics });
-  const body = { limitBytes: settings.WEIR_BODY_LIMIT, memory, deadlines: sweep, clock };
-  const surface = createHttpSurface({
-    startChat: (call, sink) => chats.start(call, sink),
-    greet: (headers) => chats.greet(headers),
-    listModels: (headers) => chats.listModels(headers),
-    onRefusal: (reason) => observer.onRefusal(reason),
-    body,
-    clock,
-    log,
-  });
-  const grpc = createGrpcSurface({
-    startChat: (call, sink) => chats.start(call, sink),
-    greet: (headers) => chats.greet(headers),
-    body,
-    requestTimeoutMs: settings.WEIR_REQUEST_TIMEOUT,
-    clock,
-  });
   const openForCallers = () =>
-    startMeshServer({
+    openCallerPort({
       listen: settings.WEIR_LISTEN,
       reusePort: settings.WEIR_REUSE_PORT,
       tls,
-      clients: "anyone",
-      routes: (router) =>
-        router
-          .service(ChatService, createChatService({ chats, clock }))
-          .service(EmbeddingService, createEmbeddingService({ chats, clock })),
-      services: [ChatService, EmbeddingService],
-      hot: grpc,
+      chats,
+      body: { limitBytes: settings.WEIR_BODY_LIMIT, memory, deadlines: sweep, clock },
+      requestTimeoutMs: settings.WEIR_REQUEST_TIMEOUT,
+      operations,
+      onRefusal: (reason) => observer.onRefusal(reason),
       reflection: settings.WEIR_REFLECTION,
-      health,
-      first: (request, response) => {
-        if (surface.take(request, response)) return true;
-        if (isRpc(request.url)) countRpcBody(request, response, memory);
-        return false;
-      },
-      fallback: serveHealthOnly(operations, (request, response) => surface.refuseUnknown(request, response)),
       limits: toLimits(settings),
-      readMaxBytes: settings.WEIR_BODY_LIMIT,
+      health,
       metrics,
+      clock,
       log,
     });
   // Who serves from disk serves from its first call on.
   await Promise.race([credentials.read, abortOf(signal)]);
-  const opened = isOpen ? await openForCallers() : undefined;
+  const opened = settings.WEIR_REUSE_PORT ? undefined : await openForCallers();
   const admin = await startMeshServer({
     listen: settings.WEIR_ADMIN_LISTEN,
     tls,
     routes: () => undefined,
-    services: [ChatService, EmbeddingService],
+    services: CALLER_SERVICES,
     reflection: settings.WEIR_REFLECTION,
     health,
     fallback: (request, response) => {
@@ -282,8 +221,7 @@ runService("router", async ({ environment, log, signal }) => {
   // On a shared port the kernel deals out connections to all that listen: one that cannot serve yet would refuse what others could answer.
   if (opened === undefined) await Promise.race([snapshots.ready, abortOf(signal)]);
   const server = opened ?? (await openForCallers());
-  isOpen = true;
-  onSwap();
+  open();
   log.info({ address: server.address, admin: admin.address, region, router: instance, boot, build }, "Listening");
 
   return {
@@ -318,20 +256,6 @@ function abortOf(signal: AbortSignal): Promise<never> {
     if (signal.aborted) reject(signal.reason);
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
-}
-
-/** Whether a path is one of an RPC that takes a body of any size. */
-function isRpc(path = ""): boolean {
-  return path.startsWith(`/${ChatService.typeName}/`) || path.startsWith(`/${EmbeddingService.typeName}/`);
-}
-
-/** The caller port says that it lives and takes work; how it fares is for operators. */
-function serveHealthOnly(operations: PlainHandler, otherwise: PlainHandler): PlainHandler {
-  return (request, response) => {
-    const [path = ""] = (request.url ?? "").split("?", 1);
-    if (path === "/healthz" || path === "/readyz") operations(request, response);
-    else otherwise(request, response);
-  };
 }
 
 function toAsked({

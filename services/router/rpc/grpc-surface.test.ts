@@ -53,7 +53,7 @@ async function startPair(handler: ProviderHandler, options: Partial<HarnessOptio
   const provider = await startProvider(handler);
   const shared = { providers: [provider.url], bodyLimitBytes: LIMIT_BYTES, ...options };
   const hot = await startHarness(shared);
-  const library = await startHarness({ ...shared, hasHotRpc: false });
+  const library = await startHarness({ ...shared, allByLibrary: true });
   return {
     hot,
     library,
