@@ -71,18 +71,23 @@ const NO_HEADERS: Headers = {};
 const NO_BYTES = Buffer.alloc(0);
 
 /**
- * One call to one target, from the moment it is handed to the pool to its end. Its states, and what the deadline is in each:
+ * One call to one target, from the moment it is handed to the pool to its end. Its states, what the deadline is in each, and what is left
+ * if the process dies in it:
  *
- * - *connecting*: waits for a connection; the connect timeout. Nothing has been sent, so nothing can be billed.
- * - *asked*: the request is on its way; the first token timeout, which goes on while headers and preamble come.
+ * - *connecting*: waits for a connection; the connect timeout. Nothing has been sent, so nothing can be billed. Dies: the spool says only
+ *   that the target was about to be asked, so the successor bills the bound.
+ * - *asked*: the request is on its way; the first token timeout, which goes on while headers and preamble come. Dies: the bound, since
+ *   the provider may have worked.
  * - *answering*: content came and goes on to the caller; the idle timeout, begun anew with each event that has data
  *   (comments do not count: a server that only says it lives is idle). While the caller reads slower than the provider
- *   writes, only the total timeout runs.
+ *   writes, only the total timeout runs. Dies: the caller's answer breaks off, and the bound, since what came was in memory only.
  * - *over*: exactly one `onEnd` was said, or will be once tokens are counted that the provider did not tell, which ends within two
- *   seconds and can't be cut short by the caller; whatever the connection still brings is dropped.
+ *   seconds and can't be cut short by the caller; whatever the connection still brings is dropped. Dies: as in the state before, until
+ *   what `onEnd` leads to is in the spool, which is the outcome or the entry of the next attempt.
  *
- * The total timeout of the whole chat cuts through all of them. When the process dies in any state, the spool's entry settles
- * the call.
+ * The total timeout of the whole chat cuts through all of them. What is read depends on how the provider began to answer: a stream is
+ * relayed by its reader, an answer in one piece is collected within the memory for bodies, and of what is no 200 some 64 KiB
+ * are kept for its refusal.
  */
 export class Attempt implements PooledCall, Watched {
   readonly #options: AttemptOptions;
