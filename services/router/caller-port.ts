@@ -10,6 +10,7 @@ import type { ReadBodyOptions } from "./arrival/read-body.ts";
 import type { Chats } from "./chat.ts";
 import { createChatService } from "./chat-service.ts";
 import { createEmbeddingService } from "./embedding-service.ts";
+import { createCallerJudge } from "./rpc/connect-arrival.ts";
 import { createGrpcSurface } from "./rpc/grpc-surface.ts";
 
 /** The services that a router has for callers. */
@@ -58,6 +59,7 @@ export async function openCallerPort(options: CallerPortOptions): Promise<MeshSe
         .service(ChatService, createChatService({ chats, clock }))
         .service(EmbeddingService, createEmbeddingService({ chats, clock })),
     services: CALLER_SERVICES,
+    judgeCaller: createCallerJudge({ chats, clock }),
     hot: grpc,
     readMaxBytes: body.limitBytes,
     first: (request, response) => {

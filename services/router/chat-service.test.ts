@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import http from "node:http";
 import { Code, type ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { afterEach, describe, expect, it } from "vitest";
@@ -108,6 +110,22 @@ describe("ChatService", () => {
     const { router } = await start(answerWell);
 
     await expect(clientOf(router).complete({ input: INPUT })).rejects.toMatchObject({ code: Code.Unauthenticated });
+  });
+
+  it("refuses who has no good key before the message has come, in the words of the protocol", async () => {
+    const { router } = await start(answerWell);
+    const request = http.request(`${router.address}/weir.router.v1.ChatService/Complete`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: "Bearer nonsense" },
+    });
+    request.on("error", () => undefined).write('{"input":');
+
+    const [response] = (await once(request, "response")) as [http.IncomingMessage];
+    const said = JSON.parse(Buffer.concat(await response.toArray()).toString());
+    request.destroy();
+
+    expect([response.statusCode, said.code]).toEqual([401, "unauthenticated"]);
+    expect(response.headers["x-request-id"]).toMatch(/^[0-9a-f-]{36}$/);
   });
 
   it("refuses an input against its rules, with the field", async () => {

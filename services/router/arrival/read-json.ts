@@ -1,9 +1,16 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
-import { isExactNumber, toNumber } from "../providers/exact-json.ts";
+import { requireFewJsonValues } from "../../shared/validation/few-values.ts";
+import { isExactNumber, parseExact, toNumber } from "../providers/exact-json.ts";
 import { invalid } from "./invalid.ts";
 
 /** Longest integer that is read, in characters; the longest of 64 bits has twenty. */
 const LONGEST_INTEGER = 32;
+
+/** Reads a body that was scanned and is to be translated. Throws BODY_TOO_LARGE when it has more values than become objects at a time. */
+export function readBodyObject(body: Buffer): ReadObject {
+  requireFewJsonValues(body);
+  return new ReadObject(parseExact(body.toString("utf8")), "");
+}
 
 /**
  * A JSON object of a caller, parsed with its numbers exact, taken apart member by member: what was taken is typed, and what nobody took is left over. Members that are

@@ -2,6 +2,7 @@ import type { HandlerContext } from "@connectrpc/connect";
 import type { Clock } from "../../shared/clock.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import { createEventId } from "../../shared/ids.ts";
+import type { JudgeCaller } from "../../shared/mesh/connect-handler.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
 import { FALLBACK_HEADER, readAskedFallback } from "../arrival/asked-fallback.ts";
 import { readAskedTimeouts, TIMEOUT_HEADERS } from "../arrival/asked-timeouts.ts";
@@ -13,6 +14,19 @@ import type { RpcArrival } from "./typed-call.ts";
 export interface ConnectServiceOptions {
   readonly chats: { readonly start: StartChat; readonly greet: (headers: CallerHeaders) => Greeting | WeirError };
   readonly clock: Clock;
+}
+
+/**
+ * Says by the head of a request what is wrong with its caller, and names the call in the answer: for the gate before the RPC library,
+ * which reads a message whole before a service hears of it.
+ */
+export function createCallerJudge({ chats, clock }: ConnectServiceOptions): JudgeCaller {
+  return (request, response) => {
+    const greeting = chats.greet(pickCallerHeaders(request.headers));
+    if (!(greeting instanceof WeirError)) return undefined;
+    response.setHeader("x-request-id", createEventId(clock.nowMs()));
+    return greeting;
+  };
 }
 
 /** Receives a call from the RPC library: mints its id, and looks at its caller. Throws what is wrong with the caller. */

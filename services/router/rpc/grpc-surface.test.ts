@@ -18,6 +18,7 @@ import { ManualClock, systemClock } from "../../shared/clock.ts";
 import { Health } from "../../shared/mesh/health.ts";
 import { startMeshServer } from "../../shared/mesh/server.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
+import { MOST_VALUES } from "../../shared/validation/few-values.ts";
 import { BodyMemory } from "../arrival/body-memory.ts";
 import type { Greeting, StartChat } from "../arrival/call.ts";
 import {
@@ -428,6 +429,17 @@ describe("the handler of gRPC", () => {
     const { trailers } = await ask(pair.hot, { body: envelope(GOOD, { length: LIMIT_BYTES + 1 }), isOpen: true });
 
     expect(trailers["grpc-status"]).toBe("8");
+  });
+
+  it("refuses many values in few bytes before they become objects", async () => {
+    pair = await startPair(answerWell, { bodyLimitBytes: 4 << 20 });
+    // A field that nobody knows, again and again.
+    const message = Buffer.alloc(2 * MOST_VALUES + 2, Buffer.from([0x78, 0x00]));
+
+    const { trailers } = await ask(pair.hot, { body: envelope(message) });
+
+    expect(trailers["grpc-status"]).toBe("8");
+    expect(trailers["grpc-message"]).toContain("values");
   });
 
   it("says that the memory for bodies is full, and when to come again", async () => {

@@ -6,6 +6,7 @@ import { createEventId } from "../../shared/ids.ts";
 import { createRequestCheck } from "../../shared/mesh/check-request.ts";
 import { EnvelopeReader } from "../../shared/mesh/envelope.ts";
 import type { HotCall, HotMethod } from "../../shared/mesh/hot-rpc.ts";
+import { requireFewFields } from "../../shared/validation/few-values.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
 import { readAskedFallback } from "../arrival/asked-fallback.ts";
 import { readAskedTimeouts } from "../arrival/asked-timeouts.ts";
@@ -163,6 +164,7 @@ class GrpcArrival {
   }
 
   #parse(bytes: Buffer): ParsedRequest {
+    requireFewFields(this.#served.method.input, bytes);
     try {
       return { message: fromBinary(this.#served.method.input, bytes) as ParsedRequest["message"], bytes };
     } catch {

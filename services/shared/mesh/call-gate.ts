@@ -38,8 +38,15 @@ export type Decision =
   | "open"
   | { readonly access: Access; readonly rule: MethodRule };
 
-/** Decides by the head of a request whether a call may be made at all. Never throws or rejects. */
-export type CallGate = (method: DescMethod, request: RequestHead) => Decision | Promise<Decision>;
+/**
+ * Decides by the head of a request whether a call may be made at all. Never throws or rejects. `judgeCaller` says what is wrong with the key
+ * of a caller, if anything, where the RPC itself would say so only when its message is read.
+ */
+export type CallGate = (
+  method: DescMethod,
+  request: RequestHead,
+  judgeCaller?: () => WeirError | undefined,
+) => Decision | Promise<Decision>;
 
 /** Absent when a call did not come by the gate, which is a bug. */
 const decisionKey = createContextKey<Decision | undefined>(undefined);
@@ -65,11 +72,10 @@ export function createCallGate(options: {
     return rule;
   };
 
-  return (method, request) => {
+  return (method, request, judgeCaller) => {
     if (OPEN_SERVICES.test(method.parent.typeName)) return "open";
     const rule = ruleOf(method);
-    // A caller's key is judged by the RPC itself, and stands in the same header as an operator's token.
-    if (rule.holders.keys || rule.holders.anyone) return "open";
+    if (rule.holders.anyone) return "open";
     const beganMs = performance.now();
     const refuse = (error: unknown): Decision => {
       // Of a unary call the library reads the body before any interceptor runs, so that none would measure it.
@@ -77,6 +83,11 @@ export function createCallGate(options: {
       const refusal = isReadFirst ? settle(rule.method, beganMs, error) : undefined;
       return { refusal: refusal ?? toConnectError(error) };
     };
+    // A caller's key stands in the same header as an operator's token.
+    if (rule.holders.keys) {
+      const wrong = judgeCaller?.();
+      return wrong === undefined ? "open" : refuse(wrong);
+    }
     const admit = (identity: Identity): Decision => {
       const access = new Access(identity, rule);
       return access.isHeld ? { access, rule } : refuse(access.explainRefusal());

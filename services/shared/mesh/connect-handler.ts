@@ -7,10 +7,15 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
+import type { WeirError } from "../errors/weir-error.ts";
 import type { Log } from "../telemetry/log.ts";
+import { boundBody } from "./bound-body.ts";
 import { type CallGate, type Decision, toAdmission } from "./call-gate.ts";
 import { completeErrors } from "./complete-errors.ts";
 import { answerJson, type PlainHandler } from "./operations.ts";
+
+/** Says by the head of a request what is wrong with the key of a caller; undefined when nothing is. It may add to the answer's head. */
+export type JudgeCaller = (request: IncomingMessage, response: ServerResponse) => WeirError | undefined;
 
 /** What the handler of all RPCs of a server needs. */
 export interface ConnectHandlerOptions {
@@ -18,6 +23,7 @@ export interface ConnectHandlerOptions {
   readonly interceptors: Interceptor[];
   /** Says whether a call may be made, before anything of its body is read. */
   readonly gate: CallGate;
+  readonly judgeCaller: JudgeCaller | undefined;
   /** Largest message, after decompression, bytes. */
   readonly readMaxBytes: number;
   /** Aborts when calls in flight have to end now. */
@@ -60,7 +66,8 @@ export function createConnectHandler(options: ConnectHandlerOptions): PlainHandl
         message: "Cannot serve request: its authority or path is malformed",
       });
     }
-    answer(handler, universal, options.gate(handler.method, request))
+    const decided = options.gate(handler.method, request, () => options.judgeCaller?.(request, response));
+    answer(handler, bound(handler, universal, options.readMaxBytes), decided)
       .then(completeErrors)
       .then((answered) => universalResponseToNodeResponse(answered, response))
       .catch((error: unknown) => {
@@ -69,6 +76,16 @@ export function createConnectHandler(options: ConnectHandlerOptions): PlainHandl
         response.destroy();
       });
   };
+}
+
+/** Bounds what the request may hold; of a stream of messages only the size of each is bounded. */
+function bound(
+  { method }: UniversalHandler,
+  request: UniversalServerRequest,
+  readMaxBytes: number,
+): UniversalServerRequest {
+  const isOneMessage = method.methodKind === "unary" || method.methodKind === "server_streaming";
+  return isOneMessage ? { ...request, body: boundBody(method, request, readMaxBytes) } : request;
 }
 
 async function answer(handler: UniversalHandler, request: UniversalServerRequest, asked: Decision | Promise<Decision>) {

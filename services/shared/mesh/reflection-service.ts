@@ -5,6 +5,9 @@ import { file_google_rpc_error_details } from "../../../gen/google/rpc/error_det
 import { ServerReflection } from "../../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 
+/** Largest request, bytes: a name, and what else nobody asks for. */
+const READ_MAX_BYTES = 64 << 10;
+
 /** A request of either version: their messages are the same but for the package. */
 interface ReflectionRequest {
   readonly host: string;
@@ -28,8 +31,8 @@ export function routeReflection(router: ConnectRouter, services: readonly DescSe
       yield { validHost: request.host, originalRequest: request as never, messageResponse: answer(request) };
     }
   }
-  router.service(ServerReflection, { serverReflectionInfo });
-  router.service(ServerReflectionAlpha, { serverReflectionInfo });
+  router.service(ServerReflection, { serverReflectionInfo }, { readMaxBytes: READ_MAX_BYTES });
+  router.service(ServerReflectionAlpha, { serverReflectionInfo }, { readMaxBytes: READ_MAX_BYTES });
 }
 
 function createAnswerer(services: readonly DescService[]) {

@@ -5,6 +5,7 @@ import http2 from "node:http2";
 import net from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { afterEach, describe, expect, it } from "vitest";
@@ -17,6 +18,8 @@ import { createTestAuthority } from "../authority/authority.fixture.ts";
 import { WeirError } from "../errors/weir-error.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
+import { MOST_VALUES } from "../validation/few-values.ts";
+import { toEnvelopes } from "./envelope.ts";
 import { Health } from "./health.ts";
 import { createOperationsHandler } from "./operations.ts";
 import { type MeshServer, type MeshServerOptions, startMeshServer } from "./server.ts";
@@ -24,6 +27,8 @@ import { type MeshServer, type MeshServerOptions, startMeshServer } from "./serv
 const REQUEST = { region: "eu", instance: "eu-1", boot: "b1" };
 const PATH = "/weir.metering.v1.IntakeService/GetWatermark";
 const log = createLog({ service: "test", level: "silent" });
+/** A field that nobody knows, again and again: of each a decoder makes an object. */
+const MANY_FIELDS = Buffer.alloc(2 * MOST_VALUES + 2, Buffer.from([0x78, 0x00]));
 
 let server: MeshServer;
 const closers: (() => Promise<unknown> | unknown)[] = [];
@@ -284,7 +289,6 @@ describe("bad input", () => {
 
   it("refuses a message over the limit, also when it is small until decompressed", async () => {
     const { url } = await start({ readMaxBytes: 1000 });
-    const { gzipSync } = await import("node:zlib");
     const large = JSON.stringify({ ...REQUEST, region: "e".repeat(100_000) });
 
     const plain = await post(url, large);
@@ -292,6 +296,32 @@ describe("bad input", () => {
 
     expect(await plain.json()).toMatchObject({ code: "resource_exhausted" });
     expect(await zipped.json()).toMatchObject({ code: "resource_exhausted" });
+  });
+
+  it.each([
+    ["JSON", "application/json", Buffer.from(`[${"{},".repeat(MOST_VALUES)}1]`)],
+    ["binary", "application/proto", MANY_FIELDS],
+    ["gRPC-Web", "application/grpc-web+proto", toEnvelopes([MANY_FIELDS])],
+    ["gRPC-Web whose type is in capitals", "APPLICATION/GRPC-WEB+PROTO", toEnvelopes([MANY_FIELDS])],
+  ])("refuses many values in few bytes before they become objects: %s", async (_, type, body) => {
+    const { url } = await start();
+
+    const refused = await post(url, body, { "content-type": type });
+
+    expect((await refused.text()).replaceAll("%20", " ")).toContain("has more than 300000 values");
+  });
+
+  it("refuses many values in few bytes also when they are compressed, whole and in an envelope", async () => {
+    const { url } = await start();
+    const zipped = gzipSync(MANY_FIELDS);
+    const envelope = toEnvelopes([zipped]);
+    envelope[0] = 1;
+
+    const whole = await post(url, zipped, { "content-type": "application/proto", "content-encoding": "gzip" });
+    const enveloped = await post(url, envelope, { "content-type": "application/grpc-web", "grpc-encoding": "gzip" });
+
+    expect(await whole.json()).toMatchObject({ code: "resource_exhausted" });
+    expect(await enveloped.text()).toContain(`grpc-status: ${Code.ResourceExhausted}`);
   });
 
   it.each([

@@ -8,7 +8,7 @@ import type { Address } from "../settings.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { createCallGate, createGateInterceptor } from "./call-gate.ts";
-import { createConnectHandler } from "./connect-handler.ts";
+import { createConnectHandler, type JudgeCaller } from "./connect-handler.ts";
 import type { Health } from "./health.ts";
 import { createHealthService } from "./health-service.ts";
 import { createHotRpcs, type HotMethod } from "./hot-rpc.ts";
@@ -43,6 +43,8 @@ export interface MeshServerOptions {
    * every other RPC is refused to everybody.
    */
   readonly authority?: Pick<Authority, "identify">;
+  /** Asked before the body of an RPC for callers is read. Without it only the RPC itself says what is wrong with a key. */
+  readonly judgeCaller?: JudgeCaller;
   /** Whether server reflection (v1 and v1alpha) is served. */
   readonly reflection: boolean;
   readonly health: Health;
@@ -109,6 +111,7 @@ export async function startMeshServer(options: MeshServerOptions): Promise<MeshS
       ...(options.interceptors ?? []),
     ],
     gate,
+    judgeCaller: options.judgeCaller,
     readMaxBytes: options.readMaxBytes ?? 4 << 20,
     shutdownSignal: shutdown.signal,
     fallback: isMutual ? forKnownPeers(options.fallback ?? answerNotFound) : (options.fallback ?? answerNotFound),

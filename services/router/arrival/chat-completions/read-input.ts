@@ -7,9 +7,8 @@ import {
   type ToolChoiceSchema,
   type ToolSchema,
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
-import { parseExact } from "../../providers/exact-json.ts";
 import { invalid } from "../invalid.ts";
-import { ReadObject } from "../read-json.ts";
+import { ReadObject, readBodyObject } from "../read-json.ts";
 import { readMessages } from "./read-messages.ts";
 
 /** Longest name of a tool, pseudonym and effort, as in weir.router.v1. */
@@ -41,7 +40,7 @@ const DEFAULTS: Readonly<Record<string, string>> = {
  * which can't say it says so. Throws ARGUMENT_INVALID for what is not as it should be, with the path as the caller wrote it.
  */
 export function readInput(bytes: Buffer): ChatInput {
-  const body = new ReadObject(parseExact(bytes.toString("utf8")), "");
+  const body = readBodyObject(bytes);
   for (const [name, value] of Object.entries(DEFAULTS)) {
     const given = body.take(name);
     if (given !== undefined && JSON.stringify(given) !== value) body.leave(name, given);

@@ -8,9 +8,8 @@ import {
   type ToolChoiceSchema,
   type ToolSchema,
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
-import { parseExact } from "../../providers/exact-json.ts";
 import { invalid } from "../invalid.ts";
-import { ReadObject } from "../read-json.ts";
+import { ReadObject, readBodyObject } from "../read-json.ts";
 import { readMessages, readSystem } from "./read-messages.ts";
 
 /** Longest name of a tool, pseudonym and effort, as in weir.router.v1. */
@@ -24,7 +23,7 @@ const LONGEST_EFFORT = 32;
  * be, with the path as the caller wrote it.
  */
 export function readInput(bytes: Buffer): ChatInput {
-  const body = new ReadObject(parseExact(bytes.toString("utf8")), "");
+  const body = readBodyObject(bytes);
   // How it is asked is the router's affair.
   body.take("stream");
   // The default, which some clients send.

@@ -8,9 +8,8 @@ import {
   ResponseFormatSchema,
   Role,
 } from "../../../../gen/weir/router/v1/chat_pb.ts";
-import { parseExact } from "../../providers/exact-json.ts";
 import { invalid } from "../invalid.ts";
-import { ReadObject } from "../read-json.ts";
+import { type ReadObject, readBodyObject } from "../read-json.ts";
 import { readItems } from "./read-items.ts";
 import { toTextBlock } from "./read-parts.ts";
 import { readToolChoice, readTools } from "./read-tools.ts";
@@ -45,7 +44,7 @@ const DEFAULTS: Readonly<Record<string, string>> = {
  * - `include` of encrypted reasoning, which is always there, and a summary of reasoning "auto": as much as there is.
  */
 export function readInput(bytes: Buffer): ChatInput {
-  const body = new ReadObject(parseExact(bytes.toString("utf8")), "");
+  const body = readBodyObject(bytes);
   for (const [name, value] of Object.entries(DEFAULTS)) {
     const given = body.take(name);
     if (given !== undefined && JSON.stringify(given) !== value) body.leave(name, given);
