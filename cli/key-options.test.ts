@@ -32,7 +32,24 @@ describe("collectLabel()", () => {
 });
 
 describe("parseTime()", () => {
-  it("refuses what is no time", () => {
-    expect(() => parseTime("soon")).toThrow("should be a time");
+  it.each([
+    ["2027-01-31", "2027-01-31T00:00:00.000Z"],
+    ["2028-02-29T12:00Z", "2028-02-29T12:00:00.000Z"],
+    ["2027-01-31T23:30:00+01:00", "2027-01-31T22:30:00.000Z"],
+  ])("reads %s", (text, time) => {
+    expect(parseTime(text).toISOString()).toBe(time);
+  });
+
+  it.each([
+    "soon",
+    "",
+    "5",
+    "2027-02-30",
+    "2027-02-29T12:00:00Z",
+    "2027-01-31T12:00:00",
+    "2027-01-31T25:00:00Z",
+    "31.1.2027",
+  ])("refuses %j, which is no time", (text) => {
+    expect(() => parseTime(text)).toThrow("should be a time");
   });
 });

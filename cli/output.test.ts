@@ -14,6 +14,10 @@ describe("formatTable()", () => {
     expect(table.split("\n")).toEqual(["team    calls", "------  -------", "search        7", "a       1234567"]);
   });
 
+  it("lets no cell move the cursor", () => {
+    expect(formatTable(["name"], [["a\u001b[2Jb"]])).toBe("name\n-----------\na\\u001b[2Jb");
+  });
+
   it("is a header alone when there is nothing", () => {
     expect(formatTable(["team"], [])).toBe("team\n----");
   });

@@ -7,8 +7,12 @@ import { formatDollars } from "../services/shared/money/money.ts";
 /** How a command prints its result: a table for people, or one JSON document for programs. */
 export type OutputFormat = "text" | "json";
 
-/** Prints rows under a header, in columns as wide as their widest cell. Numbers (cells that look like one) stand to the right. */
-export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+/**
+ * Prints rows under a header, in columns as wide as their widest cell. Numbers (cells that look like one) stand to the right. What cells hold
+ * may come from anyone, such as the model that a caller asked for.
+ */
+export function formatTable(header: readonly string[], cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map(escapeControl));
   const widths = header.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => (row[column] ?? "").length)),
   );

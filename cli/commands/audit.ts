@@ -20,6 +20,7 @@ import { verifyRecord } from "../../services/audit/verification/verify-record.ts
 import { readProof } from "../../services/audit/verification/write-proof.ts";
 import { decodeRecord, exportLog, readRecords, readTrust, saveProof, withAuditLog } from "../audit-log.ts";
 import { CALL_OPTIONS } from "../control-plane.ts";
+import { parseCount } from "../key-options.ts";
 import { createAuditOrigin } from "../keygen.ts";
 import { formatTable, formatTime, type OutputFormat, printMessage } from "../output.ts";
 import { type Context, getContext } from "./context.ts";
@@ -44,7 +45,7 @@ export function addAuditCommands(program: Command): void {
     .requiredOption("--region <id>", 'whose log: a region, or "control" for policy and key changes')
     .option("--organisation <id>", "only those of this organisation", "")
     .option("--first <index>", "first index wanted; by default 0", parseIndex)
-    .option("--limit <n>", "how many at most", Number, 50)
+    .option("--limit <n>", "how many at most", parseCount, 50)
     .action((options: RegionOption & { organisation: string; first?: bigint; limit: number }, command: Command) =>
       list({ ...options, first: options.first ?? 0n }, getContext(command)),
     );

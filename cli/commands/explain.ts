@@ -1,4 +1,4 @@
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Command, InvalidArgumentError } from "commander";
 import {
   type ExplainResponse,
@@ -10,6 +10,7 @@ import { type Candidate, PriorityClass, RuleEffect } from "../../gen/weir/type/v
 import { Operation } from "../../gen/weir/type/v1/usage_pb.ts";
 import { CALL_OPTIONS, withClient } from "../control-plane.ts";
 import { findRecordedCall } from "../explained-call.ts";
+import { parseTime } from "../key-options.ts";
 import { escapeControl, formatTable, printMessage } from "../output.ts";
 import { getContext } from "./context.ts";
 
@@ -25,7 +26,7 @@ interface ExplainOptions {
   readonly inputBytes?: bigint;
   readonly tools?: boolean;
   readonly label: { name: string; value: string }[];
-  readonly at?: number;
+  readonly at?: Date;
   readonly snapshot?: bigint;
   readonly rules?: boolean;
 }
@@ -48,7 +49,7 @@ export function addExplainCommand(program: Command): void {
     .option("--input-bytes <count>", "bytes of the request's body", readCount)
     .option("--tools", "the request offers the model a tool")
     .option("--label <name=value>", "a label, in place of those of the key; may be repeated", readLabel, [])
-    .option("--at <time>", "when the call arrives, such as 2026-12-24T22:00:00+01:00; default now", readTime)
+    .option("--at <time>", "when the call arrives, such as 2026-12-24T22:00:00+01:00; default now", parseTime)
     .option(
       "--snapshot <version>",
       "version of the region's snapshot; default the latest, or that of the recorded call",
@@ -90,7 +91,7 @@ function describeCall(options: ExplainOptions) {
       hasTools: options.tools ?? false,
       labels: options.label,
     },
-    ...(at !== undefined && { arrivedAt: timestampFromMs(at) }),
+    ...(at !== undefined && { arrivedAt: timestampFromDate(at) }),
   };
 }
 
@@ -116,7 +117,7 @@ function formatRules({ rules }: ExplainResponse, isWhole: boolean): string[] {
     rule,
     nameOf(RuleEffect, effect),
     nameOf(RuleAnswer, answer),
-    escapeControl(because),
+    because,
   ]);
   return [...hint, "", formatTable(["rule", "effect", "answer", "because"], rows)];
 }
@@ -152,10 +153,4 @@ function readLabel(text: string, before: readonly { name: string; value: string 
   const at = text.indexOf("=");
   if (at < 1) throw new InvalidArgumentError("must be name=value");
   return [...before, { name: text.slice(0, at), value: text.slice(at + 1) }];
-}
-
-function readTime(text: string): number {
-  const ms = Date.parse(text);
-  if (Number.isNaN(ms)) throw new InvalidArgumentError("must be a time as ISO 8601 writes it");
-  return ms;
 }

@@ -1,5 +1,6 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import type { RoleName } from "../../services/shared/authority/roles.ts";
+import { parseTime } from "../key-options.ts";
 import { ALL_ROLES, addAdminKey } from "../operators.ts";
 import type { OutputFormat } from "../output.ts";
 import { createLayout } from "../up/layout.ts";
@@ -50,10 +51,4 @@ export function addOperatorCommands(program: Command): void {
         `Made admin key ${id}; its hash is in ${file}. The key itself is shown this once: give it as WEIR_TOKEN_FILE.`,
       );
     });
-}
-
-function parseTime(text: string): Date {
-  const time = new Date(text);
-  if (Number.isNaN(time.getTime())) throw new InvalidArgumentError("should be a time such as 2027-01-31");
-  return time;
 }

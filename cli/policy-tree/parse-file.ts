@@ -32,6 +32,12 @@ export function parseFile({ file, text }: PolicyFile, report: Report): MapNode |
     logLevel: "error",
     lineCounter: lines,
   });
+  const { version } = document.directives.yaml;
+  if (version !== "1.2") {
+    // There "no" is false, 012 is ten and 12:30 is 750.
+    report({ file, line: 1, column: 1 }, "", "YAML_INVALID", `Must be YAML 1.2: take out "%YAML ${version}"`);
+    return undefined;
+  }
   // A warning is something that was read otherwise than it was meant, such as an unknown tag.
   const problems = [...document.errors, ...document.warnings];
   if (problems.length > 0) {
@@ -139,6 +145,7 @@ function toPlace(file: string, lines: LineCounter, offset: number): Place {
 /** The parser's message, in our words where it speaks to those who call it instead of those who wrote the file. */
 function describe(code: string, message: string): string {
   if (code === "MULTIPLE_DOCS") return 'A file must hold one document; put what follows "---" into a file of its own';
-  if (message.startsWith("Maximum call stack")) return `Values may be nested ${MAX_DEPTH} deep`;
+  // The second is what a regular expression of the parser says of a full stack.
+  if (/^Maximum call stack|: Stack overflow$/.test(message)) return `Values may be nested ${MAX_DEPTH} deep`;
   return message;
 }

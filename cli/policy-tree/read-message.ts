@@ -143,7 +143,19 @@ class MessageReader {
   #readLeaf(field: DescField, node: Node, path: string, wrap: (leaf: JsonValue) => JsonValue): JsonValue | undefined {
     const value = node.kind === "scalar" ? node.value : undefined;
     // Most of a policy is text, for which there is nothing to ask.
-    if (typeof value === "string" && field.scalar === ScalarType.STRING && value.isWellFormed()) return value;
+    if (
+      typeof value === "string" &&
+      field.scalar === ScalarType.STRING &&
+      value.isWellFormed() &&
+      !value.includes("\0")
+    ) {
+      return value;
+    }
+    if (typeof value === "string" && value.includes("\0")) {
+      // No request may hold it, so policy could not say where it stands.
+      this.#report(node.place, path, "TEXT_CONTROL", "Must not hold control characters");
+      return undefined;
+    }
     const isExact = typeof value !== "number" || !Number.isInteger(value) || Number.isSafeInteger(value);
     const isText = typeof value !== "string" || value.isWellFormed();
     if (value !== undefined && value !== null && isExact && isText) {
@@ -194,6 +206,7 @@ function toJson(node: Node): JsonValue {
 }
 
 function describeUnknown(desc: DescMessage, name: string): string {
+  if (name === "<<") return "Merge keys are no part of YAML 1.2: repeat the fields, or give the whole value an anchor";
   const known = desc.fields.map(({ jsonName }) => jsonName);
   const nearest = findNearest(name, known);
   const hint = nearest === undefined ? `there are ${known.join(", ")}` : `did you mean "${nearest}"?`;

@@ -167,9 +167,11 @@ describe("readPolicyTree()", () => {
     ["a tab as indentation", "regions:\n\t- id: eu\n", "p.yaml:2:1 YAML_INVALID"],
     ["a name twice", "organisation: a\norganisation: b\n", "p.yaml:2:1 FIELD_TWICE"],
     ["several documents", "organisation: a\n---\norganisation: b\n", "p.yaml:2:1 YAML_INVALID"],
+    ["another version of YAML", "%YAML 1.1\n---\norganisation: a\n", "p.yaml:1:1 YAML_INVALID"],
     ["an unknown tag", "organisation: !!js/function x\n", "p.yaml:1:15 YAML_INVALID"],
     ["an alias of nothing", "organisation: *who\n", "p.yaml:1:15 YAML_INVALID"],
     ["an alias of what it stands in", "regions: &r\n  - *r\n", "p.yaml:2:5 YAML_INVALID"],
+    ["a NUL within text", 'organisation: "a\\0b"\n', "p.yaml:1:15 organisation TEXT_CONTROL"],
     ["a list as the whole", "- organisation: a\n", "p.yaml:1:1 TYPE_WRONG"],
     ["text as the whole", "organisation\n", "p.yaml:1:1 TYPE_WRONG"],
     ["a name that is no text", "[a]: b\n", "p.yaml:1:1 YAML_INVALID"],
@@ -186,6 +188,18 @@ describe("readPolicyTree()", () => {
     ],
   ])("finds %s", (_, text, expected) => {
     expect(listFindings(readTexts({ "p.yaml": text })).join("\n")).toContain(expected);
+  });
+
+  it("says of a merge key what to do without it", () => {
+    const { findings } = readTexts({ "p.yaml": "regions:\n  - <<: { id: eu }\n" });
+
+    expect(findings.map(({ message }) => message)).toEqual([expect.stringContaining("repeat the fields")]);
+  });
+
+  it("says of nesting beyond the parser's stack how deep values may be nested, and nothing else", () => {
+    const { findings } = readTexts({ "p.yaml": `a: ${"[".repeat(100_000)}${"]".repeat(100_000)}\n` });
+
+    expect(new Set(findings.map(({ message }) => message))).toEqual(new Set(["Values may be nested 64 deep"]));
   });
 
   it.each(["", "# Nothing yet\n", "---\n", "null\n", "{}"])("takes %j for a file that says nothing", (text) => {

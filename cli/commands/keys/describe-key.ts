@@ -1,6 +1,6 @@
 import { type Key, KeyState } from "../../../gen/weir/policy/v1/key_service_pb.ts";
 import { formatSpan } from "../../key-options.ts";
-import { formatTime } from "../../output.ts";
+import { escapeControl, formatTime } from "../../output.ts";
 
 /** A key as lines of text, one for each thing that is said of it. */
 export function describeKey(key: Key): string {
@@ -22,7 +22,7 @@ export function describeKey(key: Key): string {
     ...(oldSecretExpiresAt ? [["old secret", `good until ${formatTime(oldSecretExpiresAt)}`] as const] : []),
     ["etag", key.etag],
   ];
-  return lines.map(([name, value]) => `${name.padEnd(12)}  ${value}`.trimEnd()).join("\n");
+  return lines.map(([name, value]) => `${name.padEnd(12)}  ${escapeControl(value)}`.trimEnd()).join("\n");
 }
 
 /** A key's own limit. */

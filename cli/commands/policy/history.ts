@@ -9,7 +9,7 @@ import {
   RollBackPolicyResponseSchema,
 } from "../../../gen/weir/policy/v1/policy_service_pb.ts";
 import { CALL_OPTIONS, readPages, withClient } from "../../control-plane.ts";
-import { escapeControl, formatTable, formatTime, printMessage } from "../../output.ts";
+import { formatTable, formatTime, printMessage } from "../../output.ts";
 import type { Context } from "../context.ts";
 import { followRelease } from "./follow.ts";
 import type { PublishOptions } from "./publish.ts";
@@ -42,10 +42,10 @@ export async function list(limit: number, { addresses, output }: Context): Promi
       versions.map((item) => [
         String(item.version),
         formatTime(item.publishedAt),
-        escapeControl(item.publishedBy),
+        item.publishedBy,
         item.contentOf ? String(item.contentOf) : "",
         item.snapshots.map(({ region, version }) => `${region} ${version}`).join(", "),
-        escapeControl(item.comment),
+        item.comment,
       ]),
     ),
   );

@@ -48,6 +48,7 @@ describe("readBaseUrl()", () => {
     ["https://metadata.google.internal./v1", "URL_ADDRESS"],
     ["https://METADATA.google.internal", "URL_ADDRESS"],
     ["https://100.100.100.200", "URL_ADDRESS"],
+    ["https://\u0430pi.openai.com/v1", "URL_HOST"],
   ])("refuses %j", (text, rule) => {
     const reading = readBaseUrl(text);
 

@@ -36,8 +36,8 @@ LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
 LOOPBACK.addAddress("::1", "ipv6");
 
 /**
- * Reads a provider's base URL: https, or http on loopback; no user, password, query or fragment; no metadata or link-local
- * address in any spelling. What a name resolves to is for the router to check when it connects. Spelling: as WHATWG URL writes
+ * Reads a provider's base URL: https, or http on loopback; a host in ASCII; no user, password, query or fragment; no metadata or
+ * link-local address in any spelling. What a name resolves to is for the router to check when it connects. Spelling: as WHATWG URL writes
  * it, without a slash at the end.
  */
 export function readBaseUrl(text: string): BaseUrlReading {
@@ -57,6 +57,9 @@ export function readBaseUrl(text: string): BaseUrlReading {
   if (url.protocol !== "https:" && !(url.protocol === "http:" && isLoopback)) {
     report("URL_SCHEME", "Must begin with https; http is for loopback addresses only");
   }
+  // Letters of other alphabets look like those of a maker's name; who means such a host writes it as resolvers do ("xn--…").
+  if (/^[^/]*\/\/[^/?#]*[^\x20-\x7e]/u.test(text))
+    report("URL_HOST", "Must name its host in ASCII letters, digits, dots and dashes");
   if (FORBIDDEN_NAMES.has(host) || isListed(FORBIDDEN, host)) {
     report("URL_ADDRESS", "Must not lead to a metadata, link-local, multicast or unspecified address");
   }

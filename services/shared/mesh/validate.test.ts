@@ -47,6 +47,12 @@ describe("createValidation()", () => {
     expect(await complete({ model: "small", messages: [{ role: Role.USER }] })).toBeUndefined();
   });
 
+  it("names fifty fields at fault at most", async () => {
+    const refused = await complete({ model: "a\0", messages: Array.from({ length: 60 }, () => ({})) });
+
+    expect(refused?.violations).toHaveLength(50);
+  });
+
   it("names every field at fault at once, by its path", async () => {
     const refused = await complete({ model: "", messages: [{ role: Role.UNSPECIFIED }], candidates: -1 });
 

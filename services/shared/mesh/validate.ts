@@ -5,7 +5,10 @@ import type { Interceptor } from "@connectrpc/connect";
 import { type FieldViolation, WeirError } from "../errors/weir-error.ts";
 import { getValidator } from "../validation/validator.ts";
 
-/** Holds a message against the rules in its proto. Throws ARGUMENT_INVALID with all violations at once. */
+/** Most violations that a refusal names; more would tell nobody more, and are made up by the ten thousand. */
+const MOST_VIOLATIONS = 50;
+
+/** Holds a message against the rules in its proto. Throws ARGUMENT_INVALID with its violations, the first fifty at once. */
 export type CheckMessage = (schema: DescMessage, message: Message) => void;
 
 /**
@@ -17,7 +20,9 @@ export function createMessageCheck(): CheckMessage {
     const result = getValidator().validate(schema, message);
     // A rule that does not compile, or fails while it runs, is a mistake in our proto and not of the caller.
     if (result.kind === "error") throw result.error;
-    const violations = [...(result.violations ?? []).map(toFieldViolation), ...findNuls(reflect(schema, message), "")];
+    const broken = (result.violations ?? []).slice(0, MOST_VIOLATIONS).map(toFieldViolation);
+    const nuls = findNuls(reflect(schema, message), "").take(MOST_VIOLATIONS - broken.length);
+    const violations = [...broken, ...nuls];
     if (violations.length === 0) return;
     const list = violations.map(({ field, description }) => `${field || "message"} ${description}`).join("; ");
     throw new WeirError("ARGUMENT_INVALID", `Cannot accept ${schema.name}: ${list}`, { violations });
