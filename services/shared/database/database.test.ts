@@ -2,7 +2,7 @@ import { EventEmitter } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { startPostgres, type TestPostgres } from "../../../test/parts.ts";
 import { ManualClock } from "../clock.ts";
 import { createLog } from "../telemetry/log.ts";
@@ -116,12 +116,14 @@ describe("transaction()", () => {
   it("does not wait for a rollback of a server that did not answer, and gives up the connection", async () => {
     const asked: string[] = [];
     const released: unknown[] = [];
+    const cut = vi.fn();
     const frozen = Object.assign(new EventEmitter(), {
       query: (text: string) => {
         asked.push(text);
         return text === "begin" ? Promise.resolve({ rows: [] }) : Promise.reject(new Error("Query read timeout"));
       },
       release: (broken: unknown) => released.push(broken),
+      connection: { stream: { destroy: cut } },
     });
     const frozenPool = { connect: async () => frozen } as unknown as Pool;
 
@@ -129,6 +131,7 @@ describe("transaction()", () => {
 
     await expect(attempt).rejects.toMatchObject({ reason: "UNAVAILABLE" });
     expect([asked, released]).toEqual([["begin", "select 1"], [true]]);
+    expect(cut).toHaveBeenCalledOnce();
   });
 
   it("leaves nothing of a function that throws, and throws what it threw", async () => {
@@ -166,7 +169,9 @@ describe("transaction()", () => {
       { signal: stopping.signal },
     );
 
-    await expect(attempt).rejects.toMatchObject({ reason: "UNAVAILABLE" });
+    // Not the server's own limit for a statement, which would end it too.
+    const cause = expect.objectContaining({ message: "Connection terminated" });
+    await expect(attempt).rejects.toMatchObject({ reason: "UNAVAILABLE", cause });
     expect(await query(pool, "select id from thing")).toEqual([]);
   });
 

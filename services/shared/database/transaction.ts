@@ -31,6 +31,7 @@ export async function transaction<T>(
   const release = (broken: boolean): void => {
     if (released) return;
     released = true;
+    if (broken) cutConnection(client);
     client.release(broken);
   };
   // A connection that breaks between two statements emits "error"; the next statement reports it, so nothing is lost here.
@@ -55,6 +56,12 @@ export async function transaction<T>(
     release(broken);
     client.off("error", ignore);
   }
+}
+
+// By itself the pool would wait for the answers that are under way, which a pipelined connection is taken to get.
+function cutConnection(client: PoolClient): void {
+  const { connection } = client as PoolClient & { readonly connection: pg.Connection };
+  connection.stream.destroy();
 }
 
 // pg reports an answer that did not come in time with this text and nothing else; the connection still waits for the answer.
