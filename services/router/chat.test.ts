@@ -413,6 +413,18 @@ describe("a chat", () => {
     expect(providers[0]?.requests).toEqual([]);
   });
 
+  it("reaches no provider and leaves no outcome when the disk does not take that it begins", async () => {
+    const { router, providers } = await start([answerWell]);
+    router.accounting.takesNothing = true;
+
+    const asked = clientOf(router).chat.completions.create({ model: "small", messages: MESSAGES });
+
+    await expect(asked).rejects.toMatchObject({ status: 503, code: "spool_full" });
+    expect(providers[0]?.requests).toEqual([]);
+    expect(router.accounting.outcomes).toEqual([]);
+    expect(router.memory.usedBytes).toBe(0);
+  });
+
   it("is refused beyond the limit, with the time to wait, and the refusal is counted", async () => {
     const { router } = await start([answerWell], { requestsPerMinute: 1 });
     const client = clientOf(router);

@@ -176,8 +176,8 @@ interface Beginning {
 }
 
 /**
- * A chat from `begin` on: dispatch, account, answer. It leaves exactly one outcome; whatever comes after that finds it over. Twice it
- * waits for its entry to be written with those of the other chats of this turn: before it is dispatched, and before its answer ends.
+ * A chat from `begin` on: dispatch, account, answer. It leaves exactly one outcome; whatever comes after that finds it over. Its entries
+ * are written with those of the other chats of a turn: the first before anything of it is sent, the last before its answer ends.
  */
 class BegunChat implements PlannedChat, CallListener {
   readonly call: ChatCall;
@@ -191,6 +191,8 @@ class BegunChat implements PlannedChat, CallListener {
   readonly #started: StartedCall;
   readonly #refuse: (error: WeirError) => void;
   #open: OpenCall | undefined;
+  /** The disk did not take that it begins, and its caller knows. */
+  #isRefused = false;
   /** Set once it is over. */
   #result: DispatchResult | undefined;
 
@@ -213,14 +215,22 @@ class BegunChat implements PlannedChat, CallListener {
     this.#open = accounting.begin(this.#started, this);
     const [first] = this.targets;
     if (!standings.isQuiet && first !== undefined) standings.claim(first, this.call.eventId);
+    this.#dispatch();
   }
 
+  /** It could not begin after all, and nothing of it is sent. One that is over already answers with its outcome. */
   onRefused(error: WeirError): void {
+    if (this.#result !== undefined) return;
+    this.#isRefused = true;
     this.#refuse(error);
   }
 
+  beforeSending(): void {
+    this.#open?.ensureBegun();
+  }
+
   /** Hands the chat to its targets. Its outcome may be there before this returns. */
-  onBegun(): void {
+  #dispatch(): void {
     if (this.targets.length === 0) {
       const { model } = this.call;
       const message = `Cannot start call: no target of model "${model}" can be used now`;
@@ -248,7 +258,7 @@ class BegunChat implements PlannedChat, CallListener {
 
   /** Accounts first, answers then: an answer that is whole has its usage in the spool. */
   onDone(result: DispatchResult): void {
-    if (this.#result !== undefined) return;
+    if (this.#result !== undefined || this.#isRefused) return;
     this.#result = result;
     const endedAtMs = this.#stations.clock.nowMs();
     const isTaken = this.#settle(result, endedAtMs);

@@ -73,15 +73,22 @@ export class MemoryAccounting implements Accounting {
   readonly outcomes: { readonly started: StartedCall; readonly outcome: Outcome }[] = [];
   readonly refusals: Denial[] = [];
   isFull = false;
+  /** Whether calls are refused after they were taken, as by a disk that fails. */
+  takesNothing = false;
   #waiting: { readonly count: number; readonly resolve: () => void }[] = [];
 
   begin(started: StartedCall, listener: CallListener) {
     if (this.isFull) throw new WeirError("SPOOL_FULL", "Cannot start call: the spool is full");
     this.started.push(started);
-    setImmediate(() => listener.onBegun());
     let isSettled = false;
     return {
       eventId: started.eventId,
+      ensureBegun: () => {
+        if (!this.takesNothing) return;
+        const refusal = new WeirError("SPOOL_FULL", "Cannot start call: the disk takes nothing");
+        listener.onRefused(refusal);
+        throw refusal;
+      },
       attemptStarted: () => undefined,
       settle: (outcome: Outcome) => {
         if (isSettled) throw new Error("settled twice");

@@ -7,8 +7,8 @@ import type { BilledTarget, StartedCall } from "./started-call.ts";
 export interface Accounting {
   /**
    * Takes that a call begins. It is written at the end of this turn of the event loop, together with all that other calls left in
-   * it; the listener is told then, and the call may be made. Throws SPOOL_FULL when there is no room for its outcome too: then the
-   * call must not be made.
+   * it; nothing of the call may be sent before `ensureBegun` has returned. Throws SPOOL_FULL when there is no room for its
+   * outcome too: then the call must not be made.
    */
   begin(started: StartedCall, listener: CallListener): OpenCall;
   /** Counts a refusal of a known key; without a caller it writes nothing. Never throws. */
@@ -17,19 +17,25 @@ export interface Accounting {
   close(deadlineMs: number): Promise<void>;
 }
 
-/** Hears how a call stands in the spool. `onBegun` or `onRefused` comes once, after `begin` returned; `onSettled` once after `settle`. */
+/** Hears how a call stands in the spool. */
 export interface CallListener {
-  /** That it begins has left this process: the call may be made. */
-  onBegun(): void;
-  /** The disk did not take it: the call must not be made, and is not to be settled. */
+  /**
+   * The disk did not take that it begins: the call must not be made. Comes at most once, after `begin` returned. Unless it was settled
+   * before, it is not to be settled.
+   */
   onRefused(error: WeirError): void;
-  /** Its outcome is safe from the end of this process: its answer may end. While the disk fails it waits in memory. */
+  /** Comes once after `settle`. Its outcome is safe from the end of this process: its answer may end. While the disk fails it waits in memory. */
   onSettled(): void;
 }
 
 /** A call that has begun and must be settled exactly once, also when everything fails. */
 export interface OpenCall {
   readonly eventId: string;
+  /**
+   * Sees to it that its beginning has left this process, by a write of its own if it has not. Throws SPOOL_FULL when the disk did not
+   * take it; `onRefused` was told then.
+   */
+  ensureBegun(): void;
   /**
    * Notes that a further target is tried, so that a successor bills it too; `earlier` are the attempts that have ended. For
    * the first target nothing is written, since `begin` implies it. Never throws.

@@ -74,16 +74,11 @@ export interface BegunCall {
   settle(outcome?: Outcome): Promise<SettledCall>;
 }
 
-/** Begins a call; resolves once that is on disk, rejects when it is refused. */
+/** Begins a call, and has that written. Rejects when it is refused. */
 export async function beginCall(accounting: Accounting, started = sampleCall()): Promise<BegunCall> {
-  const begun = Promise.withResolvers<void>();
   const settled = Promise.withResolvers<void>();
-  const open = accounting.begin(started, {
-    onBegun: begun.resolve,
-    onRefused: begun.reject,
-    onSettled: settled.resolve,
-  });
-  await begun.promise;
+  const open = accounting.begin(started, { onRefused: () => undefined, onSettled: settled.resolve });
+  open.ensureBegun();
   return {
     open,
     settle: async (outcome = sampleOutcome()) => {

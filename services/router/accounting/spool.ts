@@ -79,7 +79,7 @@ const CARRY_ABOVE = 4;
 
 /**
  * The facts of this life on disk. What calls leave within one turn of the event loop is written at its end, by one write, and only
- * then are they told: no call is made, and no answer ends, before its entry has left this process. So an entry survives a killed
+ * then are they told: nothing of a call is sent, and no answer ends, before its entry has left this process. So an entry survives a killed
  * process (not a power cut), and under load costs a fraction of a system call. Room for what a call comes to is set aside when it
  * begins, so a full spool refuses new calls and never loses an outcome.
  */

@@ -35,6 +35,9 @@ export class SpooledCall implements OpenCall, SpooledEntry {
   /** Absent for a call of a dead router: nobody waits for it. */
   readonly #listener: CallListener | undefined;
   #open: OpenEntry | undefined;
+  /** Whether it is on disk that it begins, or why it is not. */
+  #hasBegun = false;
+  #refusal: WeirError | undefined;
   #attempt: Uint8Array | undefined;
   #outcome: Outcome | undefined;
 
@@ -55,6 +58,11 @@ export class SpooledCall implements OpenCall, SpooledEntry {
   /** Has the spool take that it begins. Throws SPOOL_FULL. A call that a dead router has begun is settled without it. */
   begin(): void {
     this.#open = this.#shared.spool.begin(this);
+  }
+
+  ensureBegun(): void {
+    if (!this.#hasBegun) this.#shared.spool.flush();
+    if (this.#refusal !== undefined) throw this.#refusal;
   }
 
   attemptStarted(target: BilledTarget, startedAtMs: number, earlier: readonly AttemptOutcome[]): void {
@@ -78,10 +86,11 @@ export class SpooledCall implements OpenCall, SpooledEntry {
   }
 
   onBegun(): void {
-    this.#listener?.onBegun();
+    this.#hasBegun = true;
   }
 
   onRefused(error: WeirError): void {
+    this.#refusal = error;
     this.#listener?.onRefused(error);
   }
 

@@ -56,6 +56,8 @@ export interface Trial {
 
 /** Hears of an attempt. `onEnd` comes last and exactly once; it may come a while after the rest, since tokens may have to be counted. */
 export interface AttemptListener {
+  /** There is a connection, and the request is about to be sent. Throws what forbids it. */
+  onSending(): void;
   /** The first content is there: the answer is this target's. `inputTokens` as far as a translated answer must tell them now. */
   onContent(relayedHeaders: readonly (readonly [string, string])[], inputTokens: number): void;
   /** Part of the answer. False to be paused until `resume`. */
@@ -195,6 +197,12 @@ export class Attempt implements PooledCall, Watched {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     if (this.#state === "over") return void controller.abort(new Error("the attempt is over"));
+    try {
+      this.#listener.onSending();
+    } catch (error) {
+      this.cancel(error as WeirError);
+      return;
+    }
     this.#state = "asked";
     this.deadlineMs = this.#until(this.#trial.timeouts.firstTokenMs);
   }

@@ -151,6 +151,8 @@ function start(options: StartOptions = {}) {
     const end = { eventId: "other", startedMs: clock.monotonicMs(), isAnswered: false, fault: "failed" } as const;
     for (let count = 0; count < 5; count++) standings.noteEnd(reached, end);
   };
+  /** How often something was about to be sent, and whether that is forbidden. */
+  const sending = { times: 0, isForbidden: false };
   dispatcher.dispatch({
     call,
     sink,
@@ -158,6 +160,10 @@ function start(options: StartOptions = {}) {
     upstreams,
     renewUpstreams: () => upstreams,
     head: { eventId: "e" },
+    beforeSending: () => {
+      sending.times += 1;
+      if (sending.isForbidden) throw new WeirError("SPOOL_FULL", "Cannot start call: the disk takes nothing");
+    },
     onAttempt: () => undefined,
     onDone: (result) => results.push(result),
   });
@@ -165,7 +171,7 @@ function start(options: StartOptions = {}) {
     clock.advance(ms);
     sweep.look();
   };
-  return { clock, sweep, calls, memory, counter, sink, results, dispatcher, standings, eject, pass };
+  return { clock, sweep, calls, memory, counter, sink, results, dispatcher, standings, sending, eject, pass };
 }
 
 const ROLE = 'data: {"choices":[{"index":0,"delta":{"role":"assistant"},"finish_reason":null}]}\n\n';
@@ -205,6 +211,29 @@ describe("ChatDispatcher", () => {
     calls[1]!.connect();
 
     expect(calls.map(({ options }) => JSON.parse(String(options.body)).model)).toEqual(["upstream-0", "upstream-1"]);
+  });
+
+  it("asks before each attempt is sent, and not before it has a connection", () => {
+    const { calls, sending } = start();
+    expect(sending.times).toBe(0);
+
+    calls[0]!.connect();
+    calls[0]!.head(500, {});
+    calls[0]!.end();
+    calls[1]!.connect();
+
+    expect(sending.times).toBe(2);
+  });
+
+  it("sends nothing of a chat that may not be sent, and tries nobody else", () => {
+    const { calls, sending, results } = start();
+    sending.isForbidden = true;
+
+    calls[0]!.connect();
+
+    expect(calls[0]!.aborted).toBeDefined();
+    expect(calls).toHaveLength(1);
+    expect(results).toMatchObject([{ kind: OutcomeKind.FAILED, reason: "SPOOL_FULL" }]);
   });
 
   it("aborts a connection that comes after it was given up", () => {

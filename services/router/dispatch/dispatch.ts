@@ -38,6 +38,8 @@ export interface PlannedChat {
   readonly timeouts?: Partial<Timeouts> | undefined;
   /** What the answer says about itself, without what the target adds. */
   readonly head: AnswerHead;
+  /** Something of it is about to be sent to a target. Throws what forbids it, which ends the chat. */
+  beforeSending(): void;
   /** A target is about to be tried; `earlier` are the attempts that have ended. */
   onAttempt(target: SnapshotTarget, startedAtMs: number, earlier: readonly AttemptResult[]): void;
   /** The chat is over. Comes exactly once; the sink still waits for its `end` or `fail`. */
@@ -132,6 +134,10 @@ class Run implements AttemptListener, SinkListener, Listed {
 
   onGone(): void {
     this.cut(new WeirError("CALLER_GONE", "Cannot answer: the caller is gone"));
+  }
+
+  onSending(): void {
+    this.#chat.beforeSending();
   }
 
   onContent(relayedHeaders: readonly (readonly [string, string])[], inputTokens: number): void {

@@ -41,9 +41,9 @@ health.setReady();
 
 const noAccounting: Accounting = {
   begin: (_, listener) => {
-    queueMicrotask(() => listener.onBegun());
     return {
       eventId: "",
+      ensureBegun: () => undefined,
       attemptStarted: () => undefined,
       settle: () => {
         listener.onSettled();
