@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
+import { formatAddress } from "../services/shared/mesh/address-resolver.ts";
 import { type ClientTls, readTls, tlsSettings } from "../services/shared/mesh/tls.ts";
-import { readSettings } from "../services/shared/settings.ts";
+import { type Address, readSettings } from "../services/shared/settings.ts";
 import { createLayout, createPorts, DEFAULT_BASE_PORT, HOST, REGIONS } from "./up/layout.ts";
 
 /** A service that operators ask. */
@@ -33,8 +34,8 @@ const CLI_SETTINGS = {
     optional: true,
     meaning: "Token of an issuer, or admin key, that says who asks. Default: the admin key of the mesh of --data-dir.",
   },
-  WEIR_POLICY_ADDRESS: { kind: "string", optional: true, meaning: "host:port of policy." },
-  WEIR_METERING_ADDRESS: { kind: "string", optional: true, meaning: "host:port of metering." },
+  WEIR_POLICY_ADDRESS: { kind: "address", optional: true, meaning: "host:port of policy." },
+  WEIR_METERING_ADDRESS: { kind: "address", optional: true, meaning: "host:port of metering." },
   WEIR_AUDIT_ADDRESSES: {
     kind: "list",
     optional: true,
@@ -94,8 +95,8 @@ export function findAddresses(dataDir: string, environment: NodeJS.ProcessEnv): 
     return [region, { address }];
   });
   // The admin key of a mesh on this machine is shown to no other.
-  const elsewhere = (address: string | undefined): Endpoint | undefined =>
-    address === undefined ? undefined : { address };
+  const elsewhere = (address: Address | undefined): Endpoint | undefined =>
+    address === undefined ? undefined : { address: formatAddress(address) };
   return {
     policy: elsewhere(settings.WEIR_POLICY_ADDRESS) ?? mesh.policy,
     metering: elsewhere(settings.WEIR_METERING_ADDRESS) ?? mesh.metering,

@@ -46,6 +46,12 @@ describe("withClient()", () => {
     await expect(ask()).resolves.toMatchObject({ status: 1 });
   });
 
+  it("says which address nobody answers at, and what to look at", async () => {
+    const asked = withClient("127.0.0.1:1", HealthProto, (client) => client.check({ service: "" }, CALL_OPTIONS));
+
+    await expect(asked).rejects.toThrow(/^Cannot call 127\.0\.0\.1:1: .*is this its address/);
+  });
+
   it("without certificates it is not let in", async () => {
     await expect(ask()).rejects.toThrow();
   });

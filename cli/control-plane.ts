@@ -1,5 +1,7 @@
 import type { DescService } from "@bufbuild/protobuf";
-import { type Client, createClient } from "@connectrpc/connect";
+import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
+import { WeirError } from "../services/shared/errors/weir-error.ts";
 import { createMeshTransport } from "../services/shared/mesh/client.ts";
 import { type Endpoint, findTls, findToken } from "./addresses.ts";
 
@@ -25,9 +27,25 @@ export async function withClient<Service extends DescService, Result>(
   });
   try {
     return await use(createClient(service, transport));
+  } catch (error) {
+    throw isAbsence(error) ? toAbsence(address, error) : error;
   } finally {
     transport.close();
   }
+}
+
+/** Whether nobody of Weir's answered: an error of a service names its reason. */
+function isAbsence(error: unknown): error is ConnectError {
+  return (
+    error instanceof ConnectError &&
+    (error.code === Code.Unavailable || error.code === Code.Unknown || error.code === Code.Internal) &&
+    error.findDetails(ErrorInfoSchema).length === 0
+  );
+}
+
+function toAbsence(address: string, cause: ConnectError): WeirError {
+  const state = "no service that is asked for answers there; is the mesh up, and is this its address?";
+  return new WeirError("UNAVAILABLE", `Cannot call ${address}: ${state}`, { facts: { address }, cause });
 }
 
 /** Options of every call of the command. */

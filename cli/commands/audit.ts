@@ -6,20 +6,14 @@ import {
   ListRecordsResponseSchema,
   type LoggedRecord,
 } from "../../gen/weir/audit/v1/audit_service_pb.ts";
-import {
-  type Record as AuditRecord,
-  CredentialChange,
-  KeyChange,
-  RecordSchema,
-} from "../../gen/weir/audit/v1/record_pb.ts";
-import { ReleaseState, ReleaseStateSchema } from "../../gen/weir/policy/v1/release_pb.ts";
-import { OutcomeKindSchema } from "../../gen/weir/type/v1/usage_pb.ts";
+import { type Record as AuditRecord, RecordSchema } from "../../gen/weir/audit/v1/record_pb.ts";
 import type { Verdict } from "../../services/audit/verification/verdict.ts";
 import { verifyExportFolder } from "../../services/audit/verification/verify-export.ts";
 import { verifyRecord } from "../../services/audit/verification/verify-record.ts";
 import { readProof } from "../../services/audit/verification/write-proof.ts";
 import { decodeRecord, exportLog, readRecords, readTrust, saveProof, withAuditLog } from "../audit-log.ts";
 import { CALL_OPTIONS } from "../control-plane.ts";
+import { describeAct } from "../describe-act.ts";
 import { parseCount } from "../key-options.ts";
 import { createAuditOrigin } from "../keygen.ts";
 import { formatTable, formatTime, type OutputFormat, printMessage } from "../output.ts";
@@ -172,39 +166,6 @@ function printVerdict(output: OutputFormat, verdict: Verdict): void {
     console.log(`PROVEN: ${verdict.origin}, ${verdict.size} records, root ${root}`);
   } else {
     console.error(`REFUSED (${verdict.fault}): ${verdict.message}`);
-  }
-}
-
-/** A line about what was done. */
-function describeAct({ act }: AuditRecord): string {
-  switch (act.case) {
-    case "call": {
-      const { caller, model, outcome, reason, attempts } = act.value;
-      const target = attempts.at(-1)?.target ?? "no target";
-      const end = reason ? ` ${reason}` : "";
-      return `${caller?.team}/${caller?.app} asked ${model}, ${OutcomeKindSchema.value[outcome]?.localName.toLowerCase()}${end} by ${target}`;
-    }
-    case "refusal":
-      return `${act.value.caller?.team}/${act.value.caller?.app} refused ${act.value.count} times: ${act.value.reason}`;
-    case "policyChange":
-      return act.value.contentOf
-        ? `policy version ${act.value.version} with the content of ${act.value.contentOf}`
-        : `policy version ${act.value.version}`;
-    case "keyChange":
-      return `key ${act.value.keyId} ${act.value.change === KeyChange.REVOKED ? "revoked" : "made"}`;
-    case "credentialChange": {
-      const { name, version, change, regions } = act.value;
-      const done = change === CredentialChange.DELETED ? "deleted" : `set to version ${version}`;
-      return `credential ${name} ${done} in ${regions.map(({ region }) => region).join(", ")}`;
-    }
-    case "releaseChange": {
-      const { policyVersion, after, wave, allAtOnce, reasons } = act.value;
-      const state = ReleaseStateSchema.value[after]?.localName.toLowerCase();
-      const where = allAtOnce ? ", all at once" : after === ReleaseState.ROLLING ? `, wave ${wave}` : "";
-      return `release of policy version ${policyVersion} ${state}${where}${reasons.length > 0 ? `: ${reasons.join("; ")}` : ""}`;
-    }
-    case undefined:
-      return "unknown to this version of weir";
   }
 }
 
