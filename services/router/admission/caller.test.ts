@@ -1,7 +1,12 @@
+import crypto from "node:crypto";
+import { syncBuiltinESMExports } from "node:module";
 import { crc32 } from "node:zlib";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { reflect } from "@bufbuild/protobuf/reflect";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { createKey } from "../../shared/key/key.ts";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { KeyGrantSchema, KeyringGrantSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { createKey, createSecret, hashKey } from "../../shared/key/key.ts";
 import { SnapshotHold } from "../../shared/snapshot/hold.ts";
 import {
   SAMPLE_TRUST,
@@ -120,5 +125,76 @@ describe("findCaller(), of what is no key of anybody", () => {
         expect(findCaller(keyring, { xApiKey: known })).toEqual(findCaller(keyring, { xApiKey: unknown }));
       }),
     );
+  });
+
+  it("S6: does the same hashes and comparisons for an id that nobody has as for a wrong secret, and for a good one, however often it is asked", () => {
+    const keyring = createKeyring();
+    const text = withCheck(`weir_${environment}_${keyId}_${"A".repeat(43)}`);
+    const [hash, timingSafeEqual] = [vi.spyOn(crypto, "hash"), vi.spyOn(crypto, "timingSafeEqual")];
+    syncBuiltinESMExports();
+    onTestFinished(() => {
+      vi.restoreAllMocks();
+      syncBuiltinESMExports();
+    });
+    const presented = [createKey("production").text, text, key.text, createKey("production").text, text, key.text];
+
+    const work = presented.map((xApiKey) => {
+      hash.mockClear();
+      timingSafeEqual.mockClear();
+      findCaller(keyring, { xApiKey });
+      return {
+        hashed: hash.mock.calls.map(([algorithm, data]) => [algorithm, Buffer.byteLength(data)]),
+        compared: timingSafeEqual.mock.calls.map((sides) => sides.map(({ byteLength }) => byteLength)),
+      };
+    });
+
+    const once = {
+      hashed: [
+        ["sha256", keyId.length],
+        ["sha256", key.text.length],
+      ],
+      compared: [
+        [32, 32],
+        [32, 32],
+      ],
+    };
+    expect(work).toEqual(presented.map(() => once));
+  });
+});
+
+describe("findCaller(), of a key that policy has signed with a blank field", () => {
+  const whole = create(KeyGrantSchema, {
+    ...{ keyId: key.keyId, organisation: "acme", team: "search", app: "answers", environment: "production" },
+    ...{ models: ["*"], regions: ["eu"], tools: { names: ["search"] }, strictAfter: { seconds: 30n } },
+    secretSha256s: [hashKey(key.text)],
+    secrets: [{ sha256: hashKey(other.text), expiresAt: { seconds: 4_000_000_000n } }],
+  });
+
+  it("C6: refuses the keyring or gives the key no more than it had, and throws for nobody who presents it", () => {
+    const blanked = ["secrets.sha256", ...reflect(KeyGrantSchema, whole).fields.map(({ localName }) => localName)];
+    for (const field of blanked) {
+      const grant = fromBinary(KeyGrantSchema, toBinary(KeyGrantSchema, whole));
+      const message = reflect(KeyGrantSchema, grant);
+      if (field === "secrets.sha256") grant.secrets[0]!.sha256 = new Uint8Array();
+      else message.clear(message.fields.find(({ localName }) => localName === field)!);
+      const hold = new SnapshotHold({ trust: SAMPLE_TRUST, region: "eu" });
+      const entry = toBinary(KeyringGrantSchema, create(KeyringGrantSchema, { entry: { case: "key", value: grant } }));
+      const { note, tree } = sampleKeyring(1n, [{ id: key.keyId, grant: entry }]);
+
+      const offered = hold.offerKeyring(note, tree);
+
+      if (/^(keyId|organisation|team|app|environment|secrets\.sha256)$/.test(field)) {
+        expect(offered, field).toMatchObject({ verdict: "refused", stage: "DECODE" });
+        continue;
+      }
+      expect(offered.verdict, field).toBe("applied");
+      const found = [key.text, createSecret("production", key.keyId).text].map((xApiKey) =>
+        findCaller(hold.heldKeyring()!.keyring, { xApiKey }),
+      );
+      expect(found, field).toMatchObject([
+        field === "secretSha256s" ? { reason: "KEY_UNKNOWN" } : { kind: "caller" },
+        { reason: "KEY_UNKNOWN" },
+      ]);
+    }
   });
 });

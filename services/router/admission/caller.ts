@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import type { KeyGrant } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { type KeyGrant, KeyGrantSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { type Caller, CallerSchema } from "../../../gen/weir/type/v1/caller_pb.ts";
 import { type AcceptedSecret, listSecrets } from "../../shared/decision/key-secrets.ts";
 import { hashKey, parseKey } from "../../shared/key/key.ts";
@@ -17,6 +17,8 @@ export interface ProvenCaller {
   readonly secretExpiresAtMs: number;
 }
 
+/** Stands for the key of an id that nobody has. Without a secret, so nobody is proven by it. */
+const NOBODY = create(KeyGrantSchema);
 /**
  * Compared with where there is no secret, so that an id that nobody has takes the time of a wrong secret, and a key with one that of
  * a key with two. No text hashes to it that anyone knows.
@@ -81,47 +83,31 @@ function isSame(known: Buffer, text: string): boolean {
 function proveCaller(keyring: Keyring, text: string): ProvenCaller | Denial {
   const key = parseKey(text);
   if (key === undefined) return MALFORMED;
-  const known = findKnownKey(keyring, key.keyId);
+  // The same work for an id that nobody has as for a wrong secret (S6), so nothing is remembered of ids: each is hashed to look for it.
+  const grant = keyring.find(key.keyId) ?? NOBODY;
   const presented = hashKey(text);
   // Each is compared, so that the time does not say which one it was.
   let matching: AcceptedSecret | undefined;
-  for (const secret of known?.secrets ?? NO_SECRETS) {
+  for (const secret of toSecrets(grant)) {
     if (timingSafeEqual(presented, secret.sha256)) matching = secret;
   }
-  if (known === undefined) return UNKNOWN;
-  const { grant } = known;
   if (grant.revokedAt !== undefined) return revoked(grant);
-  if (matching === undefined) return UNKNOWN;
+  if (matching === undefined || grant === NOBODY) return UNKNOWN;
   return { kind: "caller", grant, caller: toCaller(grant), secretExpiresAtMs: matching.expiresAtMs };
 }
 
-/** A key as it stands in a keyring. */
-interface KnownKey {
-  readonly grant: KeyGrant;
-  /** As many as a key can have. */
-  readonly secrets: readonly AcceptedSecret[];
+/** The secrets of a grant, as many as a key can have. Listed once a grant. */
+function toSecrets(grant: KeyGrant): readonly AcceptedSecret[] {
+  let secrets = secretsOf.get(grant);
+  if (secrets === undefined) {
+    secrets = [...listSecrets(grant), ...NO_SECRETS].slice(0, SECRETS);
+    secretsOf.set(grant, secrets);
+  }
+  return secrets;
 }
 
-/** What the keyring has of a key. It hashes an id to find it, so what was found once is kept by its id for as long as the keyring. */
-function findKnownKey(keyring: Keyring, keyId: string): KnownKey | undefined {
-  let keys = found.get(keyring);
-  if (keys === undefined) {
-    keys = new Map();
-    found.set(keyring, keys);
-  }
-  let known = keys.get(keyId);
-  if (known === undefined) {
-    const grant = keyring.find(keyId);
-    // Only what is there: anybody can ask for ids that are not.
-    if (grant === undefined) return undefined;
-    known = { grant, secrets: [...listSecrets(grant), ...NO_SECRETS].slice(0, SECRETS) };
-    keys.set(grant.keyId, known);
-  }
-  return known;
-}
-
-/** By keyring, and gone with it. */
-const found = new WeakMap<Keyring, Map<string, KnownKey>>();
+/** By grant, and gone with it. */
+const secretsOf = new WeakMap<KeyGrant, readonly AcceptedSecret[]>();
 
 /** The caller that a grant makes. Made once a grant: it is the same for each call. */
 function toCaller(grant: KeyGrant): Caller {

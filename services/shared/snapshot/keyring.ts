@@ -1,5 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type KeyGrant, type KeyringGrant, KeyringGrantSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { listSecrets } from "../decision/key-secrets.ts";
 import type { DigestedEntry, KeyringTree } from "./digest.ts";
 
 const TENANT_PREFIX = "tenant:";
@@ -106,7 +107,8 @@ export function findEntryProblem({ id, grant: bytes }: DigestedEntry): string | 
   switch (entry.case) {
     case "key":
       if (entry.value.keyId !== id) return "its grant is for another key";
-      if (entry.value.secretSha256s.some((secret) => secret.length !== 32)) return "a secret's hash has not 32 bytes";
+      if (listSecrets(entry.value).some(({ sha256 }) => sha256.length !== 32))
+        return "a secret's hash has not 32 bytes";
       return isTenant(entry.value) ? undefined : "its key's tenant is malformed";
     case "disabledTenant":
       return `${TENANT_PREFIX}${entry.value.tenant}` === id ? undefined : "its grant is for another tenant";
