@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { LimitPer } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import { ManualClock } from "../clock.ts";
 import { createLog } from "../telemetry/log.ts";
 import { CrashGuard, TRIAL_MS } from "./crash-guard.ts";
@@ -60,6 +61,50 @@ describe("crash guard", () => {
     }
     expect(isBarred(5n)).toBe(false);
     expect(existsSync(join(directory, "crashes.json"))).toBe(false);
+  });
+
+  it("a life that ends in any way while it applies a snapshot was crashed by it, and one that came through was not", () => {
+    const apply = (version: bigint): CrashGuard => {
+      const guard = new CrashGuard({ directory, clock: new ManualClock(), log });
+      guard.beginApplying(head(version));
+      return guard;
+    };
+    // Nothing more is heard of these two, as of one that was killed.
+    apply(5n);
+    expect(isBarred(5n)).toBe(false);
+    apply(5n);
+    expect(isBarred(5n)).toBe(true);
+
+    const survivor = new CrashGuard({ directory, clock: new ManualClock(), log });
+    survivor.beginApplying(head(6n))();
+    survivor.close();
+    apply(7n).close();
+
+    expect([5n, 6n, 7n].map((version) => survivor.countCrashes(head(version)))).toEqual([2, 0, 0]);
+    expect(isBarred(5n)).toBe(true);
+  });
+
+  it("stands on disk while a snapshot is read, tried and swapped in, and is gone afterwards, also when it is refused", () => {
+    const file = join(directory, "crashes.json");
+    const guard = new CrashGuard({ directory, clock: new ManualClock(), log });
+    const seen: boolean[] = [];
+    const hold = new SnapshotHold({
+      trust: SAMPLE_TRUST,
+      region: "eu",
+      beginApplying: (applied) => guard.beginApplying(applied),
+    });
+    hold.onChange(() => seen.push(existsSync(file)));
+    const limit = { id: "twice", per: LimitPer.KEY, requestsPerMinute: 1 };
+    const [good, bad] = [sampleSnapshot(1n), sampleSnapshot(2n, { limits: [limit, limit] })];
+
+    hold.offerSnapshot(good.note, good.content);
+    seen.push(existsSync(file));
+    const verdict = hold.offerSnapshot(bad.note, bad.content);
+    seen.push(existsSync(file));
+    guard.close();
+
+    expect(verdict).toMatchObject({ verdict: "refused", stage: "TABLES" });
+    expect(seen).toEqual([true, false, false]);
   });
 
   it("a broken memory is none", () => {

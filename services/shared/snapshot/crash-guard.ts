@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -30,14 +30,16 @@ export interface CrashGuardOptions {
 
 /**
  * Remembers on disk which snapshot crashed this process, so that a start does not run into the same again: an older one is run
- * until a newer one comes. A crash is an exception that nobody caught, soon after the swap; a process that was killed from outside,
- * or that ran out of memory, says nothing about the snapshot. An operator takes the memory back by deleting the file.
+ * until a newer one comes. A crash is an end of any kind while it was being applied (abort, no memory left, a loop that somebody ended
+ * by a kill), and an exception that nobody caught soon after the swap. Later a process that was killed, or ran out of memory, says nothing
+ * about the snapshot. An operator takes the memory back by deleting the file.
  */
 export class CrashGuard {
   readonly #options: CrashGuardOptions;
   readonly #crashes: Crashes | undefined;
   readonly #onCrash = (): void => this.#noteCrash();
   #trial: { readonly head: SnapshotHead; readonly sinceMs: number } | undefined;
+  #applying: SnapshotHead | undefined;
 
   /** Reads what is remembered. A file that cannot be read is none. */
   constructor(options: CrashGuardOptions) {
@@ -59,6 +61,18 @@ export class CrashGuard {
     return known?.version === String(version) && known.digest === toHex(digest) ? known.count : 0;
   }
 
+  /**
+   * Notes that a snapshot is about to be applied, and returns how to say that this is over, whatever came of it. A crash is written down
+   * before it happens and taken back afterwards: who is killed or loops for ever can write nothing.
+   */
+  beginApplying(head: SnapshotHead): () => void {
+    this.#applying = head;
+    this.#write(this.#addCrash(head));
+    return () => {
+      if (this.#applying === head) this.#takeBack();
+    };
+  }
+
   /** Puts a snapshot that was just swapped in on trial. */
   watch(head: SnapshotHead): void {
     this.#trial = { head, sinceMs: this.#options.clock.monotonicMs() };
@@ -67,26 +81,38 @@ export class CrashGuard {
   /** Ends the watch; an orderly end is no crash. */
   close(): void {
     this.#trial = undefined;
+    if (this.#applying !== undefined) this.#takeBack();
     process.off("uncaughtExceptionMonitor", this.#onCrash);
     process.off("unhandledRejection", this.#onCrash);
   }
 
   #noteCrash(): void {
     const trial = this.#trial;
-    const { clock, directory, log } = this.#options;
     this.#trial = undefined;
-    if (trial === undefined || clock.monotonicMs() - trial.sinceMs > TRIAL_MS) return;
-    const { version, digest } = trial.head;
-    const crashes: Crashes = {
-      version: String(version),
-      digest: toHex(digest),
-      count: this.countCrashes(trial.head) + 1,
-    };
+    // What is being applied stands there as the culprit already.
+    if (trial === undefined || this.#applying !== undefined) return;
+    if (this.#options.clock.monotonicMs() - trial.sinceMs <= TRIAL_MS) this.#write(this.#addCrash(trial.head));
+  }
+
+  #takeBack(): void {
+    this.#applying = undefined;
+    this.#write(this.#crashes);
+  }
+
+  #addCrash(head: SnapshotHead): Crashes {
+    return { version: String(head.version), digest: toHex(head.digest), count: this.countCrashes(head) + 1 };
+  }
+
+  /** Not to the platter: it must survive this process, and a power cut is no snapshot's fault. */
+  #write(crashes: Crashes | undefined): void {
+    const { directory, log } = this.#options;
+    const path = join(directory, FILE);
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
-      writeFileSync(join(directory, FILE), JSON.stringify(crashes), { mode: 0o600 });
+      if (crashes === undefined) rmSync(path, { force: true });
+      else writeFileSync(path, JSON.stringify(crashes), { mode: 0o600 });
     } catch (error) {
-      log.error({ error }, "Cannot note that a snapshot crashed this process");
+      log.error({ error }, "Cannot note whether a snapshot crashed this process");
     }
   }
 }

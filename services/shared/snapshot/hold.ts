@@ -11,6 +11,7 @@ import {
   compareWithHeld,
   type SnapshotRefusal,
   type SnapshotUnchanged,
+  type VerifiedSnapshot,
   verifyKeyring,
   verifySnapshot,
 } from "./verify.ts";
@@ -65,6 +66,8 @@ export interface HoldOptions {
   readonly region: string;
   /** Whether a snapshot has crashed this process too often. Default: none has. */
   readonly isBarred?: (head: SnapshotHead) => boolean;
+  /** Called before a snapshot that verified is read, tried and swapped in; what it returns is called when that is over, whatever came of it. */
+  readonly beginApplying?: (head: SnapshotHead) => () => void;
 }
 
 /**
@@ -157,10 +160,19 @@ export class SnapshotHold {
   *#takeSnapshot(note: Uint8Array, content: Uint8Array): Steps<OfferVerdict> {
     const verified = yield* verifySnapshot(note, content, this.#context(this.#snapshot));
     if (verified.verdict !== "verified") return verified;
-    const { head, snapshot } = verified;
+    const { head } = verified;
     if (this.#options.isBarred?.(head)) {
       return { verdict: "refused", stage: "CRASHED", reasons: ["it has crashed this process before"], head };
     }
+    const endApplying = this.#options.beginApplying?.(head);
+    try {
+      return yield* this.#applySnapshot(verified);
+    } finally {
+      endApplying?.();
+    }
+  }
+
+  *#applySnapshot({ head, note, content, snapshot }: VerifiedSnapshot): Steps<OfferVerdict> {
     // Each takes up to 20 ms to read and is remembered, so that the tables find them read.
     for (const { when } of snapshot.rules) {
       readCondition(when);

@@ -71,7 +71,12 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
   const guard = new CrashGuard({ directory: options.directory, clock, log });
   const countCrashes: CrashGuard["countCrashes"] = (head) => guard.countCrashes(head);
   const reporter = new SnapshotReporter({ client, name, clock, log, signal, countCrashes });
-  const hold = new SnapshotHold({ trust, region: name.region, isBarred: (head) => guard.isBarred(head) });
+  const hold = new SnapshotHold({
+    trust,
+    region: name.region,
+    isBarred: (head) => guard.isBarred(head),
+    beginApplying: (head) => guard.beginApplying(head),
+  });
   const ready = Promise.withResolvers<void>();
   const countRefusal = (kind: HeadKind) => options.metrics?.weir_router_snapshot_refusals_total.inc({ kind });
   const disk = new SnapshotDisk({
