@@ -42,7 +42,10 @@ export const DECLARATIONS = {
     kind: "path",
     meaning: "Folder of this instance alone, on a disk that outlives it: the spool, the last good snapshots.",
   },
-  WEIR_TRUST: { kind: "path", meaning: "File with the verifier keys of policy, one a line." },
+  WEIR_TRUST: {
+    kind: "path",
+    meaning: "File with the verifier keys of policy, one a line. Read again when it changes.",
+  },
   WEIR_REGION_KEY: {
     kind: "secret",
     optional: true,

@@ -14,7 +14,7 @@ import { toLimits } from "../shared/mesh/listener.ts";
 import { openTls } from "../shared/mesh/open-tls.ts";
 import { answerJson, createOperationsHandler } from "../shared/mesh/operations.ts";
 import { startMeshServer } from "../shared/mesh/server.ts";
-import { parseTrust } from "../shared/note/trust.ts";
+import { openTrust } from "../shared/note/open-trust.ts";
 import { runService } from "../shared/process.ts";
 import type { HeadKind } from "../shared/snapshot/head.ts";
 import { keepSnapshots } from "../shared/snapshot/keep.ts";
@@ -75,7 +75,7 @@ runService("router", async ({ environment, log, signal }) => {
   usageBus.onChange((connected) => metrics.weir_bus_connected.set({ bus: "usage" }, connected ? 1 : 0), signal);
   recordBus.onChange((connected) => metrics.weir_bus_connected.set({ bus: "records" }, connected ? 1 : 0), signal);
 
-  const trust = parseTrust(readFileSync(settings.WEIR_TRUST, "utf8"));
+  const trust = openTrust({ path: settings.WEIR_TRUST, clock, log, signal });
   const credentials = openCredentials({ environment, settings, boot, trust, transport: policy, log, clock, metrics });
   let isPolicyConnected = false;
   const snapshots = keepSnapshots({

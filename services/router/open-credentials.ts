@@ -17,7 +17,7 @@ export interface OpenCredentialsOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly settings: Config;
   readonly boot: string;
-  readonly trust: readonly NoteVerifier[];
+  readonly trust: Iterable<NoteVerifier>;
   /** To policy. */
   readonly transport: Transport;
   readonly log: Log;

@@ -2,7 +2,7 @@
  * A router on its own: with policy, metering, audit, NATS and PostgreSQL all dead it serves, restarts from its disk, honours a
  * revocation that it had heard of, refuses what was tampered with, and gives account of everything when the others are back.
  */
-import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

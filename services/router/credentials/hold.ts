@@ -19,7 +19,7 @@ import type { Credential, FindCredential, HeldCredential } from "./credential.ts
 /** What a hold is made of. */
 export interface CredentialHoldOptions {
   /** Keys that sign heads. */
-  readonly trust: readonly NoteVerifier[];
+  readonly trust: Iterable<NoteVerifier>;
   /** Id of the region. */
   readonly region: string;
   /** Opens what was sealed for the region. */

@@ -17,7 +17,7 @@ import { watchCredentials } from "./watch.ts";
 export interface KeepCredentialsOptions {
   readonly name: Omit<InstanceName, "build">;
   /** Keys that sign heads, from the trust file. */
-  readonly trust: readonly NoteVerifier[];
+  readonly trust: Iterable<NoteVerifier>;
   /** Opens what was sealed for the region. */
   readonly unwrapper: KeyUnwrapper;
   /** Folder for the sealed sets, of this process alone. */

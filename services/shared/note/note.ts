@@ -53,7 +53,7 @@ export function signNote(text: string, signer: NoteSigner): Uint8Array {
  * Opens a note that came from anywhere: returns its text only if one of `verifiers` signed it. Throws PROOF_REFUSED when
  * the form is wrong, when no given key signed, and also when a given key's signature is there but wrong.
  */
-export function openNote(note: Uint8Array, verifiers: readonly NoteVerifier[]): OpenedNote {
+export function openNote(note: Uint8Array, verifiers: Iterable<NoteVerifier>): OpenedNote {
   // Hostile input: size first, then encoding, then form, then signatures.
   if (note.length > NOTE_LIMIT) throw refuse(`it has ${note.length} bytes, more than ${NOTE_LIMIT}`);
   const whole = decode(note);
@@ -65,7 +65,7 @@ export function openNote(note: Uint8Array, verifiers: readonly NoteVerifier[]): 
   const lines = whole.slice(split + 2).split("\n");
   if (lines.pop() !== "" || lines.length === 0) throw refuse("its last signature line does not end with a newline");
   if (lines.length > SIGNATURE_LIMIT) throw refuse(`it has ${lines.length} signatures, more than ${SIGNATURE_LIMIT}`);
-  const signatures = verifyLines(lines, Buffer.from(text), verifiers);
+  const signatures = verifyLines(lines, Buffer.from(text), [...verifiers]);
   if (signatures.length === 0) throw refuse("no trusted key signed it");
   return { text, signatures };
 }

@@ -61,7 +61,7 @@ export type OfferVerdict =
 /** What a hold is made of. */
 export interface HoldOptions {
   /** Keys that sign heads. */
-  readonly trust: readonly NoteVerifier[];
+  readonly trust: Iterable<NoteVerifier>;
   /** Id of the region. */
   readonly region: string;
   /** Whether a snapshot has crashed this process too often. Default: none has. */

@@ -22,7 +22,7 @@ const KINDS: readonly HeadKind[] = ["snapshot", "keyring"];
 export interface KeepSnapshotsOptions {
   readonly name: InstanceName;
   /** Keys that sign heads, from the trust file. */
-  readonly trust: readonly NoteVerifier[];
+  readonly trust: Iterable<NoteVerifier>;
   /** Directory for the last good ones, of this process alone. */
   readonly directory: string;
   /** To policy. Its owner closes it. */

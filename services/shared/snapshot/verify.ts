@@ -67,7 +67,7 @@ export interface VerifiedKeyring {
 /** What is checked against. */
 export interface VerifyContext {
   /** The keys that are trusted to sign heads; several while they are rotated. */
-  readonly trust: readonly NoteVerifier[];
+  readonly trust: Iterable<NoteVerifier>;
   /** Id of the region that this process serves. */
   readonly region: string;
   /** What is held; an older one is refused, and so is another one of the same version. Absent when nothing is held. */
