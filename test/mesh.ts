@@ -27,6 +27,8 @@ export interface StartMeshOptions {
   readonly dataDir?: string;
   /** How many routers each region has. Default 1. */
   readonly routers?: number;
+  /** Starts again what dies on its own. Default false: a test that kills a process sees it dead until it restarts it. */
+  readonly restart?: boolean;
   /** Policy that is published. Default: {@link createTestPolicy}. `null` publishes none, and routers are not waited for. */
   readonly policy?: unknown | null;
   /** Further settings of a process. */
@@ -99,7 +101,7 @@ export function createTestPolicy(scriptedPort: number): unknown {
 
 /**
  * Starts a whole mesh on free ports and in a folder of its own: PostgreSQL, NATS, all services, the scripted provider, with a policy and a key.
- * Nothing is started again by itself, so that a test that kills a process sees it dead until it restarts it. Call `stop()` in the end.
+ * Call `stop()` in the end.
  */
 export async function startMesh(options: StartMeshOptions): Promise<Mesh> {
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), `weir-${options.name}-`));
@@ -109,6 +111,7 @@ export async function startMesh(options: StartMeshOptions): Promise<Mesh> {
     dataDir,
     basePort,
     routers: options.routers ?? 1,
+    restart: options.restart ?? false,
     progress: createSilentProgress(),
     ...(options.settings ? { settings: options.settings } : {}),
   });
