@@ -1,17 +1,12 @@
-import { WeirError } from "../errors/weir-error.ts";
 import type { Bus } from "./bus.ts";
 import { isMessageMissing, isStreamMissing, toBusError } from "./bus-error.ts";
+import { type ReachStreamsOptions, reachStreams } from "./reach-streams.ts";
 import type { StreamName } from "./streams.ts";
 
 /** Which message. */
-export interface LastMessageOptions {
+export interface LastMessageOptions extends ReachStreamsOptions {
   readonly stream: StreamName;
   readonly subject: string;
-  /** JetStream domain of the server that keeps the stream. Default: the server we are connected to. */
-  readonly domain?: string | undefined;
-  /** How long to wait for the answer. Default 5,000. */
-  readonly timeoutMs?: number;
-  readonly signal?: AbortSignal;
 }
 
 /** A message as a stream keeps it. */
@@ -26,17 +21,10 @@ export interface KeptMessage {
  * nothing is remembered there of who has read what. Throws UNAVAILABLE when it does not answer; fails at once while the connection is down.
  */
 export async function findLastMessage(bus: Bus, options: LastMessageOptions): Promise<KeptMessage | undefined> {
-  const { stream, subject, domain, timeoutMs = 5_000, signal } = options;
+  const { stream, subject } = options;
   try {
-    signal?.throwIfAborted();
-    if (!bus.connected) throw new WeirError("UNAVAILABLE", "Cannot read: NATS is not connected");
-    const connection = await bus.ready(signal);
-    const manager = await connection.jetstreamManager({
-      checkAPI: false,
-      timeout: timeoutMs,
-      ...(domain === undefined ? {} : { domain }),
-    });
-    const { data, seq } = await manager.streams.getMessage(stream, { last_by_subj: subject });
+    const streams = await reachStreams(bus, options);
+    const { data, seq } = await streams.getMessage(stream, { last_by_subj: subject });
     return { payload: data, sequence: seq };
   } catch (error) {
     if (isMessageMissing(error) || isStreamMissing(error)) return undefined;
