@@ -11,7 +11,7 @@ const LONGEST_END_USER = 128;
  * Reads those top-level members of a request's body on which Weir acts, without parsing the rest. The body comes from outside: that it is UTF-8
  * and JSON of bounded depth is checked, and one of the members that stands there twice, escaped or in other case is refused,
  * for a provider might read another value than Weir did. One instance for a format serves body after body: what it found
- * is good until the next {@link BodyScan.check}. Members are named by their place in the list.
+ * is good within {@link BodyScan.readBody}. Members are named by their place in the list.
  */
 export class BodyScan {
   readonly #names: readonly string[];
@@ -24,8 +24,20 @@ export class BodyScan {
     this.#scan = new JsonScan(watchKeys(names, { strict: true }));
   }
 
-  /** Looks through a body. Throws BODY_MALFORMED or ARGUMENT_INVALID; facts name field and offset. */
-  check(bytes: Buffer): void {
+  /**
+   * Looks through a body, lets `read` ask for its members, and lets go of it: it is the caller's whole request. Throws BODY_MALFORMED or
+   * ARGUMENT_INVALID, whose facts name field and offset, and what `read` throws.
+   */
+  readBody<Result>(bytes: Buffer, read: (bytes: Buffer) => Result): Result {
+    try {
+      this.#check(bytes);
+      return read(bytes);
+    } finally {
+      this.#bytes = NO_BYTES;
+    }
+  }
+
+  #check(bytes: Buffer): void {
     if (!isUtf8(bytes)) throw malformed("it is not valid UTF-8");
     const scan = this.#scan;
     this.#bytes = bytes;
@@ -34,11 +46,6 @@ export class BodyScan {
     const facts = { offset: String(problemAt), ...(problemKey !== "" && { field: problemKey }) };
     if (problemKey === "") throw malformed(`${problem} (at byte ${problemAt})`, facts);
     throw invalid(problemKey, "must stand there once, unescaped and in lower case", facts);
-  }
-
-  /** Lets go of the body, which is the caller's whole request. */
-  release(): void {
-    this.#bytes = NO_BYTES;
   }
 
   /** Where a member's value begins; -1 when it is absent. */

@@ -13,7 +13,7 @@ const scan = new BodyScan(MEMBERS);
  * Throws ARGUMENT_INVALID for what its provider might read otherwise than this does.
  */
 export function listOfferedTools(request: ChatCall["request"]): string[] {
-  if (request.format !== undefined) return collect(readMembers(request.bytes));
+  if (request.format !== undefined) return collect(scan.readBody(request.bytes, readMembers));
   const { input } = request;
   // Embeddings have no tools.
   if (!("tools" in input)) return [];
@@ -29,19 +29,14 @@ export function listOfferedTools(request: ChatCall["request"]): string[] {
 }
 
 function readMembers(bytes: Buffer): JsonObject {
-  try {
-    scan.check(bytes);
-    const found: JsonObject = {};
-    MEMBERS.forEach((name, member) => {
-      if (scan.isAbsent(member)) return;
-      const text = bytes.toString("utf8", scan.startOf(member), scan.endOf(member));
-      refuseRepeats(text, name);
-      found[name] = JSON.parse(text);
-    });
-    return found;
-  } finally {
-    scan.release();
-  }
+  const found: JsonObject = {};
+  MEMBERS.forEach((name, member) => {
+    if (scan.isAbsent(member)) return;
+    const text = bytes.toString("utf8", scan.startOf(member), scan.endOf(member));
+    refuseRepeats(text, name);
+    found[name] = JSON.parse(text);
+  });
+  return found;
 }
 
 function collect(body: JsonObject): string[] {

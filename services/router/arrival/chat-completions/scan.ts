@@ -31,15 +31,10 @@ const MOST_CANDIDATES = 128;
  * ARGUMENT_INVALID.
  */
 export function scanRequest(bytes: Buffer): ScannedRequest {
-  try {
-    return readRequest(bytes);
-  } finally {
-    scan.release();
-  }
+  return scan.readBody(bytes, readRequest);
 }
 
 function readRequest(bytes: Buffer): ScannedRequest {
-  scan.check(bytes);
   const model = scan.readModel(MODEL);
   scan.checkList(MESSAGES);
   const streamed = scan.readFlag(STREAM);

@@ -21,15 +21,10 @@ const MOST_DIMENSIONS = 65_536;
  * outside (see {@link BodyScan}). Throws BODY_MALFORMED or ARGUMENT_INVALID.
  */
 export function scanRequest(bytes: Buffer): ScannedRequest {
-  try {
-    return readRequest(bytes);
-  } finally {
-    scan.release();
-  }
+  return scan.readBody(bytes, readRequest);
 }
 
 function readRequest(bytes: Buffer): ScannedRequest {
-  scan.check(bytes);
   const model = scan.readModel(MODEL);
   checkItems(bytes, scan.startOf(INPUT), scan.endOf(INPUT));
   scan.readCount(DIMENSIONS, MOST_DIMENSIONS);

@@ -16,35 +16,34 @@ const scan = new BodyScan(["model", "messages", "stream", "max_tokens", "metadat
  * ARGUMENT_INVALID.
  */
 export function scanRequest(bytes: Buffer): ScannedRequest {
-  try {
-    const found = find(bytes);
-    const maxOutputTokens = readMaxTokens();
-    return {
-      ...found,
-      maxOutputTokens,
-      request: new MessagesRequest({ ...placeModel(bytes), streamed: scan.readFlag(STREAM) }),
-    };
-  } finally {
-    scan.release();
-  }
+  return scan.readBody(bytes, readRequest);
+}
+
+function readRequest(bytes: Buffer): ScannedRequest {
+  const found = find();
+  const maxOutputTokens = readMaxTokens();
+  return {
+    ...found,
+    maxOutputTokens,
+    request: new MessagesRequest({ ...placeModel(bytes), streamed: scan.readFlag(STREAM) }),
+  };
 }
 
 /** Reads the body of a request to count tokens: the same without what is about the answer. It is never streamed. */
 export function scanCountRequest(bytes: Buffer): ScannedRequest {
-  try {
-    // Nothing is answered, so nothing can be answered at most.
-    return {
-      ...find(bytes),
-      maxOutputTokens: 0n,
-      request: new CountTokensRequest({ ...placeModel(bytes), streamed: false }),
-    };
-  } finally {
-    scan.release();
-  }
+  return scan.readBody(bytes, readCountRequest);
 }
 
-function find(bytes: Buffer): Pick<ScannedRequest, "model" | "candidates" | "endUser"> {
-  scan.check(bytes);
+function readCountRequest(bytes: Buffer): ScannedRequest {
+  // Nothing is answered, so nothing can be answered at most.
+  return {
+    ...find(),
+    maxOutputTokens: 0n,
+    request: new CountTokensRequest({ ...placeModel(bytes), streamed: false }),
+  };
+}
+
+function find(): Pick<ScannedRequest, "model" | "candidates" | "endUser"> {
   const model = scan.readModel(MODEL);
   scan.checkList(MESSAGES);
   return { model, candidates: 1, endUser: readEndUser() };

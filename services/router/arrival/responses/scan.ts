@@ -34,15 +34,10 @@ const scan = new BodyScan([
  * would go on without a caller, its answer could not be fetched through Weir, and nobody could say what it cost.
  */
 export function scanRequest(bytes: Buffer): ScannedRequest {
-  try {
-    return readRequest(bytes);
-  } finally {
-    scan.release();
-  }
+  return scan.readBody(bytes, readRequest);
 }
 
 function readRequest(bytes: Buffer): ScannedRequest {
-  scan.check(bytes);
   const model = scan.readModel(MODEL);
   const isBound = !scan.isAbsent(PREVIOUS_RESPONSE_ID) || !scan.isAbsent(CONVERSATION) || !scan.isAbsent(PROMPT);
   checkInput(isBound);
