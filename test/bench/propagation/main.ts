@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { toRow } from "./figures.ts";
+import { describe, toRow } from "./figures.ts";
 import { type Propagation, runPropagationBench } from "./run.ts";
 
 const HELP = `Usage: node test/bench/propagation/main.ts [options]
@@ -64,6 +64,7 @@ function print(result: Propagation, objections: readonly string[]): void {
     toRow("request of a change → its answer", result.answered),
     toRow("answer of RevokeKey → last 200 of any router", result.revoked),
     toRow("watchers that come at once, from disk → ready", result.herdFromDisk),
+    toRow("watchers that come at once, from nothing → first message", result.herdTakenOn),
     toRow("watchers that come at once, from nothing → ready", result.herdFromNothing),
     toRow("a change meanwhile → the last watcher of those that stayed", result.receivedDuringHerd),
   ];
@@ -75,6 +76,7 @@ function print(result: Propagation, objections: readonly string[]): void {
     ...rows,
     "",
     `${result.bytesPerChange.toFixed(0)} bytes a change and watcher; ${result.chatsPerSecond} chats/s by the key that is revoked; keys made in ${result.fillSeconds.toFixed(1)} s`,
+    `policy took on ${toRate(result.herdTakenOn).toFixed(0)} watchers/s of those that came at once`,
     `CPU of a change: policy ${result.policyCpuMs.toFixed(1)} ms, a router ${result.routerCpuMs.toFixed(1)} ms`,
     "",
     `| longest turn of the event loop, ms of CPU | ${names.join(" | ")} | policy's RSS, MiB |`,
@@ -87,6 +89,10 @@ function print(result: Propagation, objections: readonly string[]): void {
     ...[...objections, ...result.faults].map((text) => `Objection: ${text}`),
   ];
   process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+function toRate(afterMs: readonly number[]): number {
+  return (afterMs.length * 1_000) / describe(afterMs).max;
 }
 
 function toNumber(name: "keys" | "watchers" | "changes" | "revocations" | "herd"): number {

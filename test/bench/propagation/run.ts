@@ -41,6 +41,8 @@ export interface Propagation {
   readonly policyCpuMs: number;
   readonly routerCpuMs: number;
   readonly fillSeconds: number;
+  /** From their start to the first message of policy. */
+  readonly herdTakenOn: readonly number[];
   /** From their start to when each had all there is. */
   readonly herdFromDisk: readonly number[];
   readonly herdFromNothing: readonly number[];
@@ -182,11 +184,11 @@ class Run {
     }
   }
 
-  async #start(one: WatcherProcess, names: readonly string[], from: "held" | "nothing"): Promise<readonly number[]> {
+  async #start(one: WatcherProcess, names: readonly string[], from: "held" | "nothing") {
     const { policyAddresses: addresses, mesh } = this.#parts;
     const trust = readFileSync(mesh.trust.routerTrust, "utf8");
     const order = { do: "start", names, region: REGION, boot: randomUUID(), addresses, trust, from } as const;
-    return (await one.ask(order, "started")).readyAfterMs;
+    return await one.ask(order, "started");
   }
 
   async #change(made: readonly CreateKeyResponse[], count: number) {
@@ -287,16 +289,16 @@ class Run {
   async #startHerds(made: readonly CreateKeyResponse[]) {
     const names = Array.from({ length: this.#options.herd }, (_, number) => `herd-${number}`);
     await this.#start(this.#herd, ["herd-first"], "nothing");
-    const herdFromDisk = await this.#start(this.#herd, names, "held");
+    const { readyAfterMs: herdFromDisk } = await this.#start(this.#herd, names, "held");
     await this.#herd.ask({ do: "stop", names }, "stopped");
     await this.#read();
     const coming = this.#start(this.#herd, names, "nothing");
     const changed = await this.#change(made, 10);
-    const herdFromNothing = await coming;
+    const { takenOnAfterMs: herdTakenOn, readyAfterMs: herdFromNothing } = await coming;
     const { receivedByAll: receivedDuringHerd } = this.#match(changed, (await this.#read()).seen);
     const { failures } = await this.#herd.ask({ do: "read" }, "read");
     this.#faults.push(...failures);
-    return { herdFromDisk, herdFromNothing, receivedDuringHerd };
+    return { herdTakenOn, herdFromDisk, herdFromNothing, receivedDuringHerd };
   }
 
   /** Takes from the watchers what they saw since the last time. */

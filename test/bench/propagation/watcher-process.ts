@@ -20,7 +20,7 @@ export type Order =
 
 /** What it says; a version as text, times in milliseconds of the machine's monotonic clock. */
 export type Answer =
-  | { readonly said: "started"; readonly readyAfterMs: readonly number[] }
+  | { readonly said: "started"; readonly takenOnAfterMs: readonly number[]; readonly readyAfterMs: readonly number[] }
   | { readonly said: "stopped" }
   | {
       readonly said: "read";

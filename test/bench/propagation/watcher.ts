@@ -4,6 +4,8 @@ import type { VerifiedKeyring, VerifiedKeyrings } from "./verified-keyrings.ts";
 
 /** What a watcher says. */
 export interface WatcherListener {
+  /** The first message came: policy has taken the connection on. */
+  onTakenOn(): void;
   /** A keyring was received whole and verified. */
   onVerified(keyring: VerifiedKeyring): void;
   /** A heartbeat came, which names the latest keyring. */
@@ -21,6 +23,7 @@ export class Watcher {
   #entries: DigestedEntry[] = [];
   #removedIds: readonly string[] = [];
   #base: bigint | undefined;
+  #isTakenOn = false;
 
   constructor(
     options: Omit<LightWatchOptions, "onMessage" | "onLost">,
@@ -53,6 +56,8 @@ export class Watcher {
   }
 
   #take(bytes: Buffer): void {
+    if (!this.#isTakenOn) this.#listener.onTakenOn();
+    this.#isTakenOn = true;
     const { id, piece } = this.#verified.decode(bytes);
     if (piece.case === "keyringPage") {
       if (piece.value.index === 0) this.#forget();

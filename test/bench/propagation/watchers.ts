@@ -30,6 +30,7 @@ function start(order: Extract<Order, { do: "start" }>): void {
   const from = order.from === "held" ? held : undefined;
   let waiting = order.names.length;
   const startedAtMs = nowMs();
+  const takenOnAfterMs: number[] = [];
   const readyAfterMs: number[] = [];
   for (const [index, name] of order.names.entries()) {
     let isReady = false;
@@ -39,7 +40,7 @@ function start(order: Extract<Order, { do: "start" }>): void {
       isReady = true;
       readyAfterMs.push(nowMs() - startedAtMs);
       waiting -= 1;
-      if (waiting === 0) say({ said: "started", readyAfterMs });
+      if (waiting === 0) say({ said: "started", takenOnAfterMs, readyAfterMs });
     };
     const watcher = new Watcher(
       {
@@ -55,6 +56,7 @@ function start(order: Extract<Order, { do: "start" }>): void {
       },
       verified,
       {
+        onTakenOn: () => takenOnAfterMs.push(nowMs() - startedAtMs),
         onVerified: ({ version, tree }) => {
           held = { version, digest: tree.digest() };
           // One that was slow skips to the latest, and has with it all that came before.
