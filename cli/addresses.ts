@@ -1,4 +1,6 @@
 import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { formatAddress } from "../services/shared/mesh/address-resolver.ts";
 import { type ClientTls, readTls, tlsSettings } from "../services/shared/mesh/tls.ts";
 import { type Address, readSettings } from "../services/shared/settings.ts";
@@ -32,7 +34,14 @@ const CLI_SETTINGS = {
   WEIR_TOKEN: {
     kind: "secret",
     optional: true,
-    meaning: "Token of an issuer, or admin key, that says who asks. Default: the admin key of the mesh of --data-dir.",
+    meaning:
+      "Token of an issuer, or admin key, that says who asks. Default: the admin key of the mesh of --data-dir; elsewhere that of `weir login`.",
+  },
+  WEIR_SESSION: {
+    kind: "path",
+    optional: true,
+    meaning:
+      "File in which `weir login` keeps the session. Default: weir/session.json in the user's folder of configuration.",
   },
   WEIR_POLICY_ADDRESS: { kind: "address", optional: true, meaning: "host:port of policy." },
   WEIR_METERING_ADDRESS: { kind: "address", optional: true, meaning: "host:port of metering." },
@@ -120,6 +129,12 @@ export function findTls(environment: NodeJS.ProcessEnv): ClientTls | undefined {
     return { authorities: readFileSync(authorities) };
   }
   return readTls(settings);
+}
+
+/** The file in which `weir login` keeps the session of this user. */
+export function findSessionFile(environment: NodeJS.ProcessEnv): string {
+  const { WEIR_SESSION: path } = readSettings(environment, CLI_SETTINGS);
+  return path ?? join(environment.XDG_CONFIG_HOME || join(homedir(), ".config"), "weir", "session.json");
 }
 
 /**

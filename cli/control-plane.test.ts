@@ -1,11 +1,15 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { Health as HealthProto } from "../gen/grpc/health/v1/health_pb.ts";
 import { Health } from "../services/shared/mesh/health.ts";
 import { type MeshServer, startMeshServer } from "../services/shared/mesh/server.ts";
 import { createLog } from "../services/shared/telemetry/log.ts";
 import { CALL_OPTIONS, withClient } from "./control-plane.ts";
+import { keepSession } from "./session/session-file.ts";
 
 const folder = join(import.meta.dirname, "../services/shared/mesh/testdata");
 const files = {
@@ -54,5 +58,33 @@ describe("withClient()", () => {
 
   it("without certificates it is not let in", async () => {
     await expect(ask()).rejects.toThrow();
+  });
+
+  it("shows the session's token to a mesh elsewhere, not to one of this machine, and after the token of the environment", async () => {
+    const shown: (string | undefined)[] = [];
+    const listener = createServer((request, response) => {
+      shown.push(request.headers.authorization);
+      response.end();
+    });
+    await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+    const folder = mkdtempSync(join(tmpdir(), "weir-session-"));
+    onTestFinished(() => {
+      rmSync(folder, { recursive: true, force: true });
+      listener.close();
+    });
+    const expiresAtMs = Number.MAX_SAFE_INTEGER;
+    const session = { issuer: "https://login.example.org", clientId: "weir", token: "of-the-session", expiresAtMs };
+    keepSession(join(folder, "session.json"), session);
+    vi.stubEnv("WEIR_SESSION", join(folder, "session.json"));
+    const address = `127.0.0.1:${(listener.address() as AddressInfo).port}`;
+    const show = (endpoint: { readonly address: string; readonly tokenFile?: string }) =>
+      withClient(endpoint, HealthProto, (client) => client.check({ service: "" }, CALL_OPTIONS)).catch(() => undefined);
+
+    await show({ address });
+    await show({ address, tokenFile: join(folder, "no-admin-key") });
+    vi.stubEnv("WEIR_TOKEN", "of-the-environment");
+    await show({ address });
+
+    expect(shown).toEqual(["Bearer of-the-session", undefined, "Bearer of-the-environment"]);
   });
 });

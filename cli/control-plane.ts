@@ -1,9 +1,11 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
+import { systemClock } from "../services/shared/clock.ts";
 import { WeirError } from "../services/shared/errors/weir-error.ts";
 import { createMeshTransport } from "../services/shared/mesh/client.ts";
-import { type Endpoint, findTls, findToken } from "./addresses.ts";
+import { type Endpoint, findSessionFile, findTls, findToken } from "./addresses.ts";
+import { findSessionToken } from "./session/session-token.ts";
 
 /** How long a command waits for a service, in milliseconds. */
 const RPC_TIMEOUT_MS = 15_000;
@@ -17,8 +19,8 @@ export async function withClient<Service extends DescService, Result>(
   service: Service,
   use: (client: Client<Service>) => Promise<Result>,
 ): Promise<Result> {
-  const { address, ...rest } = typeof endpoint === "string" ? { address: endpoint } : endpoint;
-  const token = typeof endpoint === "string" ? undefined : findToken({ address, ...rest }, process.env);
+  const { address } = typeof endpoint === "string" ? { address: endpoint } : endpoint;
+  const token = typeof endpoint === "string" ? undefined : await obtainToken(endpoint);
   const transport = createMeshTransport({
     addresses: [address],
     tls: findTls(process.env),
@@ -32,6 +34,13 @@ export async function withClient<Service extends DescService, Result>(
   } finally {
     transport.close();
   }
+}
+
+/** A session is for a mesh elsewhere: what listens on this machine need not be a mesh at all. */
+async function obtainToken(endpoint: Endpoint): Promise<string | undefined> {
+  const token = findToken(endpoint, process.env);
+  if (token !== undefined || endpoint.tokenFile !== undefined) return token;
+  return await findSessionToken(findSessionFile(process.env), systemClock.nowMs());
 }
 
 /** Whether nobody of Weir's answered: an error of a service names its reason. */

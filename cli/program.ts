@@ -6,6 +6,7 @@ import { addDemoCommand } from "./commands/demo.ts";
 import { addExplainCommand } from "./commands/explain.ts";
 import { addKeygenCommand } from "./commands/keygen.ts";
 import { addKeyCommands } from "./commands/keys.ts";
+import { addLoginCommands } from "./commands/login.ts";
 import { addOperatorCommands } from "./commands/operators.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
 import { addSpendCommand } from "./commands/spend.ts";
@@ -26,6 +27,7 @@ export function createProgram(): Command {
   addKeygenCommand(program);
   addCertificateCommands(program);
   addOperatorCommands(program);
+  addLoginCommands(program);
   addPolicyCommands(program);
   addKeyCommands(program);
   addCredentialCommands(program);

@@ -30,6 +30,7 @@ const DOORS: Record<string, readonly string[]> = {
   "@peculiar/x509": ["cli/certificates/"],
   commander: ["cli/"],
   openai: ["cli/demo/"],
+  "openid-client": ["cli/session/"],
   wabt: ["services/router/providers/skip-string/"],
 };
 
