@@ -127,7 +127,7 @@ const outcomeOf = (promise: Promise<unknown>) =>
   );
 
 describe("a control plane beyond loopback", () => {
-  it("knows a router by its certificate, and lets it act for itself and its region only", async () => {
+  it("S1: knows a router by its certificate, and lets it act for itself and its region only", async () => {
     const { address } = await startControlPlane();
     const asks = async (...name: Parameters<typeof nameOf>) =>
       await outcomeOf(connect(address, (await open(nameOf(...name))).tls).report());
@@ -209,7 +209,7 @@ describe("renewing", () => {
     expect(keys.map((name) => statSync(join(directory, name)).mode & 0o777)).toEqual([0o600, 0o600]);
   });
 
-  it("takes another authority under load without one failed call, and trusts the old one no more", async () => {
+  it("S4: takes another authority under load without one failed call, and trusts the old one no more", async () => {
     const { address, clock } = await startControlPlane();
     const router = await open(nameOf("router", "eu", "eu-1"));
     const old = await open(nameOf("router", "eu", "eu-1"), { directory });

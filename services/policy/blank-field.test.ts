@@ -4,7 +4,7 @@ import { createValidator } from "@bufbuild/protovalidate";
 import { describe, expect, it } from "vitest";
 import { type Snapshot, SnapshotSchema } from "../../gen/weir/policy/v1/snapshot_pb.ts";
 import { snapshotDigest } from "../shared/snapshot/digest.ts";
-import { SnapshotHold } from "../shared/snapshot/hold.ts";
+import { type OfferVerdict, SnapshotHold } from "../shared/snapshot/hold.ts";
 import { SAMPLE_TRUST, sampleNote } from "../shared/snapshot/snapshots.fixture.ts";
 import { compileSnapshot } from "./compilation/compile.ts";
 import { samplePolicy } from "./compilation/policy.fixture.ts";
@@ -48,10 +48,10 @@ const policy = samplePolicy((json) =>
 const { content: wholeContent, features } = compileSnapshot(policy, { region: "eu", version: 3n, policyVersion: 3n });
 
 /** What a router makes of a snapshot, signed as it is. */
-function offer(snapshot: Snapshot): string {
+function offer(snapshot: Snapshot): OfferVerdict {
   const content = toBinary(SnapshotSchema, snapshot);
   const note = sampleNote({ kind: "snapshot", version: 3n, digest: snapshotDigest(content), features });
-  return new SnapshotHold({ trust: SAMPLE_TRUST, region: "eu" }).offerSnapshot(note, content).verdict;
+  return new SnapshotHold({ trust: SAMPLE_TRUST, region: "eu" }).offerSnapshot(note, content);
 }
 
 describe("C6: a snapshot with a blank field", () => {
@@ -59,7 +59,7 @@ describe("C6: a snapshot with a blank field", () => {
   const fields = [...listFields(reflect(SnapshotSchema, whole))];
 
   it("is refused when the field is required, and crashes no router whichever it is", () => {
-    expect(offer(whole)).toBe("applied");
+    expect(offer(whole).verdict).toBe("applied");
     const verdicts = { required: 0, other: 0 };
     for (const { path, field } of fields) {
       const snapshot = clone(SnapshotSchema, whole);
@@ -67,7 +67,8 @@ describe("C6: a snapshot with a blank field", () => {
       message.clear(message.fields.find(({ localName }) => localName === field)!);
       const verdict = offer(snapshot);
       const isRequired = validator.validate(SnapshotSchema, snapshot).kind !== "valid";
-      if (isRequired) expect(verdict, `${path.flat().join(".")}.${field}`).toBe("refused");
+      const refused = { verdict: "refused", stage: "CONSTRAINT" };
+      if (isRequired) expect(verdict, `${path.flat().join(".")}.${field}`).toMatchObject(refused);
       verdicts[isRequired ? "required" : "other"] += 1;
     }
     expect(verdicts.required).toBeGreaterThan(20);

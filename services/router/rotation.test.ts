@@ -68,7 +68,7 @@ async function whenSent(provider: TestProvider, secret: string, count: number): 
   while (countSent(provider, secret) < count) await setImmediate();
 }
 
-describe("replacing a credential under load", () => {
+describe("S4: replacing a credential under load", () => {
   it("fails no call at a provider that takes the old one and the new one for a while", async () => {
     const { honoured, provider, router } = await start();
     const rotating = (async () => {

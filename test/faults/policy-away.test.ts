@@ -1,8 +1,13 @@
 /** The control plane is away, in part or as a whole: routers go on, also through restarts, and catch up without being told. */
+import { randomUUID } from "node:crypto";
+import { readdirSync, rmSync, utimesSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CALL_OPTIONS } from "../../cli/control-plane.ts";
+import { KeyService } from "../../gen/weir/policy/v1/key_service_pb.ts";
 import { fromConnectError } from "../../services/shared/errors/wire.ts";
-import { type Mesh, startMesh } from "../mesh.ts";
-import { askRouter, changePolicy, publishPolicy, readStatus, revokeKey } from "../policies.ts";
+import { DEMO_TENANT, type Mesh, startMesh } from "../mesh.ts";
+import { askPolicy, askRouter, changePolicy, publishPolicy, readStatus, revokeKey } from "../policies.ts";
 import { type ReadRecord, readLog, waitFor } from "../records.ts";
 
 let mesh: Mesh;
@@ -49,8 +54,89 @@ describe("while policy is down", () => {
   });
 });
 
+describe("a router that is cut off from policy", () => {
+  const STRICT_AFTER_S = 15;
+
+  /** A key that no router may honour that has heard nothing from policy for so long. */
+  async function createStrictKey(): Promise<string> {
+    const strictAfter = { seconds: BigInt(STRICT_AFTER_S) };
+    const request = { requestId: randomUUID(), displayName: "Strict", ...DEMO_TENANT, models: ["*"], strictAfter };
+    const { secret } = await askPolicy(mesh, KeyService, (client) => client.createKey(request, CALL_OPTIONS));
+    await mesh.waitCurrent();
+    return secret;
+  }
+
+  /** Stops the router, and starts it again as if it had been away for so long: a file is as old as its last confirmation. */
+  async function returnAfter(awayS: number): Promise<void> {
+    await mesh.processes["router-eu"].stop();
+    const folder = join(mesh.layout.router, "eu-1", "snapshots");
+    const then = Date.now() / 1000 - awayS;
+    for (const file of readdirSync(folder)) utimesSync(join(folder, file), then, then);
+    await mesh.processes["router-eu"].restart();
+    await mesh.waitRouterReady("eu", AbortSignal.timeout(30_000));
+  }
+
+  async function readKeyringAge(): Promise<number> {
+    const state = await (await fetch(`${mesh.routerAdminUrl("eu")}/state`)).json();
+    return (state as { keyring: { configAgeSeconds: number } }).keyring.configAgeSeconds;
+  }
+
+  /** Takes all that was released out of the region's own NATS server. */
+  async function purgeReleased(): Promise<void> {
+    await mesh.processes["nats-eu"].kill();
+    const streams = readdirSync(mesh.layout.nats, { recursive: true, encoding: "utf8" }).filter((path) =>
+      /^eu\/.*\/RELEASED$/.test(path),
+    );
+    expect(streams).toHaveLength(1);
+    rmSync(join(mesh.layout.nats, streams[0]!), { recursive: true });
+    await mesh.processes["nats-eu"].restart();
+  }
+
+  it("refuses a strict key after the time that the key states, goes on with others, and takes it again when policy is heard", async () => {
+    const strict = await createStrictKey();
+    expect((await askRouter(mesh, "eu", strict)).status).toBe(200);
+    await mesh.processes.policy.kill();
+    try {
+      await returnAfter(STRICT_AFTER_S + 1);
+
+      expect(await askRouter(mesh, "eu", strict)).toMatchObject({ status: 503, reason: "KEYRING_STALE" });
+      expect((await ask()).status).toBe(200);
+    } finally {
+      await mesh.processes.policy.restart();
+    }
+    await waitFor(
+      () => askRouter(mesh, "eu", strict),
+      ({ status }) => status === 200,
+    );
+  });
+
+  it("refuses a key that was revoked, and purged from the bus, while it was away, as soon as it hears policy; until then it says how old its keys are", async () => {
+    const strict = await createStrictKey();
+    const { keyId, secret } = await mesh.createKey();
+    expect((await askRouter(mesh, "eu", secret)).status).toBe(200);
+    await mesh.processes["router-eu"].stop();
+    await revokeKey(mesh, keyId);
+    await mesh.processes.policy.kill();
+    try {
+      await purgeReleased();
+      await returnAfter(3_600);
+
+      // Nobody could tell it. A key that must not be good then is of the strict class.
+      expect((await askRouter(mesh, "eu", secret)).status).toBe(200);
+      expect(await askRouter(mesh, "eu", strict)).toMatchObject({ status: 503, reason: "KEYRING_STALE" });
+      expect(await readKeyringAge()).toBeGreaterThanOrEqual(3_600);
+    } finally {
+      await mesh.processes.policy.restart();
+    }
+    await mesh.waitCurrent();
+    expect(await askRouter(mesh, "eu", secret)).toMatchObject({ status: 401, reason: "KEY_REVOKED" });
+    // The next heartbeat confirms it.
+    await waitFor(readKeyringAge, (ageS) => ageS < 3_600);
+  });
+});
+
 describe("while the whole control plane is down", () => {
-  it("chats go on and a router restarts: policy, metering, NATS and PostgreSQL are none of a chat's business", async () => {
+  it("C4: chats go on and a router restarts: policy, metering, NATS and PostgreSQL are none of a chat's business", async () => {
     const away = ["policy", "metering", "audit-control", "nats-hub", "nats-eu", "postgres"] as const;
     for (const name of away) await mesh.processes[name].kill();
     try {

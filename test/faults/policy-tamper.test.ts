@@ -96,7 +96,7 @@ describe("a router that has nothing but its disk", () => {
 });
 
 describe("a database that was changed behind policy", () => {
-  it("leads no router astray: what was changed is refused and the reason told, and what ran before stays", async () => {
+  it("C9: leads no router astray: what was changed is refused and the reason told, and what ran before stays", async () => {
     const before = await askRouter(mesh, "eu", mesh.key);
     await router().kill();
     // The true one would else lie in the region's NATS before the database is changed.

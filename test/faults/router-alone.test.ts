@@ -101,7 +101,7 @@ describe("a router whose whole mesh is dead", () => {
     await mesh.processes["nats-eu"].kill("SIGKILL");
   });
 
-  it("restarts from its disk and runs what it ran, the revocation included", async () => {
+  it("C4: restarts from its disk and runs what it ran, the revocation included", async () => {
     const before = await readState();
     await mesh.processes["router-eu"].kill("SIGKILL");
     await mesh.processes["router-eu"].restart();
@@ -128,7 +128,7 @@ describe("a router whose whole mesh is dead", () => {
 });
 
 describe("a router whose last good snapshots were tampered with", () => {
-  it("refuses the newest and runs the one before, then the newest again when policy is back, and policy hears of it", async () => {
+  it("C9: refuses the newest and runs the one before, then the newest again when policy is back, and policy hears of it", async () => {
     const older = await readState();
     await mesh.publish(createTestPolicy(mesh.ports.provider));
     const newer = await readState();

@@ -24,7 +24,7 @@ import { SnapshotHold } from "../../services/shared/snapshot/hold.ts";
 import { SAMPLE_TRUST, sampleNote, sampleSnapshot } from "../../services/shared/snapshot/snapshots.fixture.ts";
 
 // Random lives of keys on one side, deltas that are lost, repeated and come in any order on the other: a router never says of a key
-// what policy did not say in the version that the router runs (invariant C2 at the keys).
+// what policy did not say in the version that the router runs.
 
 const TENANT = { organisation: "acme", team: "web", app: "search", environment: "test" };
 const SETTINGS = create(KeySettingsSchema, { models: ["*"] });
@@ -55,7 +55,7 @@ function expected(key: ModelKey, text: string, nowMs: number): string {
 }
 
 describe("lives of keys", () => {
-  it("a router honours exactly the secrets of the version that it runs, whatever became of the deltas before", () => {
+  it("C2: a router honours exactly the secrets of the version that it runs, whatever became of the deltas before", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(act, road), { maxLength: 30 }), (history) => {
         let nowMs = Date.UTC(2026, 0, 1);

@@ -58,26 +58,40 @@ function readIfThere(path: string): Buffer | undefined {
   }
 }
 
+/** A table as a thief has it: its name, how many rows it has, and all of their values one after the other. */
+export interface DumpedTable {
+  readonly name: string;
+  readonly rows: number;
+  readonly bytes: Buffer;
+}
+
 /** Every table of a database that holds a secret, as "table: secrets", and how many rows were read. */
 export async function findInDatabase(
   url: string,
   canaries: readonly Canary[],
 ): Promise<{ readonly found: string[]; readonly rows: number }> {
+  const tables = await dumpDatabase(url);
+  const found = tables.flatMap(({ name, bytes }) => {
+    const secrets = findIn(bytes, canaries);
+    return secrets.length > 0 ? [`${name}: ${secrets.join(", ")}`] : [];
+  });
+  return { found, rows: tables.reduce((sum, { rows }) => sum + rows, 0) };
+}
+
+/** Reads all tables of a database. */
+export async function dumpDatabase(url: string): Promise<DumpedTable[]> {
   const pool = createPool({ url, max: 1, log: createLog({ service: "test", level: "silent" }) });
   try {
     const { rows: tables } = await pool.query<{ name: string }>(
       "select quote_ident(schemaname) || '.' || quote_ident(tablename) as name from pg_tables where schemaname not in ('pg_catalog', 'information_schema')",
     );
-    const found: string[] = [];
-    let count = 0;
+    const dumped: DumpedTable[] = [];
     for (const { name } of tables) {
       const { rows } = await pool.query<Record<string, unknown>>(`select * from ${name}`);
-      count += rows.length;
       const values = rows.flatMap((row) => Object.values(row)).map(toBytes);
-      const secrets = findIn(Buffer.concat(values.flatMap((value) => [value, Buffer.of(0)])), canaries);
-      if (secrets.length > 0) found.push(`${name}: ${secrets.join(", ")}`);
+      dumped.push({ name, rows: rows.length, bytes: Buffer.concat(values.flatMap((value) => [value, Buffer.of(0)])) });
     }
-    return { found, rows: count };
+    return dumped;
   } finally {
     await pool.end();
   }

@@ -1,16 +1,19 @@
 import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { text as readText } from "node:stream/consumers";
+import { crc32 } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createPorts, REGIONS } from "../../cli/up/layout.ts";
 import { OWNERS } from "../../cli/up/postgres.ts";
+import { hashKey } from "../../services/shared/key/key.ts";
 import { createTestPolicy, type Mesh, startMesh } from "../mesh.ts";
 import { getFreeBasePort } from "../ports.ts";
 import { startCommand } from "../processes.ts";
-import { type Canary, createCanary, findIn, findInDatabase, findInFiles } from "./search.ts";
+import { waitFor } from "../records.ts";
+import { type Canary, createCanary, dumpDatabase, findIn, findInDatabase, findInFiles } from "./search.ts";
 
 // Secrets are planted into a whole mesh, traffic runs, providers quote what they were sent; then everything that the mesh has left
 // anywhere is searched for them.
@@ -32,6 +35,7 @@ const MANNERS = {
 
 let mesh: Mesh;
 let provider: Server;
+let policy: unknown;
 /** The credentials that the provider takes. */
 let honoured = new Set([FIRST]);
 const sent = new Map<string, number>();
@@ -55,7 +59,8 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => provider.listen(0, "127.0.0.1", resolve));
   const basePort = await getFreeBasePort();
   const baseUrl = `http://127.0.0.1:${(provider.address() as AddressInfo).port}/v1`;
-  mesh = await startMesh({ name: "secrets", basePort, policy: createPolicy(createPorts(basePort).provider, baseUrl) });
+  policy = createPolicy(createPorts(basePort).provider, baseUrl);
+  mesh = await startMesh({ name: "secrets", basePort, policy });
 });
 
 afterAll(async () => {
@@ -65,7 +70,7 @@ afterAll(async () => {
 });
 
 describe("the secrets of a mesh", () => {
-  it("reach the routers of their region, and a new version fails no call, at a provider that refuses the old one from then on", async () => {
+  it("S4: reach the routers of their region, and a new version fails no call, at a provider that refuses the old one from then on", async () => {
     await weir(["credentials", "set", "canary", "--region", "eu"], FIRST);
     await whenAnswered(200);
 
@@ -90,7 +95,7 @@ describe("the secrets of a mesh", () => {
     expect((await ask("us", "well")).status).toBe(503);
   });
 
-  it("are found in no file, log, message, table, metric, state or answer, in whatever form", async () => {
+  it("S3: are found in no file, log, message, table, metric, state or answer, in whatever form", async () => {
     for (const model of Object.keys(MANNERS)) {
       for (const stream of [false, true]) {
         await ask("eu", model, { stream });
@@ -128,7 +133,7 @@ describe("the secrets of a mesh", () => {
     expect(findInFiles(mesh.layout.dataDir, canaries, isKeyFile)).toEqual([]);
   });
 
-  it("let nobody use a credential who has all databases and all that routers keep on disk, but not the region's key", async () => {
+  it("S5: let nobody use a credential who has all databases and all that routers keep on disk, but not the region's key", async () => {
     const state = join(mesh.layout.router, "eu-1", "credentials");
     const files = readdirSync(state);
 
@@ -141,7 +146,86 @@ describe("the secrets of a mesh", () => {
       findInFiles(mesh.layout.dataDir, [createCanary("region key", key)], (path) => path === "keys/region-eu.key"),
     ).toEqual([]);
   });
+
+  it("S5: let nobody ask a router who has all databases and all that routers keep on disk", async () => {
+    const snapshots = join(mesh.layout.router, "eu-1", "snapshots");
+    const tables = (await Promise.all(OWNERS.map((owner) => dumpDatabase(mesh.databaseUrl(owner))))).flat();
+    const files = readdirSync(snapshots).map((file) => readFileSync(join(snapshots, file)));
+    const dump = Buffer.concat([...tables.map(({ bytes }) => bytes), ...files]);
+    const sha256 = Buffer.from(hashKey(mesh.key));
+    const [, environment, keyId] = mesh.key.split("_");
+
+    const stolen = [
+      ...new Set(dump.toString("latin1").match(/weir_[a-z-]+_[a-z2-7]{12}(_[\w-]{43}_\w{6})?/g) ?? []),
+      ...(["hex", "base64", "base64url", "latin1"] as const).map((encoding) => sha256.toString(encoding)),
+      withCheck(`weir_${environment}_${keyId}_${sha256.toString("base64url")}`),
+    ];
+    const statuses = await Promise.all(
+      stolen.map(async (key) => (await ask("eu", "well", {}, "chat/completions", encodeURI(key))).status),
+    );
+
+    // What there is of a key is there: its id, and the hash of the whole.
+    expect([dump.includes(String(keyId)), dump.includes(sha256)]).toEqual([true, true]);
+    expect(statuses).toEqual(stolen.map(() => 401));
+    expect((await ask("eu", "well")).status).toBe(200);
+  });
 });
+
+describe("S4: a call is answered", () => {
+  it("all the while a virtual key, the region's key, and the key with which policy signs are rotated", async () => {
+    const keys = join(mesh.layout.dataDir, "keys");
+    let key = mesh.key;
+    let isOver = false;
+    const statuses: number[] = [];
+    const asking = Promise.all(
+      Array.from({ length: 4 }, async () => {
+        while (!isOver) statuses.push((await ask("eu", "well", {}, "chat/completions", key)).status);
+      }),
+    );
+    const keygen = ["keygen", "--regions", REGIONS.join(",")];
+
+    const rotated = await weir(["keys", "rotate", key.split("_")[2]!, "--organisation", "demo", "--output", "json"]);
+    await mesh.waitCurrent();
+    key = (JSON.parse(rotated) as { secret: string }).secret;
+
+    await weir([...keygen, "--renew", "eu"]);
+    expect(await weir(["credentials", "rotate", "canary"], SECOND)).toContain("1 router uses it");
+
+    const before = readFileSync(mesh.trust.routerTrust, "utf8");
+    renameSync(mesh.trust.policyKey, join(keys, "policy-before.key"));
+    await weir(keygen);
+    await whenTrustChanged(1);
+    await mesh.processes.policy.restart();
+    await mesh.publish(policy);
+    const after = readFileSync(mesh.trust.routerTrust, "utf8");
+    writeFileSync(mesh.trust.routerTrust, after.slice(before.length));
+    await whenTrustChanged(2);
+    await mesh.publish(policy);
+    isOver = true;
+    await asking;
+
+    expect(after.startsWith(before)).toBe(true);
+    expect(statuses.length).toBeGreaterThan(100);
+    expect(statuses.filter((status) => status !== 200)).toEqual([]);
+    expect((await ask("eu", "well", {}, "chat/completions", key)).status).toBe(200);
+  });
+});
+
+/** Waits until the routers have taken the trust file so many times anew. */
+async function whenTrustChanged(times: number): Promise<void> {
+  for (const region of REGIONS) {
+    const log = join(mesh.layout.logs, `router-${region}.log`);
+    await waitFor(
+      async () => readFileSync(log, "utf8").split("Trust changed").length - 1,
+      (count) => count === times,
+    );
+  }
+}
+
+/** A key as its maker would end it. */
+function withCheck(body: string): string {
+  return `${body}_${(crc32(body) % 36 ** 6).toString(36).padStart(6, "0")}`;
+}
 
 function createPolicy(scriptedPort: number, baseUrl: string): unknown {
   const policy = createTestPolicy(scriptedPort) as { providers: object[]; targets: object[]; models: object[] };

@@ -192,6 +192,69 @@ describe("a platform engineer", () => {
   });
 });
 
+describe("a key manager", () => {
+  it("makes, reads, changes, rotates, disables, enables and revokes a key by commands that programs can read", async () => {
+    const tenant = ["--organisation", "demo"];
+    const keys = (...args: string[]) => weirJson("keys", ...args, ...tenant) as Promise<{ key: object }>;
+    const use = async (secret: string) => {
+      await mesh.waitCurrent();
+      const response = await chat(secret);
+      return response.headers.get("x-weir-reason") ?? response.status;
+    };
+    const made = (await keys(
+      ...["create", "--team", "support", "--app", "tickets", "--environment", "production"],
+      ...["--name", "Nightly", "--label", "purpose=nightly"],
+    )) as { secret: string; key: { keyId: string; etag: string } };
+    const { keyId, etag } = made.key;
+    expect(await use(made.secret)).toBe(200);
+
+    const got = await keys("get", keyId);
+    const listed = (await keys("list", "--label", "purpose=nightly")) as unknown as { keys: object[] };
+    const updated = await keys("update", keyId, "--etag", etag, "--requests-per-minute", "100", "--strict-after", "1h");
+    const rotated = (await keys("rotate", keyId, "--overlap", "0")) as { key: object; secret: string };
+    const used = [await use(made.secret), await use(rotated.secret)];
+    for (const act of ["disable", "enable", "revoke"]) {
+      const changed = (await keys(act, keyId)) as unknown as { keyrings: { region: string }[] };
+      expect(changed.keyrings.map(({ region }) => region)).toEqual(["eu", "us"]);
+      used.push(await use(rotated.secret));
+    }
+
+    expect(got.key).toMatchObject({
+      keyId,
+      displayName: "Nightly",
+      labels: { purpose: "nightly" },
+      state: "KEY_STATE_ACTIVE",
+    });
+    expect(JSON.stringify([got, listed, updated])).not.toContain(made.secret);
+    expect(listed.keys).toMatchObject([{ keyId }]);
+    expect(updated.key).toMatchObject({ keyId, requestsPerMinute: 100, strictAfter: "3600s", displayName: "Nightly" });
+    expect(used).toEqual(["KEY_UNKNOWN", 200, "KEY_DISABLED", 200, "KEY_REVOKED"]);
+    const refused = await Promise.all(
+      [
+        ["get", "aaaaaaaaaaaa", ...tenant],
+        ["get", "no-key-id", ...tenant],
+        ["update", keyId, ...tenant],
+        ["update", keyId, ...tenant, "--etag", etag, "--requests-per-minute", "5"],
+        ["rotate", keyId, ...tenant, "--overlap", "soon"],
+        ["create", ...tenant, "--team", "support", "--app", "tickets"],
+        ["list", ...tenant, "--state", "gone"],
+      ].map((args) => weir("keys", ...args, "--output", "json")),
+    );
+    expect(refused.map(({ code }) => code)).toEqual(refused.map(() => 1));
+    for (const [index, words] of [
+      /aaaaaaaaaaaa/,
+      /key_id/,
+      /no setting is named/,
+      /revoked|etag|changed/,
+      /should be a span of time such as 45s/,
+      /required option '--environment <id>'/,
+      /Allowed choices are active, disabled, expired, revoked/,
+    ].entries()) {
+      expect(refused[index]?.output).toMatch(words);
+    }
+  });
+});
+
 describe("finance", () => {
   it("sees the spend of a team by model, within seconds", async () => {
     await chat(mesh.key, "large");

@@ -141,7 +141,7 @@ describe("the life of a key", () => {
     for (const region of REGIONS) expect(await askRouter(mesh, region, key.secret)).toMatchObject({ status: 200 });
   });
 
-  it("ends in both regions when it is revoked, from the version on that the answer names", async () => {
+  it("C8: ends in both regions when it is revoked, from the version on that the answer names", async () => {
     const { keyrings } = await revokeKey(mesh, key.keyId, "It was seen in a log");
     await mesh.waitCurrent();
 

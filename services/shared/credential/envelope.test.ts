@@ -71,7 +71,7 @@ describe.each(openers)("an envelope for %s", (_, make) => {
     ["half of the key", (sealed) => ({ wrappedKey: sealed.wrappedKey.subarray(0, 20) })],
     ["nonce of no size", () => ({ nonce: new Uint8Array() })],
   ] satisfies [string, (sealed: SealedCredential) => Partial<SealedCredential>][])(
-    "does not open with another %s",
+    "S2: does not open with another %s",
     async (_what, change) => {
       const { wrapper, unwrapper } = make();
       const sealed = clone(SealedCredentialSchema, await sealCredential(SECRET, SUBJECT, wrapper, signal));
@@ -81,7 +81,7 @@ describe.each(openers)("an envelope for %s", (_, make) => {
     },
   );
 
-  it("does not take the context's parts for one another", async () => {
+  it("S2: does not take the context's parts for one another", async () => {
     const { wrapper, unwrapper } = make();
     const subject = { ...SUBJECT, organisation: "acmeo", name: "penai" };
     const sealed = await sealCredential(SECRET, subject, wrapper, signal);

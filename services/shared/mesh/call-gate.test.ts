@@ -128,7 +128,7 @@ async function ask(method: DescMethod, identity: Identity, request: Message): Pr
 const isOpen = (open: boolean) => (open ? "open" : "denied");
 
 describe.each(methods.map((method) => [`${method.parent.typeName}/${method.name}`, method] as const))(
-  "%s",
+  "S1: %s",
   (_, method) => {
     const permission = permissionOf(method);
     const names = fieldOf(method, Scope.ORGANISATION) ?? fieldOf(method, Scope.TENANT);

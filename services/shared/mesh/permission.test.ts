@@ -80,7 +80,7 @@ const SERVICES = [
   TenantService,
 ];
 
-describe("permissions", () => {
+describe("S1: permissions", () => {
   it("of all RPCs are those of the table", () => {
     const found = SERVICES.flatMap((service) => service.methods).map((method) => [
       `${method.parent.typeName}/${method.name}`,

@@ -51,7 +51,7 @@ describe("SnapshotAssembly", () => {
     expect(() => assembly.add(last)).toThrow(refused);
   });
 
-  it("a sender that never comes to an end is refused before memory is full", () => {
+  it("C5: a sender that never comes to an end is refused before memory is full", () => {
     const assembly = new SnapshotAssembly();
     const content = new Uint8Array(262_144);
     expect(() => {
