@@ -25,6 +25,9 @@ const QUICK = {
   seconds: 1,
 } as const;
 
+/** What runs whole waits until a request costs what it costs for long; in what compares a router with itself that cancels out. */
+const FIRST_WARMUP_SECONDS = { full: 20, quick: 4, growth: 4, soak: 4 } as const;
+
 type NotRun = RunResult["notRun"][number];
 
 try {
@@ -67,6 +70,7 @@ async function runStages(
       rounds: asked.rounds,
       seed: asked.seed,
       restarts: asked.mode !== "quick",
+      firstWarmupSeconds: FIRST_WARMUP_SECONDS[asked.mode],
       ...(limit !== undefined && { seconds: limit }),
       onSegment: (segment) => console.log(describeSegment(segment)),
       onNote: (text) => console.log(text),

@@ -12,6 +12,11 @@ export interface RunOptions {
   readonly seed: number;
   /** Whether contenders start anew before each further round: two processes of one program differ for as long as they live. */
   readonly restarts: boolean;
+  /**
+   * How long a process runs at least before its very first segment: before that V8 has not compiled and optimised all of its path. The CPU of a
+   * request falls for some 20 s of load, of the relay as of Weir.
+   */
+  readonly firstWarmupSeconds: number;
   /** Makes all segments this long; else each has its own length. */
   readonly seconds?: number;
   /** Called after each segment. */
@@ -20,12 +25,7 @@ export interface RunOptions {
   readonly onNote: (text: string) => void;
 }
 
-/**
- * How long a process runs before its very first segment: before that V8 has not compiled and optimised all of its path, which for one
- * with more code, compiling on the core that it serves on, takes longer.
- */
-const FIRST_WARMUP_SECONDS = 4;
-/** How long it runs before its first segment of a further scenario: half a segment, at most this. */
+/** How long a process runs before its first segment of a further scenario: half a segment, at most this. */
 const WARMUP_SECONDS = 1;
 
 /**
@@ -64,7 +64,9 @@ export async function runRounds(
         } else if (!warm.has(`${contender.name} ${scenario.name}`)) {
           const isFirst = !warm.has(contender.name);
           warm.add(contender.name).add(`${contender.name} ${scenario.name}`);
-          const length = isFirst ? Math.max(FIRST_WARMUP_SECONDS, seconds) : Math.min(seconds / 2, WARMUP_SECONDS);
+          const length = isFirst
+            ? Math.max(options.firstWarmupSeconds, seconds)
+            : Math.min(seconds / 2, WARMUP_SECONDS);
           await scenario.warmUp?.({ ...context, seconds: length });
         }
         const segment = { scenario: scenario.name, contender: contender.name, round, ...(await scenario.run(context)) };

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { HOST } from "../../../cli/up/layout.ts";
+import { NODE_FLAGS } from "../../../services/shared/node-flags.ts";
 import { CORES, nodeArguments, startProgram } from "../setup.ts";
 import type { Contender } from "./contender.ts";
 
@@ -15,6 +16,7 @@ export function createRelay(name: string): Contender {
         core: CORES.gateway,
         port,
         ...nodeArguments(
+          ...NODE_FLAGS,
           join(import.meta.dirname, "../relay.ts"),
           String(port),
           `http://${HOST}:${setup.provider.port}`,
