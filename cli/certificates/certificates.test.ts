@@ -213,23 +213,29 @@ describe("renewing", () => {
     const { address, clock } = await startControlPlane();
     const router = await open(nameOf("router", "eu", "eu-1"));
     const old = await open(nameOf("router", "eu", "eu-1"), { directory });
+    const steady = connect(address, router.tls);
+    const outcomes: string[] = [];
+    let isOver = false;
+    let round = Promise.withResolvers<void>();
+    const load = (async () => {
+      while (!isOver) {
+        outcomes.push(await outcomeOf(steady.report()));
+        // A connection of its own, so that each step is met by a handshake.
+        outcomes.push(await outcomeOf(connect(address, router.tls).report()));
+        round.resolve();
+        round = Promise.withResolvers();
+      }
+    })();
     const look = async () => {
       for (const each of [clock, router.clock]) {
         await each.whenSleeping(1);
         each.advance(WATCH_INTERVAL_MS);
         await each.whenSleeping(1);
       }
+      // A step is taken when nobody is left in a handshake that began before it: the one under way ends, and another begins and ends.
+      await round.promise;
+      await round.promise;
     };
-    const steady = connect(address, router.tls);
-    const outcomes: string[] = [];
-    let isOver = false;
-    const load = (async () => {
-      while (!isOver) {
-        outcomes.push(await outcomeOf(steady.report()));
-        // A connection of its own, so that each step is met by a handshake.
-        outcomes.push(await outcomeOf(connect(address, router.tls).report()));
-      }
-    })();
 
     await look();
     await addAuthority(directory, "weir.test", nowMs());

@@ -22,25 +22,25 @@ export interface TlsOptions {
  * Nothing when no setting names a file. Throws SETTING_INVALID at the start as `readTls` does.
  */
 export function openTls({ settings, clock, log, metrics, signal }: TlsOptions): Tls | undefined {
-  let current = readTls(settings);
-  if (current === undefined) return undefined;
-  checkPair(current);
+  const opened = readTls(settings);
+  if (opened === undefined) return undefined;
+  checkPair(opened);
+  let current = opened;
   const listeners = new Set<(renewed: Tls) => void>();
   const onRenewal = (listener: (renewed: Tls) => void): void => void listeners.add(listener);
   const alarm = createAlarm(clock, log);
   metrics?.onPage(() => {
-    if (current !== undefined)
-      metrics.weir_certificate_left_seconds.set({ certificate: "mesh" }, leftMs(current, clock) / 1_000);
+    metrics.weir_certificate_left_seconds.set({ certificate: "mesh" }, leftMs(current, clock) / 1_000);
   });
 
   let isFailing = false;
   const look = (): void => {
     try {
       const found = readTls(settings);
-      if (found === undefined || current === undefined || isSame(found, current)) return;
+      if (found === undefined || isSame(found, current)) return;
       checkPair(found);
-      current = { ...found, onRenewal };
-      for (const listener of listeners) listener(current);
+      current = found;
+      for (const listener of listeners) listener(found);
       log.info({ notAfter: new X509Certificate(found.certificate).validTo }, "Certificates renewed");
       isFailing = false;
     } catch (error) {
@@ -50,12 +50,24 @@ export function openTls({ settings, clock, log, metrics, signal }: TlsOptions): 
   };
   void (async () => {
     while (!signal.aborted) {
-      if (current !== undefined) alarm(current);
+      alarm(current);
       await pause(clock, WATCH_INTERVAL_MS, signal);
       if (!signal.aborted) look();
     }
   })();
-  return { ...current, onRenewal };
+  // What is made of these later, such as a channel, begins with the certificates of then.
+  return {
+    get certificate() {
+      return current.certificate;
+    },
+    get key() {
+      return current.key;
+    },
+    get authorities() {
+      return current.authorities;
+    },
+    onRenewal,
+  };
 }
 
 /** Warns once of each certificate of whose life no more than a quarter is left. */

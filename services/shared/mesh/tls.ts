@@ -21,13 +21,13 @@ export const tlsSettings = {
   },
 } as const satisfies Declarations;
 
-/** Certificates as PEM, read from the files of the settings. */
+/** Certificates as PEM, read from the files of the settings: those of now, where they are renewed. */
 export interface Tls {
   readonly certificate: Buffer;
   readonly key: Buffer;
   /** Authorities of the mesh's certificates. */
-  readonly authorities?: Buffer;
-  /** Calls a listener with each set of certificates that takes the place of these. Absent when none will. */
+  readonly authorities?: Buffer | undefined;
+  /** Calls a listener with each set of certificates that takes the place of the one before. Absent when none will. */
   readonly onRenewal?: (listener: (renewed: Tls) => void) => void;
 }
 
