@@ -11,9 +11,8 @@ import { greets, prepareNats } from "../cli/up/nats.ts";
 import { obtainNatsServer } from "../cli/up/nats-binary.ts";
 import type { NatsUser } from "../cli/up/nats-config.ts";
 import { type Owner, preparePostgres } from "../cli/up/postgres.ts";
-import { signalProcess } from "../cli/up/process-tree.ts";
+import { findChildren } from "../cli/up/process-tree.ts";
 import { createSilentProgress } from "../cli/up/progress.ts";
-import { findProcess, type ProcessIdentity } from "../services/shared/process-identity.ts";
 import { getFreeBasePort } from "./ports.ts";
 import { copyPostgres } from "./postgres-template.ts";
 
@@ -155,17 +154,13 @@ class Part implements TestPart {
   }
 
   async kill(): Promise<void> {
-    const run = this.#run;
-    if (run === undefined || run.hasEnded) return;
-    const children = this.#children();
-    run.signal("SIGKILL");
-    await run.ended;
-    for (const child of children) signalProcess(child, "SIGKILL");
+    this.#run?.signal("SIGKILL");
+    await this.#run?.ended;
   }
 
   freeze(): void {
-    const identities = [...(this.#run === undefined ? [] : [this.#run.identity]), ...this.#children()];
-    this.#signalAll("SIGSTOP");
+    const identities = this.#run === undefined ? [] : [this.#run.identity, ...findChildren(this.#run.identity)];
+    this.#run?.signal("SIGSTOP");
     // The signal is only on its way by now: a thread on another core may still answer what is sent next.
     const deadlineMs = performance.now() + FREEZE_MS;
     while (!identities.every(({ pid }) => isStopped(pid))) {
@@ -174,23 +169,7 @@ class Part implements TestPart {
   }
 
   thaw(): void {
-    this.#signalAll("SIGCONT");
-  }
-
-  #signalAll(signal: NodeJS.Signals): void {
-    this.#run?.signal(signal);
-    for (const child of this.#children()) signalProcess(child, signal);
-  }
-
-  // PostgreSQL's backends have sessions of their own, so a signal to the group does not reach them.
-  #children(): ProcessIdentity[] {
-    const pid = this.#run?.identity.pid;
-    try {
-      const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
-      return pids.map((child) => findProcess(Number(child))).filter((identity) => identity !== undefined);
-    } catch {
-      return [];
-    }
+    this.#run?.signal("SIGCONT");
   }
 
   /** Kills it without waiting for its end. */

@@ -95,11 +95,11 @@ export class ChildRun {
 
   /**
    * Sends a signal. SIGKILL, SIGSTOP and SIGCONT go to the whole group and to the child's own children: those of PostgreSQL have
-   * sessions of their own, and would hold its shared memory for a moment after its death.
+   * sessions of their own, and would hold its shared memory for a moment after its death. Does nothing when the child is gone.
    */
   signal(signal: NodeJS.Signals): void {
     const group = signal === "SIGKILL" || signal === "SIGSTOP" || signal === "SIGCONT";
-    const children = group ? findChildren(this.identity.pid) : [];
+    const children = group ? findChildren(this.identity) : [];
     signalProcess(this.identity, signal, { group });
     for (const child of children) {
       signalProcess(child, signal);

@@ -2,11 +2,14 @@ import { readFileSync } from "node:fs";
 
 import { findProcess, isAlive, type ProcessIdentity } from "../../services/shared/process-identity.ts";
 
-/** Lists the living children of a process. Empty when it is gone. */
-export function findChildren(pid: number): ProcessIdentity[] {
+/** Lists the living children of a process. Empty when it is gone, or when its pid meanwhile belongs to another. */
+export function findChildren(parent: ProcessIdentity): ProcessIdentity[] {
+  const { pid } = parent;
   try {
     const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
-    return pids.map((child) => findProcess(Number(child))).filter((child) => child !== undefined);
+    const children = pids.map((child) => findProcess(Number(child))).filter((child) => child !== undefined);
+    // Asked last: a parent that lives now has lived while its children were read.
+    return isAlive(parent) ? children : [];
   } catch {
     return [];
   }
