@@ -47,6 +47,8 @@ export default defineConfig({
           isolate: false,
           maxWorkers: 2,
           testTimeout: 30_000,
+          // Hooks start and stop PostgreSQL and NATS.
+          hookTimeout: 60_000,
           env,
         },
       },
