@@ -2,14 +2,14 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { KeyService } from "../../../gen/weir/policy/v1/key_service_pb.ts";
-import { Role } from "../../../gen/weir/router/v1/chat_pb.ts";
+import { MessageSchema, Role } from "../../../gen/weir/router/v1/chat_pb.ts";
 import {
   ChatService,
-  type CompleteRequestSchema,
+  CompleteRequestSchema,
   CompleteResponseSchema,
 } from "../../../gen/weir/router/v1/chat_service_pb.ts";
 import { WeirError } from "../errors/weir-error.ts";
-import { createValidation } from "./validate.ts";
+import { createMessageCheck, createValidation } from "./validate.ts";
 
 /** What the interceptor throws at a call, seen before it becomes an error of the wire. */
 async function violationsOf(call: (transport: ReturnType<typeof createRouterTransport>) => Promise<unknown>) {
@@ -41,6 +41,27 @@ async function violationsOf(call: (transport: ReturnType<typeof createRouterTran
 
 const complete = (input: MessageInitShape<typeof CompleteRequestSchema>["input"]) =>
   violationsOf((transport) => createClient(ChatService, transport).complete({ input }));
+
+describe("createMessageCheck()", () => {
+  it("names the first field at fault of a large message, and looks at nothing behind it", () => {
+    let looks = 0;
+    const silent = Object.defineProperty(create(MessageSchema), "role", {
+      enumerable: true,
+      get: () => {
+        looks += 1;
+        return Role.UNSPECIFIED;
+      },
+    });
+    const request = create(CompleteRequestSchema, { input: { model: "a\0", messages: Array(50_000).fill(silent) } });
+
+    const check = () => createMessageCheck()(CompleteRequestSchema, request);
+
+    expect(check).toThrow(
+      expect.objectContaining({ violations: [expect.objectContaining({ field: "input.messages[0].role" })] }),
+    );
+    expect(looks).toBeLessThan(10);
+  });
+});
 
 describe("createValidation()", () => {
   it("lets through what the proto allows", async () => {

@@ -1,14 +1,19 @@
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
-import type { Violation } from "@bufbuild/protovalidate";
+import type { Validator, Violation } from "@bufbuild/protovalidate";
 import type { Interceptor } from "@connectrpc/connect";
 import { type FieldViolation, WeirError } from "../errors/weir-error.ts";
-import { getValidator } from "../validation/validator.ts";
+import { getFailFastValidator, getValidator } from "../validation/validator.ts";
 
-/** Most violations that a refusal names; more would tell nobody more, and are made up by the ten thousand. */
+/** Most violations that a refusal names; more would tell nobody more. */
 const MOST_VIOLATIONS = 50;
+/** Most values of a message of which all violations are looked for, which takes ten milliseconds at worst. */
+const FEW_VALUES = 1_000;
 
-/** Holds a message against the rules in its proto. Throws ARGUMENT_INVALID with its violations, the first fifty at once. */
+/**
+ * Holds a message against the rules in its proto. Throws ARGUMENT_INVALID with its violations: the first fifty at once, or of a message with
+ * more than a thousand values the first one alone, behind which nothing is looked at.
+ */
 export type CheckMessage = (schema: DescMessage, message: Message) => void;
 
 /**
@@ -17,12 +22,10 @@ export type CheckMessage = (schema: DescMessage, message: Message) => void;
  */
 export function createMessageCheck(): CheckMessage {
   return (schema, message) => {
-    const result = getValidator().validate(schema, message);
-    // A rule that does not compile, or fails while it runs, is a mistake in our proto and not of the caller.
-    if (result.kind === "error") throw result.error;
-    const broken = (result.violations ?? []).slice(0, MOST_VIOLATIONS).map(toFieldViolation);
-    const nuls = findNuls(reflect(schema, message), "").take(MOST_VIOLATIONS - broken.length);
-    const violations = [...broken, ...nuls];
+    const found = hasFewValues(message)
+      ? findViolations(schema, message, getValidator()).take(MOST_VIOLATIONS)
+      : findViolations(schema, message, getFailFastValidator()).take(1);
+    const violations = [...found];
     if (violations.length === 0) return;
     const list = violations.map(({ field, description }) => `${field || "message"} ${description}`).join("; ");
     throw new WeirError("ARGUMENT_INVALID", `Cannot accept ${schema.name}: ${list}`, { violations });
@@ -46,6 +49,27 @@ async function* validateEach<T>(messages: AsyncIterable<T>, validate: (message: 
     validate(message);
     yield message;
   }
+}
+
+// Stops where they are too many: the message comes from outside and may hold hundreds of thousands.
+function hasFewValues(message: Message): boolean {
+  const open: unknown[] = [message];
+  for (let seen = 0; open.length > 0; seen += 1) {
+    const value = open.pop();
+    if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) continue;
+    const held = Object.values(value);
+    if (seen + open.length + held.length > FEW_VALUES) return false;
+    open.push(...held);
+  }
+  return true;
+}
+
+function* findViolations(schema: DescMessage, message: Message, validator: Validator): Generator<FieldViolation> {
+  const result = validator.validate(schema, message);
+  // A rule that does not compile, or fails while it runs, is a mistake in our proto and not of the caller.
+  if (result.kind === "error") throw result.error;
+  for (const violation of result.violations ?? []) yield toFieldViolation(violation);
+  yield* findNuls(reflect(schema, message), "");
 }
 
 function toFieldViolation(violation: Violation): FieldViolation {
