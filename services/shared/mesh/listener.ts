@@ -116,7 +116,8 @@ export async function listen(options: {
       requireHostHeader: false,
     },
     (request, response) => {
-      if (request.headers.host === undefined) return refuse(response, "NO_HOST");
+      const broken = findBrokenHead(request);
+      if (broken !== undefined) return refuse(response, broken);
       if (draining) response.setHeader("connection", "close");
       options.handler(request, response);
     },
@@ -336,11 +337,24 @@ function watchSlowBody(
   request.on("error", () => undefined);
 }
 
+/** What is wrong with the head of a request over HTTP/1 that Node lets by: others on its way might read it otherwise. */
+function findBrokenHead({ rawHeaders, headers }: http.IncomingMessage): string | undefined {
+  if (headers.host === undefined) return "NO_HOST";
+  // RFC 9112, section 3.2. Node keeps the first of several.
+  const hosts = rawHeaders.filter((text, at) => at % 2 === 0 && text.length === 4 && text.toLowerCase() === "host");
+  if (hosts.length > 1) return "TWO_HOSTS";
+  // Section 6.3. Node takes whatever ends in chunks for plain ones.
+  const encoding = headers["transfer-encoding"];
+  return encoding !== undefined && encoding.toLowerCase() !== "chunked" ? "NOT_CHUNKED" : undefined;
+}
+
 const BROKEN: Readonly<Record<string, readonly [status: number, phrase: string, code: string, state: string]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "request_timeout", "it took too long to arrive"],
   HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "headers_too_large", "its headers are too large"],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, "Payload Too Large", "chunk_too_large", "its chunk extensions are too large"],
   NO_HOST: [400, "Bad Request", "malformed_request", "it names no host"],
+  TWO_HOSTS: [400, "Bad Request", "malformed_request", "it names more than one host"],
+  NOT_CHUNKED: [400, "Bad Request", "malformed_request", "its transfer encoding is not chunked alone"],
   UNKNOWN_EXPECTATION: [417, "Expectation Failed", "unknown_expectation", "it expects what is not known here"],
 };
 

@@ -369,6 +369,26 @@ describe("bad input", () => {
     expect(answer).toMatch(/^HTTP\/1.1 200 .*HTTP\/1.1 400 /s);
   });
 
+  it.each([
+    ["two hosts", "host: x\r\nHost: x\r\n\r\n", 400],
+    ["an encoding under its chunks", "host: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400],
+    [
+      "an encoding and chunks in two headers",
+      "host: x\r\ntransfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+      400,
+    ],
+    ["chunks in chunks", "host: x\r\ntransfer-encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400],
+    ["chunks in capitals, which are chunks", "host: x\r\ntransfer-encoding: Chunked\r\n\r\n0\r\n\r\n", 404],
+  ])("answers a head with %s as RFC 9112 has it", async (_, rest, status) => {
+    await start();
+    const socket = net.connect(server.address.port, "127.0.0.1");
+    socket.end(`POST / HTTP/1.1\r\n${rest}`);
+
+    const answer = Buffer.concat(await socket.toArray()).toString();
+
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+  });
+
   it("lets the answer to a request's head arrive when its body turns out broken", async () => {
     await start({
       first(_, response) {
