@@ -26,6 +26,10 @@ describe("collectLabel()", () => {
     expect(collectLabel("b=c=d", collectLabel("a="))).toEqual({ a: "", b: "c=d" });
   });
 
+  it("refuses a name that was given before, also with the same value", () => {
+    expect(() => collectLabel("a=1", { a: "1" })).toThrow('should be the only label "a"');
+  });
+
   it.each(["", "a", "=a"])("refuses %j", (text) => {
     expect(() => collectLabel(text)).toThrow("name=value");
   });

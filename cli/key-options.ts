@@ -40,9 +40,11 @@ export function formatSpan({ seconds, nanos }: Duration): string {
   return `${ms / unitMs}${unit}`;
 }
 
-/** Adds a label, written name=value, to those before it. Its value may be empty and may hold further signs of equality. */
+/** Adds a label, written name=value, to those before it, none of its name. Its value may be empty and may hold further signs of equality. */
 export function collectLabel(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
   const at = text.indexOf("=");
   if (at < 1) throw new InvalidArgumentError("should be name=value");
-  return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
+  const name = text.slice(0, at);
+  if (Object.hasOwn(before, name)) throw new InvalidArgumentError(`should be the only label "${name}"`);
+  return { ...before, [name]: text.slice(at + 1) };
 }

@@ -10,7 +10,7 @@ import { type Candidate, PriorityClass, RuleEffect } from "../../gen/weir/type/v
 import { Operation } from "../../gen/weir/type/v1/usage_pb.ts";
 import { CALL_OPTIONS, withClient } from "../control-plane.ts";
 import { findRecordedCall } from "../explained-call.ts";
-import { parseTime } from "../key-options.ts";
+import { collectLabel, parseTime } from "../key-options.ts";
 import { escapeControl, formatTable, printMessage } from "../output.ts";
 import { getContext } from "./context.ts";
 
@@ -25,7 +25,7 @@ interface ExplainOptions {
   readonly maxOutputTokens?: bigint;
   readonly inputBytes?: bigint;
   readonly tools?: boolean;
-  readonly label: { name: string; value: string }[];
+  readonly label?: Readonly<Record<string, string>>;
   readonly at?: Date;
   readonly snapshot?: bigint;
   readonly rules?: boolean;
@@ -48,7 +48,7 @@ export function addExplainCommand(program: Command): void {
     .option("--max-output-tokens <count>", "the most tokens of an answer that are asked for", readCount)
     .option("--input-bytes <count>", "bytes of the request's body", readCount)
     .option("--tools", "the request offers the model a tool")
-    .option("--label <name=value>", "a label, in place of those of the key; may be repeated", readLabel, [])
+    .option("--label <name=value>", "a label, in place of those of the key; again for several", collectLabel)
     .option("--at <time>", "when the call arrives, such as 2026-12-24T22:00:00+01:00; default now", parseTime)
     .option(
       "--snapshot <version>",
@@ -89,7 +89,7 @@ function describeCall(options: ExplainOptions) {
       maxOutputTokens: options.maxOutputTokens ?? 0n,
       inputBytes: options.inputBytes ?? 0n,
       hasTools: options.tools ?? false,
-      labels: options.label,
+      labels: Object.entries(options.label ?? {}).map(([name, value]) => ({ name, value })),
     },
     ...(at !== undefined && { arrivedAt: timestampFromDate(at) }),
   };
@@ -147,10 +147,4 @@ function readOperation(text: string): Operation {
 function readCount(text: string): bigint {
   if (!/^[0-9]{1,15}$/.test(text)) throw new InvalidArgumentError("must be a whole number from 0");
   return BigInt(text);
-}
-
-function readLabel(text: string, before: readonly { name: string; value: string }[]) {
-  const at = text.indexOf("=");
-  if (at < 1) throw new InvalidArgumentError("must be name=value");
-  return [...before, { name: text.slice(0, at), value: text.slice(at + 1) }];
 }
