@@ -5,6 +5,7 @@ import { systemClock } from "../clock.ts";
 import { createLog } from "../telemetry/log.ts";
 import { type Bus, connectBus } from "./bus.ts";
 import { ACK_WAIT_MS, type BusMessage, type ConsumeOptions, consume } from "./consume.ts";
+import { findLastMessage } from "./last-message.ts";
 import { publish } from "./publish.ts";
 import { ensureStream } from "./streams.ts";
 
@@ -206,6 +207,26 @@ describe("publish()", () => {
 
     expect(error).toMatchObject({ reason: "UNAVAILABLE" });
     expect(String(error)).toContain("full");
+  });
+});
+
+describe("findLastMessage()", () => {
+  it("asks for no message of a stream that has none, since the server may be making it", async () => {
+    const bus = await connect();
+    const connection = await bus.ready();
+    const asked: string[] = [];
+    connection.subscribe("$JS.API.STREAM.MSG.GET.*", { callback: (_, { subject }) => asked.push(subject) });
+    const find = () => findLastMessage(bus, { stream: "USAGE", subject: "usage.eu.eu-1" });
+
+    const withoutStream = await find();
+    await ensureStream(bus, "USAGE", "eu");
+    const withoutMessage = await find();
+    await send(bus, "one");
+    const withMessage = await find();
+    await connection.flush();
+
+    expect([withoutStream, withoutMessage, withMessage?.sequence]).toEqual([undefined, undefined, 1]);
+    expect(asked).toEqual(["$JS.API.STREAM.MSG.GET.USAGE"]);
   });
 });
 

@@ -11,6 +11,7 @@ export async function listKeptSubjects(bus: Bus, options: LastMessageOptions): P
   const { stream, subject } = options;
   try {
     const streams = await reachStreams(bus, options);
+    if (streams === undefined) return new Set();
     const { state } = await streams.info(stream, { subjects_filter: subject });
     return new Set(Object.keys(state.subjects ?? {}));
   } catch (error) {

@@ -1,11 +1,9 @@
 import type { Bus } from "./bus.ts";
 import { isMessageMissing, isStreamMissing, toBusError } from "./bus-error.ts";
 import { type ReachStreamsOptions, reachStreams } from "./reach-streams.ts";
-import type { StreamName } from "./streams.ts";
 
 /** Which message. */
 export interface LastMessageOptions extends ReachStreamsOptions {
-  readonly stream: StreamName;
   readonly subject: string;
 }
 
@@ -24,6 +22,7 @@ export async function findLastMessage(bus: Bus, options: LastMessageOptions): Pr
   const { stream, subject } = options;
   try {
     const streams = await reachStreams(bus, options);
+    if (streams === undefined) return undefined;
     const { data, seq } = await streams.getMessage(stream, { last_by_subj: subject });
     return { payload: data, sequence: seq };
   } catch (error) {
