@@ -112,7 +112,7 @@ describe("C5: a version of policy", () => {
     if (isHung) process.kill(before.get(first)!, "SIGKILL");
     await mesh.waitCurrent();
     expect(us.failed).toEqual([]);
-    expect(us.asked).toBeGreaterThan(10);
+    expect(us.asked).toBeGreaterThan(0);
     expect([...us.ran]).not.toContain(snapshot);
     expect(listHolders(snapshot).filter((router) => router !== first)).toEqual([]);
     expect(ROUTERS.filter((router) => getPid(router) !== before.get(router))).toEqual(dies ? [first] : []);
