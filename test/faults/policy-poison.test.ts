@@ -12,7 +12,7 @@ import { PolicyService } from "../../gen/weir/policy/v1/policy_service_pb.ts";
 import { type Release, ReleaseState } from "../../gen/weir/policy/v1/release_pb.ts";
 import { ReleaseService } from "../../gen/weir/policy/v1/release_service_pb.ts";
 import { type Mesh, startMesh } from "../mesh.ts";
-import { askPolicy, askRouter, changePolicy, type PolicyJson, readStatus } from "../policies.ts";
+import { askPolicy, askRouter, changePolicy, type PolicyJson } from "../policies.ts";
 import { waitFor } from "../records.ts";
 
 /** The process of each router. */
@@ -40,8 +40,8 @@ async function publishPoison(model: string, appliedWithin: string): Promise<{ ve
   });
   const request = { requestId: randomUUID(), policy };
   const { version } = await askPolicy(mesh, PolicyService, (client) => client.publishPolicy(request, CALL_OPTIONS));
-  const { latest } = await readStatus(mesh);
-  return { version: version!.version, snapshot: latest.find(({ region }) => region === "eu")!.snapshotVersion };
+  const inEu = version!.snapshots.find(({ region }) => region === "eu")!;
+  return { version: version!.version, snapshot: inEu.version };
 }
 
 /** Follows a release to its end. */
@@ -94,8 +94,9 @@ describe("C5: a version of policy", () => {
       reason: /^eu\/eu-[12] refused it: TRIAL: .* throws: poisoned/,
       dies: false,
     },
-    { model: "poison-throws-later", within: "60s", reason: /^It crashed eu\/eu-[12]$/, dies: true },
     { model: "poison-loops", within: "3s", reason: /^eu\/eu-[12] did not apply it within 3 s$/, dies: true },
+    // The last one: a router that came back takes the version again until policy knows of the crash, and may fall a second time a moment later.
+    { model: "poison-throws-later", within: "60s", reason: /^It crashed eu\/eu-[12]$/, dies: true },
   ])("with the model $model stops at its first router and is rolled back by itself", async (fault) => {
     const { model, within, reason, dies } = fault;
     const before = new Map(ROUTERS.map((router) => [router, getPid(router)]));
