@@ -357,10 +357,12 @@ function toText(release: Release | undefined): string {
   return String(release?.version ?? 0n);
 }
 
-function remember<Key, Value>(find: (key: Key) => Value): (key: Key) => Value {
+function remember<Key, Value>(find: (key: Key) => Value | undefined): (key: Key) => Value | undefined {
   const known = new Map<Key, Value>();
   return (key) => {
-    if (!known.has(key)) known.set(key, find(key));
-    return known.get(key) as Value;
+    const value = known.get(key) ?? find(key);
+    // Keys come from watchers: of those that lead to nothing there is no end.
+    if (value !== undefined) known.set(key, value);
+    return value;
   };
 }
