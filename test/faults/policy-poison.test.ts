@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CALL_OPTIONS } from "../../cli/control-plane.ts";
+import type { Region } from "../../cli/up/layout.ts";
 import { PolicyService } from "../../gen/weir/policy/v1/policy_service_pb.ts";
 import { type Release, ReleaseState } from "../../gen/weir/policy/v1/release_pb.ts";
 import { ReleaseService } from "../../gen/weir/policy/v1/release_service_pb.ts";
@@ -22,6 +23,9 @@ const POISON = { NODE_OPTIONS: `--import=${pathToFileURL(join(import.meta.dirnam
 /** One router, which is watched, then its region, then the others. */
 const WAVES = [{ regions: ["eu"], routers: 1, bake: "60s" }, { regions: ["eu"], bake: "0s" }, { bake: "0s" }];
 
+/** Versions of snapshots by region. */
+type Snapshots = Readonly<Record<Region, bigint>>;
+
 let mesh: Mesh;
 
 beforeAll(async () => {
@@ -32,16 +36,16 @@ beforeAll(async () => {
 
 afterAll(() => mesh?.stop());
 
-/** Publishes the policy of the mesh with one more model, in waves. Returns the version of policy and that of eu's snapshot. */
-async function publishPoison(model: string, appliedWithin: string): Promise<{ version: bigint; snapshot: bigint }> {
+/** Publishes the policy of the mesh with one more model, in waves. Returns its version, and that of each region's snapshot. */
+async function publishPoison(model: string, appliedWithin: string): Promise<{ version: bigint; snapshots: Snapshots }> {
   const policy = changePolicy(mesh, (json: PolicyJson) => {
     json.models.push({ id: model, routes: [{ target: "scripted-eu/small" }, { target: "scripted-us/small" }] });
     Object.assign(json, { rollout: { waves: WAVES, gates: { appliedWithin } } });
   });
   const request = { requestId: randomUUID(), policy };
   const { version } = await askPolicy(mesh, PolicyService, (client) => client.publishPolicy(request, CALL_OPTIONS));
-  const inEu = version!.snapshots.find(({ region }) => region === "eu")!;
-  return { version: version!.version, snapshot: inEu.version };
+  const snapshots = Object.fromEntries(version!.snapshots.map((snapshot) => [snapshot.region, snapshot.version]));
+  return { version: version!.version, snapshots: snapshots as Snapshots };
 }
 
 /** Follows a release to its end. */
@@ -70,9 +74,13 @@ async function askMeanwhile(ended: Promise<unknown>): Promise<{ asked: number; f
 }
 
 /** The routers on whose disk a snapshot is: it gets there when it was swapped in. */
-function listHolders(version: bigint): string[] {
-  const file = `snapshot-${String(version).padStart(19, "0")}.weir`;
-  return ROUTERS.filter((router) => existsSync(join(mesh.layout.router, router, "snapshots", file)));
+function listHolders(snapshots: Snapshots): string[] {
+  return ROUTERS.filter((router) => {
+    const version = snapshots[router.startsWith("eu") ? "eu" : "us"];
+    return existsSync(
+      join(mesh.layout.router, router, "snapshots", `snapshot-${String(version).padStart(19, "0")}.weir`),
+    );
+  });
 }
 
 /** The version that a router remembers to have been crashed by. */
@@ -101,7 +109,7 @@ describe("C5: a version of policy", () => {
     const { model, within, reason, dies } = fault;
     const before = new Map(ROUTERS.map((router) => [router, getPid(router)]));
 
-    const { version, snapshot } = await publishPoison(model, within);
+    const { version, snapshots } = await publishPoison(model, within);
     const ended = follow(version);
     const [release, us] = await Promise.all([ended, askMeanwhile(ended)]);
 
@@ -114,10 +122,10 @@ describe("C5: a version of policy", () => {
     await mesh.waitCurrent();
     expect(us.failed).toEqual([]);
     expect(us.asked).toBeGreaterThan(0);
-    expect([...us.ran]).not.toContain(snapshot);
-    expect(listHolders(snapshot).filter((router) => router !== first)).toEqual([]);
+    expect([...us.ran]).not.toContain(snapshots.us);
+    expect(listHolders(snapshots).filter((router) => router !== first)).toEqual([]);
     expect(ROUTERS.filter((router) => getPid(router) !== before.get(router))).toEqual(dies ? [first] : []);
-    if (isHung) expect(readCrashed(first)).toBe(String(snapshot));
+    if (isHung) expect(readCrashed(first)).toBe(String(snapshots.eu));
     await waitFor(
       () => askRouter(mesh, "eu", mesh.key),
       ({ status }) => status === 200,
