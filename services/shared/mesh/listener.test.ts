@@ -1,8 +1,13 @@
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import http2 from "node:http2";
+import net from "node:net";
+import { join } from "node:path";
+import tls from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { END_HEADERS, FRAME, floodHttp2, GET_HEADERS, toHttp2Frame, toRapidReset } from "./http2-frames.fixture.ts";
 import { type Listener, listen } from "./listener.ts";
+import type { Tls } from "./tls.ts";
 
 let listener: Listener;
 let served = 0;
@@ -109,4 +114,61 @@ it("a caller who gives up hundreds of streams, and opens others meanwhile, keeps
 
   expect(headers[":status"]).toBe(200);
   session.close();
+});
+
+describe("drain()", () => {
+  const read = (name: string) => readFileSync(join(import.meta.dirname, "testdata", name));
+  const certificate = { certificate: read("leaf.pem"), key: read("leaf.key") };
+  /** Nothing ends a silent connection but the drain. */
+  const limits = { headersTimeoutMs: 3_600_000, requestTimeoutMs: 3_600_000 };
+  const open = (tls: Tls | undefined) =>
+    listen({
+      listen: { host: "127.0.0.1", port: 0 },
+      tls,
+      mutual: false,
+      limits,
+      handler: (_request, response) => response.end("here"),
+    });
+
+  it("ends a connection that has sent nothing", async () => {
+    const { address, drain } = await open(undefined);
+    const silent = net.connect(address.port, address.host);
+    await once(silent, "connect");
+
+    const drained = drain();
+
+    await once(silent, "close");
+    await drained;
+  });
+
+  it.each(["http/1.1", "h2"])(
+    "ends a connection under TLS that has sent nothing but which protocol: %s",
+    async (protocol) => {
+      const { address, drain } = await open(certificate);
+      const silent = tls.connect({
+        ...address,
+        ca: read("ca.pem"),
+        servername: "localhost",
+        ALPNProtocols: [protocol],
+      });
+      await once(silent, "secureConnect");
+
+      const drained = drain();
+
+      await once(silent.resume(), "close");
+      await drained;
+    },
+  );
+
+  it("answers a connection whose first bytes are on their way when it begins", async () => {
+    const { address, drain } = await open(undefined);
+    const late = net.connect(address.port, address.host);
+    await once(late, "connect");
+
+    const drained = drain();
+    late.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+
+    expect(Buffer.concat(await late.toArray()).toString()).toMatch(/^HTTP\/1.1 200 OK.*here$/s);
+    await drained;
+  });
 });

@@ -222,7 +222,14 @@ export async function listen(options: {
       h1.closeIdleConnections();
       // Those whose answer is over later: looked for now and then, so that no request has to be watched for it.
       const idle = setInterval(() => h1.closeIdleConnections(), IDLE_LOOK_MS);
-      void closed.then(() => clearInterval(idle));
+      // To Node a connection that has sent nothing yet is not idle: clients that keep one in reserve would hold up the drain.
+      const silence = setTimeout(() => {
+        for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+      }, FIRST_BYTES_MS);
+      void closed.then(() => {
+        clearInterval(idle);
+        clearTimeout(silence);
+      });
       // GOAWAY: no new streams, those that run may finish (RFC 9113, section 6.8).
       for (const session of sessions) session.close();
       await whenNoneWaits(() => accepted);
@@ -255,6 +262,9 @@ const FED_EACH_TURN = 4;
 
 /** How often a drain looks for HTTP/1.1 connections that have become idle. */
 const IDLE_LOOK_MS = 20;
+
+/** How long after a drain has begun the first bytes of a connection may come: those of one that was just made are still on their way. */
+const FIRST_BYTES_MS = 500;
 
 /** As many connections as can wait to be accepted when a drain begins: Node's default for the backlog, and one. */
 const BACKLOG = 512;
