@@ -9,7 +9,7 @@ export interface Arguments {
   /** Names of contenders; undefined for those of the mode. */
   readonly contenders?: readonly string[];
   readonly rounds: number;
-  /** Makes segments shorter than they are by default. */
+  /** Makes segments shorter than they are by default, those of memory no shorter than they must be. */
   readonly seconds?: number;
   readonly seed: number;
   readonly basePort: number;
@@ -32,7 +32,7 @@ export const HELP = `npm run bench -- [options]
   --only a,b            only these scenarios
   --contenders a,b      only these contenders ("relay" is what the others are compared with)
   --rounds N            rounds (5; with --quick 2)
-  --seconds S           no segment longer than this
+  --seconds S           no segment longer than this, but for those of memory, which take at least 10
   --seed N              order of the contenders (1)
   --port P              first port; the run takes 140 from there on (7500)
   --write               renew test/bench/RESULTS.md and test/bench/results.svg

@@ -17,7 +17,7 @@ export interface RunOptions {
    * request falls for some 20 s of load, of the relay as of Weir.
    */
   readonly firstWarmupSeconds: number;
-  /** Makes all segments this long; else each has its own length. */
+  /** No segment is longer, unless it would say nothing then; by default each has its own length. */
   readonly seconds?: number;
   /** Called after each segment. */
   readonly onSegment: (segment: Segment) => void;
@@ -56,7 +56,8 @@ export async function runRounds(
       if (round > (scenario.rounds ?? options.rounds)) continue;
       const taking = contenders.filter((contender) => scenario.takes?.(contender) ?? true);
       for (const contender of shuffle(taking, random)) {
-        const seconds = Math.min(options.seconds ?? scenario.seconds, scenario.seconds);
+        const { leastSeconds = 0 } = scenario;
+        const seconds = Math.max(Math.min(options.seconds ?? scenario.seconds, scenario.seconds), leastSeconds);
         const context = { setup, contender, seconds, find };
         if (scenario.startsAnew) {
           await contender.program?.restart();

@@ -6,6 +6,10 @@ import { measureChats, putLoad, type Scenario, toCommonFigures } from "./scenari
 
 const MB = 2 ** 20;
 const RAMP_SECONDS = 3;
+/** After the ramp, and a second more for what opening them left to be collected. */
+const SETTLED_SECONDS = RAMP_SECONDS + 1;
+/** RSS is read once a second: half of what is read when all has settled must be some. */
+const LEAST_SECONDS = SETTLED_SECONDS + 6;
 
 /** Streams that stay open, an event a second each: what one costs in memory, and whether that grows with its length. */
 export function createMemoryScenario(streams: number, seconds: number): Scenario {
@@ -13,6 +17,7 @@ export function createMemoryScenario(streams: number, seconds: number): Scenario
     name: `memory-${streams}`,
     about: `${streams} streams open, one event a second each`,
     seconds,
+    leastSeconds: LEAST_SECONDS,
     rounds: 2,
     startsAnew: true,
     // What is left out of Weir holds nothing of a stream.
@@ -49,9 +54,7 @@ function toMemory(
   idle: number,
   streams: number,
 ): Figures {
-  // All are open after the ramp; a second more for what opening them left to be collected.
-  const open = series.filter(({ seconds }) => seconds > RAMP_SECONDS + 1);
-  if (open.length < 3) return {};
+  const open = series.filter(({ seconds }) => seconds > SETTLED_SECONDS);
   const late = open.slice(Math.floor(open.length / 2));
   const median = quantile(
     late.map(({ bytes }) => bytes).sort((a, b) => a - b),

@@ -13,6 +13,8 @@ export interface Scenario {
   readonly about: string;
   /** How long its load lasts unless said otherwise, in seconds. */
   readonly seconds: number;
+  /** A shorter load would say nothing: it lasts so long whatever is asked for, in seconds. Default 0. */
+  readonly leastSeconds?: number;
   /** Most rounds that it takes part in. Default all. */
   readonly rounds?: number;
   /** Why it cannot run on this machine; undefined when it can. */
