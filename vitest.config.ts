@@ -41,7 +41,7 @@ export default defineConfig({
       {
         test: {
           // Unit tests stand beside their file. Those of a worker share its modules, which is half of their time: none changes what is
-          // not its own, and each passes in any order (`vitest run --project unit --sequence.shuffle.files`).
+          // not its own, and each passes in any order (`npx vitest run --project unit --sequence.shuffle.files`).
           name: "unit",
           include: ["{cli,services,proto}/**/*.test.ts", "test/*.test.ts", "test/bench/**/*.test.ts"],
           isolate: false,

@@ -1,4 +1,4 @@
-// `node test/bench/leaving.ts [callers]`: how soon a provider sees that the caller is gone. Callers and provider are this process, so that one
+// `npm run bench:leaving -- [callers]`: how soon a provider sees that the caller is gone. Callers and provider are this process, so that one
 // clock tells both ends; the router is one of its own, from disk. Of each way and moment the time from the caller's closing to the
 // provider's noticing is printed; a call that is noticed never ends the run with an error.
 import { type ChildProcess, spawn } from "node:child_process";

@@ -1,10 +1,10 @@
-/** Measures metering's and audit's intake. Run it alone on the machine: `node test/bench/ingest/main.ts --help`. */
+/** Measures metering's and audit's intake. Run it alone on the machine: `npm run bench:ingest -- --help`. */
 import { parseArgs } from "node:util";
 import { runBacklogBench } from "./backlog.ts";
 import { runIngestBench } from "./run.ts";
 import { toBacklogTables, toTable } from "./table.ts";
 
-const HELP = `Usage: node test/bench/ingest/main.ts [options]
+const HELP = `Usage: npm run bench:ingest -- [options]
 
   --facts <n>      facts of each kind in a round (default 100000, at most 400000)
   --rounds <n>     rounds (default 3)

@@ -1,4 +1,4 @@
-/** Measures how fast changes of keys reach those who act on them. Run it alone on the machine: `node test/bench/propagation/main.ts --help`. */
+/** Measures how fast changes of keys reach those who act on them. Run it alone on the machine: `npm run bench:propagation -- --help`. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { describe, toRow } from "./figures.ts";
 import { type Propagation, runPropagationBench } from "./run.ts";
 
-const HELP = `Usage: node test/bench/propagation/main.ts [options]
+const HELP = `Usage: npm run bench:propagation -- [options]
 
   --keys <n>         keys in the keyring (default 100000)
   --watchers <n>     light watchers beside the four routers (default 1000)
