@@ -83,7 +83,7 @@ const ROOMS: Record<string, readonly string[]> = {
     "dispatch",
     "accounting",
   ],
-  policy: ["compilation", "comparison", "rollout", "keys", "store", "distribution"],
+  policy: ["compilation", "comparison", "rollout", "keys", "offloading", "store", "distribution"],
   metering: ["rating", "ledger", "store"],
   audit: ["merkle", "verification", "store", "log"],
 };

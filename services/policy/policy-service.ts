@@ -11,7 +11,6 @@ import {
 import { getAccess } from "../shared/authority/access.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createPageToken, readNumberToken, readPageSize, readPageToken, readPlaceNumber } from "../shared/page.ts";
-import { checkPolicy } from "./compilation/check-policy.ts";
 import { diffPolicy } from "./diff.ts";
 import { type ChangeParts, publishPolicy, rollBackPolicy } from "./publish.ts";
 import { findPolicy, listVersions, type StoredVersion } from "./store/policy-versions.ts";
@@ -23,10 +22,12 @@ const CHANGES_PAGE = { default: 2_000, max: 2_000 };
 /** Serves weir.policy.v1.PolicyService. Any instance may answer; what is answered is the database's. */
 export function createPolicyService(parts: ChangeParts): ServiceImpl<typeof PolicyService> {
   return {
-    checkPolicy: ({ policy }) => ({ findings: checkPolicy(orEmpty(policy)) }),
+    async checkPolicy({ policy }, { signal }) {
+      return { findings: await parts.worker.check(toBinary(PolicySchema, orEmpty(policy)), signal) };
+    },
     async diffPolicy({ policy: asked, againstVersion, pageSize, pageToken }, { signal }) {
-      const policy = orEmpty(asked);
-      const list = ["changes", sha256(toBinary(PolicySchema, policy)), String(againstVersion)];
+      const policy = toBinary(PolicySchema, orEmpty(asked));
+      const list = ["changes", sha256(policy), String(againstVersion)];
       // A version that was published since the first page is none of this list's.
       const [first = againstVersion, told = 0n] = readPageToken(list, pageToken, 2)?.map(readPlaceNumber) ?? [];
       const limit = readPageSize(pageSize, CHANGES_PAGE);
@@ -36,9 +37,9 @@ export function createPolicyService(parts: ChangeParts): ServiceImpl<typeof Poli
       return {
         ...(against && { against: toPolicyVersion(against) }),
         changes: [...changes],
-        omittedChanges: BigInt(omittedChanges),
+        omittedChanges,
         findings: [...findings],
-        nextPageToken: omittedChanges === 0 ? "" : createPageToken(list, place),
+        nextPageToken: omittedChanges === 0n ? "" : createPageToken(list, place),
       };
     },
     async publishPolicy({ requestId, policy, expectedVersion, comment, allAtOnce }, context) {

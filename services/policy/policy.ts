@@ -30,6 +30,7 @@ import { WholeQueue } from "./distribution/whole-queue.ts";
 import { createExplainService } from "./explain-service.ts";
 import { fillKeyIndex } from "./fill-key-index.ts";
 import { createKeyService } from "./key-service.ts";
+import { PolicyWorker } from "./offloading/policy-worker.ts";
 import { createPolicyService } from "./policy-service.ts";
 import { ReleaseDriver } from "./release-driver.ts";
 import { createReleaseService } from "./release-service.ts";
@@ -89,7 +90,8 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
   const announce = (): void => {
     for (const relay of relays) relay.wake();
   };
-  const changes = { pool, signer, clock, catalogue, announce };
+  const worker = new PolicyWorker({ clock, log });
+  const changes = { pool, signer, clock, catalogue, worker, announce };
   const releases = new ReleaseDriver(changes, log, options.reconnectGraceMs);
   const traffic = new TrafficDesk({ pool, clock, log });
   const secondRoad = new SecondRoad({

@@ -12,8 +12,7 @@ import type { Pool, PoolClient } from "../shared/database/pool.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createEventId } from "../shared/ids.ts";
 import type { NoteSigner } from "../shared/note/note.ts";
-import { checkPolicy } from "./compilation/check-policy.ts";
-import { type CompiledSnapshot, compileSnapshot } from "./compilation/compile.ts";
+import type { CompileOptions } from "./compilation/compile.ts";
 import { hasError } from "./compilation/finding.ts";
 import { beginRelease } from "./distribution/begin-release.ts";
 import type { Catalogue } from "./distribution/catalogue.ts";
@@ -21,6 +20,7 @@ import { createPublishedFact, createRecordFact } from "./distribution/facts.ts";
 import { renewCredentialSets } from "./distribution/mint-credentials.ts";
 import { extendKeyring } from "./distribution/mint-keyring.ts";
 import { signHead } from "./keys/sign-head.ts";
+import type { PolicyWorker } from "./offloading/policy-worker.ts";
 import { change } from "./store/change.ts";
 import {
   findPolicy,
@@ -37,6 +37,8 @@ export interface ChangeParts {
   readonly signer: NoteSigner;
   readonly clock: Clock;
   readonly catalogue: Catalogue;
+  /** Checks, compiles and compares policies. */
+  readonly worker: PolicyWorker;
   /** Wakes the relays of the outbox; called after a commit. */
   readonly announce: () => void;
 }
@@ -71,9 +73,9 @@ export async function publishPolicy(
   request: PublishRequest,
   signal?: AbortSignal,
 ): Promise<Published> {
-  const findings = checkPolicy(request.policy);
-  if (hasError(findings)) throw refusePolicy("publish policy", findings);
   const content = toBinary(PolicySchema, request.policy);
+  const findings = await parts.worker.check(content, signal);
+  if (hasError(findings)) throw refusePolicy("publish policy", findings);
   const version = await makeVersion(parts, { ...request, content, contentOf: 0n }, signal);
   return { version, findings };
 }
@@ -94,7 +96,7 @@ export async function rollBackPolicy(
     });
   }
   const policy = fromBinary(PolicySchema, old.content);
-  const findings = checkPolicy(policy);
+  const findings = await parts.worker.check(old.content, signal);
   if (hasError(findings)) throw refusePolicy("roll back", findings);
   return await makeVersion(parts, { ...request, policy, content: old.content, contentOf: old.version }, signal);
 }
@@ -113,7 +115,7 @@ export async function restoreVersion(
   const { content, digest, version: contentOf } = old;
   const request = { requestId: randomUUID(), policy, expectedVersion: 0n, comment, content, contentOf, actor };
   const before = await findPolicy(client, 0n);
-  return (await store(client, parts, { ...request, allAtOnce: true }, digest, before)).version;
+  return (await store(client, parts, { ...request, allAtOnce: true }, { digest, before })).version;
 }
 
 interface NewContent extends PublishRequest {
@@ -130,7 +132,7 @@ async function makeVersion(parts: ChangeParts, request: NewContent, signal?: Abo
       if (repeated !== undefined) return checkRepeat(repeated, digest, request);
       const before = await findPolicy(client, 0n);
       checkExpected(request.expectedVersion, before?.version ?? 0n);
-      return await store(client, parts, request, digest, before);
+      return await store(client, parts, request, { digest, before, ...(signal && { signal }) });
     },
     signal === undefined ? {} : { signal },
   );
@@ -142,8 +144,7 @@ async function store(
   client: PoolClient,
   parts: ChangeParts,
   request: NewContent,
-  digest: Uint8Array,
-  before: StoredVersion | undefined,
+  { digest, before, signal }: { digest: Uint8Array; before: StoredVersion | undefined; signal?: AbortSignal },
 ): Promise<StoredVersion> {
   const { signer, clock, catalogue } = parts;
   const { actor, policy, contentOf, comment, requestId, content, allAtOnce } = request;
@@ -153,7 +154,7 @@ async function store(
   const stored = { version, organisation, digest, contentOf, comment, publishedAt, publishedBy: actor };
   await insertVersion(client, { ...stored, content, requestId });
 
-  const compiled = await compileRegions(client, policy, version);
+  const compiled = await parts.worker.compile(content, await listSnapshots(client, policy, version), signal);
   for (const snapshot of compiled) {
     const head = signHead({ kind: "snapshot", issuedAt: publishedAt, ...snapshot }, signer);
     await insertSnapshot(client, { ...snapshot, policyVersion: version, head });
@@ -196,12 +197,12 @@ async function store(
 }
 
 // A region that left the policy gets a snapshot too, one without models: its routers would else run the old one for ever.
-async function compileRegions(client: PoolClient, policy: Policy, policyVersion: bigint): Promise<CompiledSnapshot[]> {
+async function listSnapshots(client: PoolClient, policy: Policy, policyVersion: bigint): Promise<CompileOptions[]> {
   const versions = new Map((await listRegions(client)).map(({ region, snapshotVersion }) => [region, snapshotVersion]));
   for (const { id } of policy.regions) if (!versions.has(id)) versions.set(id, 0n);
   return [...versions.entries()]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([region, latest]) => compileSnapshot(policy, { region, version: latest + 1n, policyVersion }));
+    .map(([region, latest]) => ({ region, version: latest + 1n, policyVersion }));
 }
 
 /** What follows every commit: the relays wake, and this instance hands out what it has just stored. */
