@@ -14,13 +14,13 @@ const VIOLATIONS_LIMIT = 50;
 export async function checkAgainstPolicy(
   client: PoolClient,
   act: string,
-  find: (policy: Policy) => readonly FieldViolation[],
+  find: (policy: Policy) => readonly FieldViolation[] | Promise<readonly FieldViolation[]>,
 ): Promise<void> {
   const stored = await findPolicy(client, 0n);
   const violations =
     stored === undefined
       ? [{ field: "organisation", description: "no policy is published yet" }]
-      : find(fromBinary(PolicySchema, stored.content)).slice(0, VIOLATIONS_LIMIT);
+      : (await find(fromBinary(PolicySchema, stored.content))).slice(0, VIOLATIONS_LIMIT);
   if (violations.length === 0) return;
   const list = violations.map(({ field, description }) => `${field} ${description}`).join("; ");
   throw new WeirError("ARGUMENT_INVALID", `Cannot ${act}: ${list}`, { violations });

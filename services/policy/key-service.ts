@@ -5,6 +5,7 @@ import { type Key, KeySchema, type KeyService, KeyState } from "../../gen/weir/p
 import type { KeyGrant } from "../../gen/weir/policy/v1/snapshot_pb.ts";
 import { getAccess } from "../shared/authority/access.ts";
 import { createPageToken, readNumberToken, readPageSize } from "../shared/page.ts";
+import { mapInSteps, runInSlices } from "../shared/snapshot/slices.ts";
 import { toActing } from "./acting.ts";
 import { type ChangedKey, disableKey, enableKey, revokeKey, rotateKey, updateKey } from "./change-key.ts";
 import { getKey } from "./get-key.ts";
@@ -29,7 +30,7 @@ export function createKeyService(parts: ChangeParts): ServiceImpl<typeof KeyServ
     },
     async batchCreateKeys({ requests }, context) {
       const made = await makeKeys(parts, requests, (index) => `requests[${index}].`, toActing(context));
-      return { keys: made.map(showMade) };
+      return { keys: await runInSlices(mapInSteps(made, showMade)) };
     },
     async getKey({ organisation, keyId }, context) {
       const key = await getKey(parts.pool, { organisation, keyId, access: getAccess(context), act: "show key" });

@@ -7,6 +7,7 @@ import { appendToOutbox } from "../shared/database/outbox.ts";
 import type { PoolClient } from "../shared/database/pool.ts";
 import { type FieldViolation, WeirError } from "../shared/errors/weir-error.ts";
 import { createKey } from "../shared/key/key.ts";
+import { mapInSteps, runInSlices } from "../shared/snapshot/slices.ts";
 import type { Acting } from "./acting.ts";
 import { checkAgainstPolicy } from "./current-policy.ts";
 import { createKeyRecord } from "./distribution/key-record.ts";
@@ -37,11 +38,14 @@ export async function makeKeys(
   fieldOf: (index: number) => string,
   { access, signal }: Acting,
 ): Promise<MadeKey[]> {
-  const asked = requests.map((request) => ({
-    request,
-    id: request.requestId.toLowerCase(),
-    digest: digestRequest(request),
-  }));
+  // A thousand of them are a turn's work several times over, here and below.
+  const asked = await runInSlices(
+    mapInSteps(requests, (request) => ({
+      request,
+      id: request.requestId.toLowerCase(),
+      digest: digestRequest(request),
+    })),
+  );
   for (const { organisation, environment } of requests) access.require({ organisation, environment });
   checkBatch(requests, fieldOf);
   const made = await change(
@@ -84,18 +88,23 @@ async function storeKeys(
   { actor, asked, fieldOf }: AskedKeys,
 ): Promise<ReadonlyMap<string, string>> {
   const at = new Date(clock.nowMs());
-  await checkAgainstPolicy(client, "create key", (policy) =>
-    asked.flatMap(({ request }, index) =>
-      [...findTenantViolations(policy, request), ...findSettingViolations(policy, request, at.getTime())].map(
-        ({ field, description }): FieldViolation => ({ field: `${fieldOf(index)}${field}`, description }),
+  await checkAgainstPolicy(client, "create key", async (policy) => {
+    const violations = await runInSlices(
+      mapInSteps(asked, ({ request }, index) =>
+        [...findTenantViolations(policy, request), ...findSettingViolations(policy, request, at.getTime())].map(
+          ({ field, description }): FieldViolation => ({ field: `${fieldOf(index)}${field}`, description }),
+        ),
       ),
-    ),
-  );
-  const keys = asked.map(({ request, id, digest }) => {
-    const { keyId, text, sha256 } = createKey(request.environment);
-    const grant = createGrant({ keyId, sha256 }, request, request);
-    return { request, id, digest, keyId, text, grant, bytes: encodeGrant(grant) };
+    );
+    return violations.flat();
   });
+  const keys = await runInSlices(
+    mapInSteps(asked, ({ request, id, digest }) => {
+      const { keyId, text, sha256 } = createKey(request.environment);
+      const grant = createGrant({ keyId, sha256 }, request, request);
+      return { request, id, digest, keyId, text, grant, bytes: encodeGrant(grant) };
+    }),
+  );
   const regions = (await listRegions(client)).map(({ region }) => region);
   const changes = keys.map(({ keyId, bytes }) => ({ id: keyId, grant: bytes }));
   const minted = await mintKeyring(client, { known: catalogue.keyring, changes, regions, signer, at });
@@ -111,22 +120,24 @@ async function storeKeys(
       createdAt: at,
     })),
   );
-  const records = keys.map(({ request: { organisation, requestId }, keyId, bytes }) =>
-    createKeyRecord(
-      {
-        change: KeyChange.CREATED,
-        actor,
-        requestId,
-        organisation,
-        keyId,
-        tenant: "",
-        comment: "",
-        before: undefined,
-        after: bytes,
-      },
-      minted,
-      regions,
-      at,
+  const records = await runInSlices(
+    mapInSteps(keys, ({ request: { organisation, requestId }, keyId, bytes }) =>
+      createKeyRecord(
+        {
+          change: KeyChange.CREATED,
+          actor,
+          requestId,
+          organisation,
+          keyId,
+          tenant: "",
+          comment: "",
+          before: undefined,
+          after: bytes,
+        },
+        minted,
+        regions,
+        at,
+      ),
     ),
   );
   await appendToOutbox(client, ...records);

@@ -12,6 +12,19 @@ export function runAtOnce<T>(steps: Steps<T>): T {
   }
 }
 
+/** What a function makes of each item, in steps of one item. */
+export function* mapInSteps<Item, Result>(
+  items: readonly Item[],
+  map: (item: Item, index: number) => Result,
+): Steps<Result[]> {
+  const results: Result[] = [];
+  for (const [index, item] of items.entries()) {
+    results.push(map(item, index));
+    yield;
+  }
+  return results;
+}
+
 /** Does the work in slices of a millisecond, with a turn of the event loop between them. Rejects with what the work throws. */
 export async function runInSlices<T>(steps: Steps<T>): Promise<T> {
   let untilMs = performance.now() + SLICE_MS;
