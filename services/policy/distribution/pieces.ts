@@ -5,7 +5,7 @@ import {
   type WatchSnapshotsResponse,
   WatchSnapshotsResponseSchema,
 } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
-import type { DigestedEntry } from "../../shared/snapshot/digest.ts";
+import type { DigestedEntry } from "../../shared/snapshot/bucket.ts";
 import type { KeyringChangeEntry } from "../keys/keyring-state.ts";
 
 /** Most bytes of a page's content. */

@@ -9,7 +9,7 @@ import { findLastMessage } from "../../shared/bus/last-message.ts";
 import { publish } from "../../shared/bus/publish.ts";
 import { type Clock, ManualClock, systemClock } from "../../shared/clock.ts";
 import { createSigner } from "../../shared/note/note.ts";
-import type { DigestedEntry } from "../../shared/snapshot/digest.ts";
+import type { DigestedEntry } from "../../shared/snapshot/bucket.ts";
 import { SnapshotHold } from "../../shared/snapshot/hold.ts";
 import { walkSecondRoad } from "../../shared/snapshot/second-road.ts";
 import {

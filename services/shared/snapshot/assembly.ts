@@ -1,6 +1,7 @@
 import type { WatchSnapshotsResponse } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { WeirError } from "../errors/weir-error.ts";
-import { type DigestedEntry, KeyringTree } from "./digest.ts";
+import type { DigestedEntry } from "./bucket.ts";
+import { KeyringTree } from "./digest.ts";
 import { runAtOnce, type Steps } from "./slices.ts";
 
 /** A piece of a watch, heads and heartbeats excepted. */

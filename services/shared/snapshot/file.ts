@@ -2,7 +2,8 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { KeyringEntrySchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { KeyringPageSchema } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
-import { type DigestedEntry, KeyringTree } from "./digest.ts";
+import type { DigestedEntry } from "./bucket.ts";
+import { KeyringTree } from "./digest.ts";
 import type { HeadKind } from "./head.ts";
 import type { Steps } from "./slices.ts";
 
@@ -61,7 +62,7 @@ export function* encodeTree(tree: KeyringTree): Steps<Uint8Array[]> {
   let entries: DigestedEntry[] = [];
   let buckets = 0;
   for (const bucket of tree.buckets()) {
-    for (const [id, grant] of bucket) entries.push({ id, grant });
+    entries.push(...bucket);
     buckets += 1;
     if (buckets % BUCKETS_PER_PIECE !== 0) continue;
     if (entries.length > 0) pieces.push(encodeEntries(entries));

@@ -11,7 +11,8 @@ import {
 } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import type { Clock } from "../clock.ts";
 import { createLog } from "../telemetry/log.ts";
-import { type DigestedEntry, KeyringTree } from "./digest.ts";
+import type { DigestedEntry } from "./bucket.ts";
+import { KeyringTree } from "./digest.ts";
 import { SnapshotHold } from "./hold.ts";
 import { SnapshotReporter } from "./report.ts";
 import { SAMPLE_TRUST, sampleKeyEntry, sampleNote } from "./snapshots.fixture.ts";
@@ -33,6 +34,9 @@ interface Version {
   readonly note: Uint8Array;
 }
 
+/** Stands for the grant of an id that is not there: none of ours is empty. */
+const NOTHING = new Uint8Array();
+
 /** What a way does to a row of pieces. */
 type Fault = { readonly kind: "lose" | "repeat" | "swap"; readonly at: number };
 
@@ -47,7 +51,9 @@ function toPieces(versions: readonly Version[], version: number, base: number | 
   const at = BigInt(version + 1);
   if (base !== undefined) {
     const from = (versions[base] as Version).tree;
-    const changed = [...tree.entries()].filter(({ id, grant }) => from.find(id) !== grant);
+    const changed = [...tree.entries()].filter(
+      ({ id, grant }) => Buffer.compare(from.find(id) ?? NOTHING, grant) !== 0,
+    );
     const removedIds = [...from.entries()].flatMap(({ id }) => (tree.find(id) === undefined ? [id] : []));
     const value = { baseVersion: BigInt(base + 1), version: at, changed, removedIds };
     return [toPiece({ case: "keyringChange", value: value as never }), head];

@@ -14,7 +14,7 @@ import {
 } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { ManualClock } from "../clock.ts";
 import { createLog } from "../telemetry/log.ts";
-import type { DigestedEntry } from "./digest.ts";
+import type { DigestedEntry } from "./bucket.ts";
 import { type KeptSnapshots, keepSnapshots } from "./keep.ts";
 import { SAMPLE_TRUST, sampleKeyEntry, sampleKeyring, sampleNote, sampleSnapshot } from "./snapshots.fixture.ts";
 

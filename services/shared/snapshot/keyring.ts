@@ -1,15 +1,16 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type KeyGrant, type KeyringGrant, KeyringGrantSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { listSecrets } from "../decision/key-secrets.ts";
-import type { DigestedEntry, KeyringTree } from "./digest.ts";
+import type { Bucket, DigestedEntry } from "./bucket.ts";
+import { bucketOf, type KeyringTree } from "./digest.ts";
 
 const TENANT_PREFIX = "tenant:";
 
 /**
- * The decoded grants, by the bytes that they came in: keyrings share the bytes that a change did not touch, so a change
- * decodes nothing anew, and what no keyring holds any longer is collected.
+ * The grants that were asked for, decoded, by their bucket and id: keyrings share the buckets that a change did not touch, so a change
+ * decodes few anew, and what no keyring holds any longer is collected.
  */
-const decoded = new WeakMap<Uint8Array, KeyringGrant>();
+const decodedOf = new WeakMap<Bucket, Map<string, KeyringGrant>>();
 
 /** A keyring to ask: what a virtual key is good for, and which tenants are disabled. Never changes. */
 export class Keyring {
@@ -21,7 +22,9 @@ export class Keyring {
   constructor(tree: KeyringTree) {
     this.tree = tree;
     const disabled = new Set<string>();
-    for (const bucket of tree.buckets()) for (const tenant of listDisabled(bucket)) disabled.add(tenant);
+    for (const bucket of tree.buckets()) {
+      for (const { id } of bucket.startingWith(TENANT_PREFIX)) disabled.add(id.slice(TENANT_PREFIX.length));
+    }
     this.#disabled = disabled;
   }
 
@@ -32,9 +35,10 @@ export class Keyring {
 
   /** The grant of a key, revoked ones included; undefined for an id that the region does not know. One hash and one look-up. */
   find(keyId: string): KeyGrant | undefined {
-    const bytes = this.tree.find(keyId);
+    const bucket = this.tree.getBucket(bucketOf(keyId));
+    const bytes = bucket.find(keyId);
     if (bytes === undefined) return undefined;
-    const { entry } = decodeGrant(bytes);
+    const { entry } = decodeGrant(bucket, { id: keyId, grant: bytes });
     return entry.case === "key" ? entry.value : undefined;
   }
 
@@ -43,8 +47,8 @@ export class Keyring {
     const grants: KeyGrant[] = [];
     for (const bucket of this.tree.buckets()) {
       if (grants.length >= count) break;
-      for (const bytes of bucket.values()) {
-        const { entry } = decodeGrant(bytes);
+      for (const digested of bucket) {
+        const { entry } = decodeGrant(bucket, digested);
         if (entry.case !== "key" || entry.value.revokedAt !== undefined) continue;
         grants.push(entry.value);
         break;
@@ -64,26 +68,17 @@ export class Keyring {
   }
 }
 
-/** The tenants that a bucket disables, looked for once a bucket: when it is verified, so that a keyring of known buckets is made at once. */
-const disabledIn = new WeakMap<ReadonlyMap<string, Uint8Array>, readonly string[]>();
-
-export function listDisabled(bucket: ReadonlyMap<string, Uint8Array>): readonly string[] {
-  let tenants = disabledIn.get(bucket);
-  if (tenants === undefined) {
-    tenants = [...bucket.keys()]
-      .filter((id) => id.startsWith(TENANT_PREFIX))
-      .map((id) => id.slice(TENANT_PREFIX.length));
-    disabledIn.set(bucket, tenants);
+/** Decodes the grant of a bucket's entry, once. Throws for bytes that are no message. */
+function decodeGrant(bucket: Bucket, { id, grant: bytes }: DigestedEntry): KeyringGrant {
+  let decoded = decodedOf.get(bucket);
+  if (decoded === undefined) {
+    decoded = new Map();
+    decodedOf.set(bucket, decoded);
   }
-  return tenants;
-}
-
-/** Decodes an entry's grant, once for each array of bytes. Throws for bytes that are no message. */
-function decodeGrant(bytes: Uint8Array): KeyringGrant {
-  let grant = decoded.get(bytes);
+  let grant = decoded.get(id);
   if (grant === undefined) {
     grant = fromBinary(KeyringGrantSchema, bytes);
-    decoded.set(bytes, grant);
+    decoded.set(id, grant);
   }
   return grant;
 }

@@ -5,7 +5,8 @@ import { type KeyGrantSchema, KeyringGrantSchema, SnapshotSchema } from "../../.
 import { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { hashKey } from "../key/key.ts";
 import { generateNoteKey, type NoteSigner, parseSignerKey, parseVerifierKey, signNote } from "../note/note.ts";
-import { type DigestedEntry, KeyringTree, snapshotDigest } from "./digest.ts";
+import type { DigestedEntry } from "./bucket.ts";
+import { KeyringTree, snapshotDigest } from "./digest.ts";
 import { encodeHead, type SnapshotHead } from "./head.ts";
 
 const pair = generateNoteKey("weir.local/policy");

@@ -19,8 +19,8 @@ import {
 
 const verifySnapshot = (note: Uint8Array, content: Uint8Array, context: VerifyContext) =>
   runAtOnce(verifySnapshotSteps(note, content, context));
-const verifyKeyring = (note: Uint8Array, tree: KeyringTree, context: VerifyContext) =>
-  runAtOnce(verifyKeyringSteps(note, tree, context));
+const verifyKeyring = (note: Uint8Array, tree: KeyringTree, context: VerifyContext, verified?: KeyringTree) =>
+  runAtOnce(verifyKeyringSteps(note, tree, context, verified));
 
 const context = { trust: SAMPLE_TRUST, region: "eu" };
 
@@ -133,6 +133,18 @@ describe("verify", () => {
       refusedAt("DIGEST"),
     );
     expect(verifyKeyring(note, KeyringTree.EMPTY, context)).toEqual(refusedAt("DIGEST"));
+  });
+
+  it("what a keyring has that was verified before is not looked at again, and all that is new or other is", () => {
+    const damaged = { id: "aaaaaaaaaaaa", grant: new Uint8Array() };
+    const { tree: verified } = sampleKeyring(1n, [damaged]);
+
+    const same = sampleKeyring(2n, [damaged, sampleKeyEntry("bbbbbbbbbbbb")]);
+    expect(verifyKeyring(same.note, same.tree, context, verified)).toMatchObject({ verdict: "verified" });
+    const more = sampleKeyring(2n, [damaged, { id: "bbbbbbbbbbbb", grant: new Uint8Array() }]);
+    expect(verifyKeyring(more.note, more.tree, context, verified)).toEqual(refusedAt("DECODE"));
+    const other = sampleKeyring(2n, [{ id: "aaaaaaaaaaaa", grant: Uint8Array.of(0xff) }]);
+    expect(verifyKeyring(other.note, other.tree, context, verified)).toEqual(refusedAt("DECODE"));
   });
 
   it.each([

@@ -5,9 +5,10 @@ import { WeirError } from "../errors/weir-error.ts";
 import { type NoteVerifier, openNote } from "../note/note.ts";
 import { compileRules } from "../validation/compile-rules.ts";
 import { getValidator } from "../validation/validator.ts";
-import { type KeyringTree, snapshotDigest } from "./digest.ts";
+import type { Bucket } from "./bucket.ts";
+import { BUCKET_COUNT, KeyringTree, snapshotDigest } from "./digest.ts";
 import { parseHead, type SignedHead, type SignedKind, type SnapshotHead } from "./head.ts";
-import { findEntryProblem, Keyring, listDisabled } from "./keyring.ts";
+import { findEntryProblem, Keyring } from "./keyring.ts";
 import type { Steps } from "./slices.ts";
 
 /** What this build understands beyond the first version. A head that requires anything else is refused. */
@@ -137,23 +138,25 @@ function describeViolations(snapshot: Snapshot): string[] {
   return violations?.map((violation) => violation.toString()) ?? [error?.message ?? "it breaks a rule of its proto"];
 }
 
-/** Checks a keyring: as `verifySnapshot`, over the entries that its pages or a change have made. */
+/**
+ * Checks a keyring: as `verifySnapshot`, over the entries that its pages or a change have made. What `verified` has too, a keyring that
+ * passed before, is not looked at again.
+ */
 export function* verifyKeyring(
   note: Uint8Array,
   tree: KeyringTree,
   context: VerifyContext,
+  verified: KeyringTree = KeyringTree.EMPTY,
 ): Steps<VerifiedKeyring | SnapshotUnchanged | SnapshotRefusal> {
   const head = verifyHead(note, "keyring", context);
   if (head.verdict !== "newer") return head;
   const refuse = refuseAfter(head.head);
   if (!equalBytes(tree.digest(), head.head.digest)) return refuse("DIGEST", ["its entries have another digest"]);
   const problems: string[] = [];
-  for (const bucket of tree.buckets()) {
-    if (verifiedBuckets.has(bucket)) continue;
-    const found = findBucketProblems(bucket);
-    if (found.length === 0) verifiedBuckets.add(bucket);
-    listDisabled(bucket);
-    problems.push(...found);
+  for (let index = 0; index < BUCKET_COUNT; index++) {
+    const [bucket, known] = [tree.getBucket(index), verified.getBucket(index)];
+    if (bucket === known) continue;
+    problems.push(...findBucketProblems(bucket, known));
     if (problems.length >= REASON_LIMIT) break;
     yield;
   }
@@ -161,14 +164,11 @@ export function* verifyKeyring(
   return { verdict: "verified", head: head.head, note, keyring: new Keyring(tree) };
 }
 
-/** Buckets that were looked at before: a change among 100,000 keys must not decode them all again. They never change. */
-const verifiedBuckets = new WeakSet<ReadonlyMap<string, Uint8Array>>();
-
-function findBucketProblems(bucket: ReadonlyMap<string, Uint8Array>): string[] {
+function findBucketProblems(bucket: Bucket, known: Bucket): string[] {
   const problems: string[] = [];
-  for (const [id, grant] of bucket) {
-    const problem = findEntryProblem({ id, grant });
-    if (problem !== undefined) problems.push(`entry "${id}": ${problem}`);
+  for (const entry of bucket.differingFrom(known)) {
+    const problem = findEntryProblem(entry);
+    if (problem !== undefined) problems.push(`entry "${entry.id}": ${problem}`);
   }
   return problems;
 }

@@ -8,7 +8,8 @@ import { KeyringGrantSchema, SnapshotSchema } from "../../../gen/weir/policy/v1/
 import { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { createKey } from "../../../services/shared/key/key.ts";
 import { generateNoteKey, parseSignerKey, signNote } from "../../../services/shared/note/note.ts";
-import { type DigestedEntry, KeyringTree, snapshotDigest } from "../../../services/shared/snapshot/digest.ts";
+import type { DigestedEntry } from "../../../services/shared/snapshot/bucket.ts";
+import { KeyringTree, snapshotDigest } from "../../../services/shared/snapshot/digest.ts";
 import { encodeEntries, toPieces } from "../../../services/shared/snapshot/file.ts";
 import { encodeHead, type HeadKind } from "../../../services/shared/snapshot/head.ts";
 import type { Setup } from "../setup.ts";

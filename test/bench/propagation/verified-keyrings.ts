@@ -6,7 +6,8 @@ import {
   WatchSnapshotsResponseSchema,
 } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { type NoteVerifier, openNote } from "../../../services/shared/note/note.ts";
-import { type DigestedEntry, KeyringTree } from "../../../services/shared/snapshot/digest.ts";
+import type { DigestedEntry } from "../../../services/shared/snapshot/bucket.ts";
+import { KeyringTree } from "../../../services/shared/snapshot/digest.ts";
 import { parseHead } from "../../../services/shared/snapshot/head.ts";
 
 /** A keyring that was put together and whose signed head was verified. */

@@ -1,4 +1,4 @@
-import type { DigestedEntry } from "../../../services/shared/snapshot/digest.ts";
+import type { DigestedEntry } from "../../../services/shared/snapshot/bucket.ts";
 import { LightWatch, type LightWatchOptions } from "./light-watch.ts";
 import type { VerifiedKeyring, VerifiedKeyrings } from "./verified-keyrings.ts";
 

@@ -1,0 +1,129 @@
+import { hash } from "node:crypto";
+
+/** An entry of a keyring as it is digested; a `KeyringEntry` message is one. */
+export interface DigestedEntry {
+  /** The key id, or "tenant:" and the tenant's path. */
+  readonly id: string;
+  /** The encoded KeyringGrant, as policy made it. */
+  readonly grant: Uint8Array;
+}
+
+const LENGTH_BYTES = 4;
+
+/**
+ * The entries of one bucket of a keyring, each id once. It never changes: `change` returns another one.
+ *
+ * All of them are one array of bytes, just those that are digested: id by id, each behind its length and before its grant with its own.
+ * A map with an object for each of 100,000 keys took a collection of garbage up to 36 ms of CPU while keys were made, since whatever a
+ * change makes anew survives for a while and is copied; of this there are three objects a bucket.
+ */
+export class Bucket implements Iterable<DigestedEntry> {
+  readonly #bytes: Buffer;
+  /** Where each entry begins, by id. */
+  readonly #starts: readonly number[];
+  /** SHA-256 of the bytes: 32 bytes. That of an empty bucket is the SHA-256 of nothing. */
+  readonly digest: Uint8Array;
+
+  private constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+    const starts: number[] = [];
+    for (let at = 0; at < bytes.length; at = this.#endOf(at)) starts.push(at);
+    this.#starts = starts;
+    this.digest = new Uint8Array(hash("sha256", bytes, "buffer"));
+  }
+
+  /** The one without entries. */
+  static readonly EMPTY: Bucket = new Bucket(Buffer.alloc(0));
+
+  /** How many entries there are. */
+  get size(): number {
+    return this.#starts.length;
+  }
+
+  /** The bucket after a change: entries that are new or different, and ids without a grant, which go (one that is not there is no error). */
+  change(changes: ReadonlyMap<string, Uint8Array | undefined>): Bucket {
+    const changed = Array.from(changes, ([id, grant]) => ({ id: Buffer.from(id), grant }));
+    changed.sort((a, b) => Buffer.compare(a.id, b.id));
+    const pieces: Uint8Array[] = [];
+    let taken = 0;
+    for (const { id, grant } of changed) {
+      const { start, end } = this.#locate(id);
+      pieces.push(this.#bytes.subarray(taken, start));
+      if (grant !== undefined) pieces.push(toLength(id), id, toLength(grant), grant);
+      taken = end;
+    }
+    pieces.push(this.#bytes.subarray(taken));
+    return new Bucket(Buffer.concat(pieces));
+  }
+
+  /** The encoded grant of an id. Takes as long for an id that is not there. */
+  find(id: string): Uint8Array | undefined {
+    const { start, end } = this.#locate(Buffer.from(id));
+    return start === end ? undefined : this.#grantOf(start);
+  }
+
+  /** Every entry, by the bytes of its id. */
+  *[Symbol.iterator](): IterableIterator<DigestedEntry> {
+    for (const start of this.#starts) yield this.#read(start);
+  }
+
+  /** The entries whose ids begin so. */
+  *startingWith(prefix: string): IterableIterator<DigestedEntry> {
+    const { start } = this.#locate(Buffer.from(prefix));
+    for (let at = start; at < this.#bytes.length; at = this.#endOf(at)) {
+      const entry = this.#read(at);
+      if (!entry.id.startsWith(prefix)) return;
+      yield entry;
+    }
+  }
+
+  /** The entries that another bucket lacks, or has with another grant. */
+  *differingFrom(other: Bucket): IterableIterator<DigestedEntry> {
+    if (Buffer.compare(this.digest, other.digest) === 0) return;
+    for (const start of this.#starts) {
+      const known = other.#locate(this.#idOf(start));
+      const isSame = other.#bytes.compare(this.#bytes, start, this.#endOf(start), known.start, known.end) === 0;
+      if (!isSame) yield this.#read(start);
+    }
+  }
+
+  /** Where the entry of an id stands; where it would, with no length, when it is not there. */
+  #locate(id: Buffer): { readonly start: number; readonly end: number } {
+    let [from, to] = [0, this.#starts.length];
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      const start = this.#starts[middle] as number;
+      const order = Buffer.compare(this.#idOf(start), id);
+      if (order === 0) return { start, end: this.#endOf(start) };
+      if (order < 0) from = middle + 1;
+      else to = middle;
+    }
+    const start = this.#starts[from] ?? this.#bytes.length;
+    return { start, end: start };
+  }
+
+  #read(start: number): DigestedEntry {
+    return { id: this.#idOf(start).toString(), grant: this.#grantOf(start) };
+  }
+
+  #idOf(start: number): Buffer {
+    const at = start + LENGTH_BYTES;
+    return this.#bytes.subarray(at, at + this.#bytes.readUInt32BE(start));
+  }
+
+  #grantOf(start: number): Buffer {
+    const at = start + LENGTH_BYTES + this.#bytes.readUInt32BE(start);
+    return this.#bytes.subarray(at + LENGTH_BYTES, this.#endOf(start));
+  }
+
+  #endOf(start: number): number {
+    const at = start + LENGTH_BYTES + this.#bytes.readUInt32BE(start);
+    return at + LENGTH_BYTES + this.#bytes.readUInt32BE(at);
+  }
+}
+
+function toLength({ length }: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(LENGTH_BYTES);
+  bytes.writeUInt32BE(length);
+  return bytes;
+}
