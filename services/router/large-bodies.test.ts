@@ -73,3 +73,24 @@ describe.each([1, 10, 30])("a body with a picture of %i MiB", (sizeMib) => {
     expect(router.memory.usedBytes).toBe(0);
   });
 });
+
+describe("a body whose copy for its target takes its place", () => {
+  it("reaches the next target as it came, beside those of other callers", async () => {
+    const refusing = await startProvider((response) => response.writeHead(500).end());
+    provider = await startProvider(answerWell);
+    router = await startHarness({ providers: [refusing.url, provider.url] });
+    const bodies = Array.from({ length: 20 }, (_, caller) =>
+      JSON.stringify({ model: "small", messages: [{ role: "user", content: `${caller} `.repeat(10_000 + caller) }] }),
+    );
+
+    const answers = await Promise.all(bodies.map(ask));
+    await refusing.close();
+
+    const sentAs = (model: string) => bodies.map((body) => body.replace('"small"', `"${model}"`)).sort();
+    expect(answers.map(({ status }) => status)).toEqual(bodies.map(() => 200));
+    expect(refusing.requests.length).toBeGreaterThan(0);
+    for (const { body } of refusing.requests) expect(sentAs("upstream-0")).toContain(body);
+    expect(provider.requests.map(({ body }) => body).sort()).toEqual(sentAs("upstream-1"));
+    expect(router.memory.usedBytes).toBe(0);
+  });
+});

@@ -9,7 +9,7 @@ export class ChatCompletionsRequest implements RelayedRequest {
   readonly format: Format = "chat-completions";
   bytes: Buffer;
   readonly modelStart: number;
-  readonly modelEnd: number;
+  modelEnd: number;
   readonly streamed: boolean;
   readonly streamOptionsStart: number;
   readonly streamOptionsEnd: number;
