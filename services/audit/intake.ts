@@ -7,7 +7,7 @@ import {
 } from "../../gen/weir/event/v1/audit_recorded_pb.ts";
 import { findPosition } from "../shared/database/watermark.ts";
 import { compileRules } from "../shared/validation/compile-rules.ts";
-import { getValidator } from "../shared/validation/validator.ts";
+import { getFailFastValidator } from "../shared/validation/validator.ts";
 import type { SaidRecord } from "./log/sequence.ts";
 import type { UnfitFact } from "./store/parked.ts";
 
@@ -69,9 +69,8 @@ type Problem = Pick<UnfitFact, "reason" | "detail">;
 function findProblem(fact: AuditRecorded, region: string): Problem | undefined {
   if (!keepsRules(fact)) {
     // Only for words: it says the same, in many times the time.
-    const result = getValidator().validate(AuditRecordedSchema, fact);
-    const fields = result.kind === "invalid" ? result.violations.map((violation) => violation.toString()) : [];
-    return { reason: "MALFORMED", detail: `the fact breaks its constraints: ${fields.join("; ").slice(0, 500)}` };
+    const { violations, error } = getFailFastValidator().validate(AuditRecordedSchema, fact);
+    return { reason: "MALFORMED", detail: `the fact breaks its constraints: ${violations?.[0] ?? error}` };
   }
   if (fact.producer?.region !== region) {
     // A record of another region must not get into this log, whoever let it onto this bus.

@@ -1,7 +1,7 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { type UsageRecorded, UsageRecordedSchema } from "../../../gen/weir/event/v1/usage_recorded_pb.ts";
 import { compileRules } from "../../shared/validation/compile-rules.ts";
-import { getValidator } from "../../shared/validation/validator.ts";
+import { getFailFastValidator } from "../../shared/validation/validator.ts";
 
 /** Why a usage cannot be posted: a kind for counting, and words for whoever looks at it. */
 export interface Unpostable {
@@ -25,7 +25,7 @@ const keepsRules = compileRules(UsageRecordedSchema);
  * router, over a bus: parse, do not trust.
  */
 export function checkUsage(usage: UsageRecorded, region: string, nowMs: number): Unpostable | undefined {
-  if (!keepsRules(usage)) return { kind: "INVALID", detail: describeViolations(usage) };
+  if (!keepsRules(usage)) return { kind: "INVALID", detail: describeViolation(usage) };
   // The store sorts usages into days by the time in their ids.
   if (!UUID_V7.test(usage.eventId)) return { kind: "INVALID", detail: "event_id is not a UUIDv7 in lower case" };
   if (holdsNul(usage)) return { kind: "INVALID", detail: "a text contains NUL" };
@@ -46,11 +46,10 @@ function checkInstant(act: string, instant: Timestamp | undefined, nowMs: number
   return undefined;
 }
 
-function describeViolations(usage: UsageRecorded): string {
+function describeViolation(usage: UsageRecorded): string {
   // Only for words: it says the same, but reads the rules anew for each message.
-  const result = getValidator().validate(UsageRecordedSchema, usage);
-  const violations = result.violations?.map((violation) => String(violation)) ?? [String(result.error)];
-  return violations.slice(0, 8).join("; ");
+  const { violations, error } = getFailFastValidator().validate(UsageRecordedSchema, usage);
+  return String(violations?.[0] ?? error);
 }
 
 function holdsNul({ caller, model, attempts }: UsageRecorded): boolean {

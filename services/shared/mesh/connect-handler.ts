@@ -9,7 +9,7 @@ import {
 } from "@connectrpc/connect-node";
 import type { WeirError } from "../errors/weir-error.ts";
 import type { Log } from "../telemetry/log.ts";
-import { boundBody } from "./bound-body.ts";
+import { boundBody, type MessageBounds } from "./bound-body.ts";
 import { type CallGate, type Decision, toAdmission } from "./call-gate.ts";
 import { completeErrors } from "./complete-errors.ts";
 import { answerJson, type PlainHandler } from "./operations.ts";
@@ -24,8 +24,7 @@ export interface ConnectHandlerOptions {
   /** Says whether a call may be made, before anything of its body is read. */
   readonly gate: CallGate;
   readonly judgeCaller: JudgeCaller | undefined;
-  /** Largest message, after decompression, bytes. */
-  readonly readMaxBytes: number;
+  readonly bounds: MessageBounds;
   /** Aborts when calls in flight have to end now. */
   readonly shutdownSignal: AbortSignal;
   /** Answers a path that is no RPC. */
@@ -44,7 +43,7 @@ export function createConnectHandler(options: ConnectHandlerOptions): PlainHandl
     interceptors: options.interceptors,
     // The default passes over unknown fields and enum names: a misspelt limit would become no limit.
     jsonOptions: { ignoreUnknownFields: false },
-    readMaxBytes: options.readMaxBytes,
+    readMaxBytes: options.bounds.mostBytes,
     shutdownSignal: options.shutdownSignal,
   });
   options.routes(router);
@@ -67,7 +66,7 @@ export function createConnectHandler(options: ConnectHandlerOptions): PlainHandl
       });
     }
     const decided = options.gate(handler.method, request, () => options.judgeCaller?.(request, response));
-    answer(handler, bound(handler, universal, options.readMaxBytes), decided)
+    answer(handler, bound(handler, universal, options.bounds), decided)
       .then(completeErrors)
       .then((answered) => universalResponseToNodeResponse(answered, response))
       .catch((error: unknown) => {
@@ -82,10 +81,10 @@ export function createConnectHandler(options: ConnectHandlerOptions): PlainHandl
 function bound(
   { method }: UniversalHandler,
   request: UniversalServerRequest,
-  readMaxBytes: number,
+  bounds: MessageBounds,
 ): UniversalServerRequest {
   const isOneMessage = method.methodKind === "unary" || method.methodKind === "server_streaming";
-  return isOneMessage ? { ...request, body: boundBody(method, request, readMaxBytes) } : request;
+  return isOneMessage ? boundBody(method, request, bounds) : request;
 }
 
 async function answer(handler: UniversalHandler, request: UniversalServerRequest, asked: Decision | Promise<Decision>) {

@@ -1,6 +1,6 @@
 import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { WeirError } from "../errors/weir-error.ts";
-import { requireFewFields } from "../validation/few-values.ts";
+import { MOST_VALUES, requireFewFields } from "../validation/few-values.ts";
 import { createRequestCheck } from "./check-request.ts";
 import { EnvelopeReader } from "./envelope.ts";
 import type { HotCall } from "./hot-rpc.ts";
@@ -56,7 +56,7 @@ export function createHotRequestReader<Desc extends DescMessage>(
 }
 
 function parse<Desc extends DescMessage>(schema: Desc, bytes: Buffer): MessageShape<Desc> {
-  requireFewFields(schema, bytes);
+  requireFewFields(schema, bytes, MOST_VALUES);
   try {
     return fromBinary(schema, bytes);
   } catch {

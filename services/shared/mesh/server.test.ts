@@ -6,12 +6,13 @@ import net from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { afterEach, describe, expect, it } from "vitest";
 import { BadRequestSchema, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { HealthCheckResponse_ServingStatus, Health as HealthProto } from "../../../gen/grpc/health/v1/health_pb.ts";
-import { IntakeService } from "../../../gen/weir/metering/v1/intake_service_pb.ts";
+import { GetWatermarkRequestSchema, IntakeService } from "../../../gen/weir/metering/v1/intake_service_pb.ts";
 import { SpendService } from "../../../gen/weir/metering/v1/spend_service_pb.ts";
 import { SnapshotService } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { createTestAuthority } from "../authority/authority.fixture.ts";
@@ -285,6 +286,31 @@ describe("bad input", () => {
 
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ code: "invalid_argument", message: expect.stringMatching(/./) });
+  });
+
+  it("answers a compressed message, whole and in an envelope", async () => {
+    const { url } = await start();
+    const zipped = gzipSync(toBinary(GetWatermarkRequestSchema, create(GetWatermarkRequestSchema, REQUEST)));
+    const envelope = toEnvelopes([zipped]);
+    envelope[0] = 1;
+
+    const whole = await post(url, zipped, { "content-type": "application/proto", "content-encoding": "gzip" });
+    const enveloped = await post(url, envelope, { "content-type": "application/grpc-web", "grpc-encoding": "gzip" });
+
+    expect(whole.status).toBe(200);
+    expect(await enveloped.text()).toContain("grpc-status: 0");
+  });
+
+  it("refuses what is no gzip though it says so, whole and in an envelope", async () => {
+    const { url } = await start();
+    const envelope = toEnvelopes([Buffer.from("no gzip")]);
+    envelope[0] = 1;
+
+    const whole = await post(url, "no gzip", { "content-encoding": "gzip" });
+    const enveloped = await post(url, envelope, { "content-type": "application/grpc-web", "grpc-encoding": "gzip" });
+
+    expect(await whole.json()).toMatchObject({ code: "invalid_argument" });
+    expect(await enveloped.text()).toContain(`grpc-status: ${Code.InvalidArgument}`);
   });
 
   it("refuses a message over the limit, also when it is small until decompressed", async () => {

@@ -7,6 +7,7 @@ import { type Clock, pause, systemClock } from "../clock.ts";
 import type { Address } from "../settings.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { MOST_VALUES } from "../validation/few-values.ts";
 import { createCallGate, createGateInterceptor } from "./call-gate.ts";
 import { createConnectHandler, type JudgeCaller } from "./connect-handler.ts";
 import type { Health } from "./health.ts";
@@ -58,6 +59,8 @@ export interface MeshServerOptions {
   readonly interceptors?: readonly Interceptor[];
   /** Largest message, after decompression, bytes. Default 4 MiB. */
   readonly readMaxBytes?: number;
+  /** Most values of a message. Default 300,000. */
+  readonly mostValues?: number;
   readonly limits?: ListenerLimits;
   readonly metrics?: Pick<Metrics, "rpc_server_call_duration_seconds">;
   readonly log: Log;
@@ -112,7 +115,7 @@ export async function startMeshServer(options: MeshServerOptions): Promise<MeshS
     ],
     gate,
     judgeCaller: options.judgeCaller,
-    readMaxBytes: options.readMaxBytes ?? 4 << 20,
+    bounds: { mostBytes: options.readMaxBytes ?? 4 << 20, mostValues: options.mostValues ?? MOST_VALUES },
     shutdownSignal: shutdown.signal,
     fallback: isMutual ? forKnownPeers(options.fallback ?? answerNotFound) : (options.fallback ?? answerNotFound),
     log,

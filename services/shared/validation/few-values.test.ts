@@ -16,7 +16,7 @@ function verdictOf(act: () => void): unknown {
 }
 
 describe("requireFewJsonValues()", () => {
-  const verdict = (json: string) => verdictOf(() => requireFewJsonValues(Buffer.from(json)));
+  const verdict = (json: string) => verdictOf(() => requireFewJsonValues(Buffer.from(json), MOST_VALUES));
 
   it.each([
     ["objects", "{}"],
@@ -46,7 +46,7 @@ describe("requireFewJsonValues()", () => {
 
 describe("requireFewFields()", () => {
   const verdict = (bytes: Uint8Array, schema = CompleteRequestSchema) =>
-    verdictOf(() => requireFewFields(schema, bytes));
+    verdictOf(() => requireFewFields(schema, bytes, MOST_VALUES));
   const field = (number: number, value: Uint8Array) => {
     const length: number[] = [];
     for (let rest = value.length; rest > 0 || length.length === 0; rest = Math.floor(rest / 128)) {

@@ -3,9 +3,9 @@ import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { WeirError } from "../errors/weir-error.ts";
 
 /**
- * Most values of a request that becomes objects: some fifty times what the longest conversations have, and what a process reads, checks and
- * holds within half a second and some tens of megabytes. Two bytes of a request may become an object of a hundred, so that a bound of its
- * bytes alone bounds neither.
+ * Most values of a request to a service of the control plane: a policy may have as many. A process reads, checks and holds them within half
+ * a second and some tens of megabytes. Two bytes of a request may become an object of a hundred, so that a bound of its bytes alone
+ * bounds neither.
  */
 export const MOST_VALUES = 300_000;
 
@@ -16,34 +16,34 @@ const OPEN_BRACKET = 0x5b;
 const OPEN_BRACE = 0x7b;
 
 /**
- * Throws BODY_TOO_LARGE for JSON that has more than {@link MOST_VALUES} objects, lists and members. The text comes from outside and may be
+ * Throws BODY_TOO_LARGE for JSON that has more than `most` objects, lists and members. The text comes from outside and may be
  * no JSON: its parser says so.
  */
-export function requireFewJsonValues(json: Buffer): void {
+export function requireFewJsonValues(json: Buffer, most: number): void {
   // Each takes a byte at least.
-  if (json.length <= MOST_VALUES) return;
+  if (json.length <= most) return;
   let values = 0;
   for (let at = 0; at < json.length; at++) {
     const byte = json[at];
     if (byte === QUOTE) at = findEndOfText(json, at);
     else if (byte === OPEN_BRACE || byte === OPEN_BRACKET || byte === COLON) {
       values += 1;
-      if (values > MOST_VALUES) throw tooMany();
+      if (values > most) throw tooMany(most);
     }
   }
 }
 
 /**
- * Throws BODY_TOO_LARGE for the bytes of a message that has more than {@link MOST_VALUES} fields, those of messages within it and those that
+ * Throws BODY_TOO_LARGE for the bytes of a message that has more than `most` fields, those of messages within it and those that
  * nobody knows included. A packed list is one field. The bytes come from outside and may be no message: its decoder says so.
  */
-export function requireFewFields(schema: DescMessage, bytes: Uint8Array): void {
+export function requireFewFields(schema: DescMessage, bytes: Uint8Array, most: number): void {
   // Each takes two bytes at least.
-  if (bytes.length <= 2 * MOST_VALUES) return;
-  if (!hasFewFields(shapeOf(schema), bytes)) throw tooMany();
+  if (bytes.length <= 2 * most) return;
+  if (!hasFewFields(shapeOf(schema), bytes, most)) throw tooMany(most);
 }
 
-function hasFewFields(root: Shape, bytes: Uint8Array): boolean {
+function hasFewFields(root: Shape, bytes: Uint8Array, most: number): boolean {
   const reader = new BinaryReader(bytes);
   const open = [{ shape: root, end: bytes.length }];
   try {
@@ -52,7 +52,7 @@ function hasFewFields(root: Shape, bytes: Uint8Array): boolean {
       const message = open.at(-1);
       if (message === undefined) return true;
       values += 1;
-      if (values > MOST_VALUES) return false;
+      if (values > most) return false;
       const [number, wireType] = reader.tag();
       const nested = wireType === WireType.LengthDelimited ? message.shape.get(number) : undefined;
       if (nested === undefined) reader.skip(wireType, number);
@@ -95,12 +95,8 @@ function findEndOfText(json: Buffer, start: number): number {
   }
 }
 
-function tooMany(): WeirError {
-  return new WeirError(
-    "BODY_TOO_LARGE",
-    `Cannot read request: it has more than ${MOST_VALUES} values; send fewer at once`,
-    {
-      facts: { limit_values: String(MOST_VALUES) },
-    },
-  );
+function tooMany(most: number): WeirError {
+  return new WeirError("BODY_TOO_LARGE", `Cannot read request: it has more than ${most} values; send fewer at once`, {
+    facts: { limit_values: String(most) },
+  });
 }

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Role, ToolChoiceMode } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import { WeirError } from "../../../shared/errors/weir-error.ts";
-import { MOST_VALUES } from "../../../shared/validation/few-values.ts";
+import { MOST_VALUES } from "../most-values.ts";
 import { composeTyped } from "../../providers/anthropic/typed-request.ts";
 import type { TypedAsk } from "../../providers/dialect.ts";
 import { readInput } from "./read-input.ts";
@@ -27,7 +27,7 @@ const rewrite = (body: object | string) => JSON.parse(composeTyped(read(body), A
 
 describe("readInput()", () => {
   it("refuses many values in few bytes before they become objects", () => {
-    expect(() => read(`{"messages":[${"{},".repeat(MOST_VALUES)}{}]}`)).toThrow("more than 300000 values");
+    expect(() => read(`{"messages":[${"{},".repeat(MOST_VALUES)}{}]}`)).toThrow("more than 50000 values");
   });
 
   it("reads a conversation with tools, pictures, documents and thinking", () => {
