@@ -16,6 +16,7 @@ import { admit, identify } from "./admission/admit.ts";
 import type { LimitCounters } from "./admission/counters.ts";
 import type { CallerHeaders } from "./admission/credentials.ts";
 import type { AnswerHead, AnswerSink, ChatCall, Greeting } from "./arrival/call.ts";
+import { getCallTimeMs } from "./arrival/call-time.ts";
 import { capOutput } from "./arrival/cap-output.ts";
 import { listOfferedTools } from "./arrival/offered-tools.ts";
 import type { ChatDispatcher, DispatchResult, PlannedChat } from "./dispatch/dispatch.ts";
@@ -260,7 +261,7 @@ class BegunChat implements PlannedChat, CallListener {
   onDone(result: DispatchResult): void {
     if (this.#result !== undefined || this.#isRefused) return;
     this.#result = result;
-    const endedAtMs = this.#stations.clock.nowMs();
+    const endedAtMs = getCallTimeMs(this.call, this.#stations.clock);
     const isTaken = this.#settle(result, endedAtMs);
     this.#stations.observer.onOutcome(this.call, result, endedAtMs);
     this.#tellDropped(result);

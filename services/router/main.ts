@@ -94,8 +94,8 @@ runService("router", async ({ environment, log, signal }) => {
   });
   // How old the knowledge is that it serves by: rises while policy is away, whatever the version.
   const findConfigAge = (kind: HeadKind): number | undefined => {
-    const confirmedMs = snapshots.confirmedAtMs(kind);
-    return confirmedMs === undefined ? undefined : Math.max(0, Math.round((clock.nowMs() - confirmedMs) / 1000));
+    const ageMs = snapshots.getAgeMs(kind);
+    return Number.isFinite(ageMs) ? Math.round(ageMs / 1000) : undefined;
   };
   metrics.onPage(() => {
     for (const kind of ["snapshot", "keyring"] as const) {

@@ -37,9 +37,9 @@ export function createObserver(metrics: Metrics, failures: FailureLog): ChatObse
       const providers = (call.operation === Operation.EMBEDDING ? embeddingModels : models).get(call.model);
       const last = attempts.at(-1);
       const answering = providers.get(last === undefined ? "none" : last.target.provider);
-      answering.chatSeconds.get(reason ?? "").observe(toSeconds(endedAtMs - arrivedAtMs));
+      answering.chatSeconds.get(reason ?? "").observe((endedAtMs - arrivedAtMs) / 1000);
       if (call.streamed && last?.firstContentAtMs !== undefined) {
-        answering.firstTokenSeconds.get("").observe(toSeconds(last.firstContentAtMs - arrivedAtMs));
+        answering.firstTokenSeconds.get("").observe((last.firstContentAtMs - arrivedAtMs) / 1000);
       }
       for (const attempt of attempts) {
         // A target that was passed over was not called.
@@ -83,7 +83,7 @@ function createProviderTallies(metrics: Metrics, operation: string, provider: st
 }
 
 function measureAttempt(tallies: ProviderTallies, { startedAtMs, endedAtMs, reason, usage }: AttemptResult): void {
-  tallies.attemptSeconds.get(reason ?? "").observe(toSeconds(endedAtMs - startedAtMs));
+  tallies.attemptSeconds.get(reason ?? "").observe((endedAtMs - startedAtMs) / 1000);
   if (usage === undefined || usage.quantities.size === 0) return;
   tallies.tokens.get("input").observe(countInput(usage));
   tallies.tokens.get("output").observe(countOutput(usage));
@@ -99,11 +99,6 @@ function countInput({ quantities }: MeasuredUsage): number {
 
 function countOutput({ quantities }: MeasuredUsage): number {
   return (quantities.get(Meter.OUTPUT_TOKENS) ?? 0) + (quantities.get(Meter.REASONING_TOKENS) ?? 0);
-}
-
-/** A clock that was set back in between makes no negative time. */
-function toSeconds(ms: number): number {
-  return ms > 0 ? ms / 1000 : 0;
 }
 
 function nameOf(kind: OutcomeKind): string {

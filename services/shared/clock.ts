@@ -47,9 +47,9 @@ interface Sleeper {
   readonly wake: () => void;
 }
 
-/** A clock that stands still until a test moves it. Both of its times move together. */
+/** A clock that stands still until a test moves it. */
 export class ManualClock implements Clock {
-  readonly #startMs: number;
+  #startMs: number;
   #elapsedMs = 0;
   #sleepers: Sleeper[] = [];
   #watchers: { readonly count: number; readonly seen: () => void }[] = [];
@@ -92,12 +92,17 @@ export class ManualClock implements Clock {
     });
   }
 
-  /** Moves time on and wakes, in order of their time, those who slept until then. Their code runs after this returns. */
+  /** Moves both times on and wakes, in order of their time, those who slept until then. Their code runs after this returns. */
   advance(ms: number): void {
     this.#elapsedMs += ms;
     const due = this.#sleepers.filter((sleeper) => sleeper.wakeMs <= this.#elapsedMs);
     this.#sleepers = this.#sleepers.filter((sleeper) => sleeper.wakeMs > this.#elapsedMs);
     for (const sleeper of due.sort((a, b) => a.wakeMs - b.wakeMs)) sleeper.wake();
+  }
+
+  /** Sets what `nowMs` says, forward or back, as who sets a machine's clock does. The monotonic time stands, and nobody wakes. */
+  setWall(nowMs: number): void {
+    this.#startMs = nowMs - this.#elapsedMs;
   }
 
   /** Resolves once at least `count` sleep at the same time: await it before `advance`, in place of a real sleep. */

@@ -27,6 +27,14 @@ describe("refusals", () => {
     expect(counts.takeDue(60_000)).toMatchObject({ rule: "batch", count: 1 });
   });
 
+  it("a clock that was set back by an hour holds none of them back", () => {
+    const counts = new RefusalCounts();
+    counts.add(SAMPLE_CALLER, "RATE_LIMITED", 3_600_000);
+    counts.add(SAMPLE_CALLER, "MODEL_UNKNOWN", 1);
+
+    expect([counts.takeDue(1)?.reason, counts.takeDue(1)?.reason]).toEqual(["RATE_LIMITED", undefined]);
+  });
+
   it("memory is bounded: beyond ten thousand the longest counted is due at once", () => {
     const counts = new RefusalCounts();
     for (let index = 0; index <= 10_000; index++) {

@@ -46,7 +46,9 @@ export class RefusalCounts {
   takeDue(nowMs: number): CountedRefusals | undefined {
     // The map is in the order of the first refusals.
     for (const [key, counting] of this.#counting) {
-      if (this.#counting.size <= PAIR_LIMIT && nowMs - counting.firstAtMs < MINUTE_MS) return undefined;
+      const ageMs = nowMs - counting.firstAtMs;
+      // A clock that was set back says nothing of its minute: it must not wait for as long as it was set back.
+      if (this.#counting.size <= PAIR_LIMIT && ageMs >= 0 && ageMs < MINUTE_MS) return undefined;
       this.#counting.delete(key);
       return counting;
     }

@@ -6,6 +6,7 @@ import type { WeirError } from "../../shared/errors/weir-error.ts";
 import type { Listed } from "../../shared/open-list.ts";
 import type { BodyMemory } from "../arrival/body-memory.ts";
 import type { ChatCall } from "../arrival/call.ts";
+import { getCallTimeMs } from "../arrival/call-time.ts";
 import type { TokenCounter } from "../counting/token-counter.ts";
 import type { ProviderFailure, Quantities, StreamReader } from "../providers/dialect.ts";
 import { KeptText } from "../providers/kept-text.ts";
@@ -300,7 +301,7 @@ export class Attempt implements PooledCall, Watched {
 
   #relay(bytes: Buffer | undefined, reader: StreamReader): void {
     if (bytes === undefined || this.#state === "over") return;
-    if (this.#state === "asked" && reader.hasContent) this.#begin(this.#options.clock.nowMs());
+    if (this.#state === "asked" && reader.hasContent) this.#begin(this.#getTimeMs());
     this.#paused = !this.#hand(bytes);
   }
 
@@ -375,7 +376,7 @@ export class Attempt implements PooledCall, Watched {
       this.#failFromProvider(failure);
       return;
     }
-    const nowMs = this.#options.clock.nowMs();
+    const nowMs = this.#getTimeMs();
     this.#begin(nowMs);
     this.#hand(body);
     if ((this.#state as string) === "over") return;
@@ -448,7 +449,11 @@ export class Attempt implements PooledCall, Watched {
     return Math.min(this.#options.clock.monotonicMs() + timeoutMs, this.#totalDeadlineMs);
   }
 
-  #end(failure?: AttemptFailure, used?: Used, endedAtMs = this.#options.clock.nowMs()): void {
+  #getTimeMs(): number {
+    return getCallTimeMs(this.#trial.call, this.#options.clock);
+  }
+
+  #end(failure?: AttemptFailure, used?: Used, endedAtMs = this.#getTimeMs()): void {
     const state = this.#state;
     if (state === "over") return;
     this.#state = "over";

@@ -355,6 +355,26 @@ describe("ChatDispatcher", () => {
     expect(calls[0]!.aborted).toBeDefined();
   });
 
+  it.each([
+    ["back", -3_600_000],
+    ["forward", 3_600_000],
+  ])("tells how long an attempt took when the machine's clock is set %s by an hour meanwhile", (_, byMs) => {
+    const { clock, calls, pass, results } = start();
+    const beganMs = clock.nowMs();
+    calls[0]!.connect();
+    calls[0]!.head();
+    clock.setWall(clock.nowMs() + byMs);
+    pass(30);
+    calls[0]!.data(ROLE + CONTENT);
+    pass(20);
+    calls[0]!.data(END);
+    calls[0]!.end();
+
+    expect(results[0]?.attempts).toMatchObject([
+      { startedAtMs: beganMs, firstContentAtMs: beganMs + 30, endedAtMs: beganMs + 50 },
+    ]);
+  });
+
   it("pauses the provider while the caller reads slower, without calling it idle", () => {
     const { calls, pass, results, sink } = start();
     calls[0]!.connect();

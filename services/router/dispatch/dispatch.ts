@@ -4,6 +4,7 @@ import type { Reason } from "../../shared/errors/reason.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import { type Listed, OpenList } from "../../shared/open-list.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, ChatCall, SinkListener } from "../arrival/call.ts";
+import { getCallTimeMs } from "../arrival/call-time.ts";
 import type { Standings } from "../ejection/standings.ts";
 import { shorten, type Timeouts } from "../routing/timeouts.ts";
 import type { Upstreams } from "../routing/upstreams.ts";
@@ -235,7 +236,7 @@ class Run implements AttemptListener, SinkListener, Listed {
     while (this.#next < targets.length) {
       const target = targets[this.#next]!;
       this.#next += 1;
-      const startedAtMs = clock.nowMs();
+      const startedAtMs = getCallTimeMs(call, clock);
       const waitMs = standings.isQuiet ? undefined : this.#findWait(target);
       if (waitMs !== undefined) {
         this.#skip(target, toEjected(target, waitMs), startedAtMs);
@@ -285,7 +286,7 @@ class Run implements AttemptListener, SinkListener, Listed {
       this.#head = { ...toHead(this.#head, undefined), target: target.id };
       sink.begin(this.#head);
       sink.write(answer(inputTokens));
-      const endedAtMs = this.#options.clock.nowMs();
+      const endedAtMs = getCallTimeMs(this.#chat.call, this.#options.clock);
       const outcome = OutcomeKind.ANSWERED;
       this.#attempts.push({ target, startedAtMs, endedAtMs, outcome, providerStatus: 0, usage: NOTHING_USED });
       this.#finish();

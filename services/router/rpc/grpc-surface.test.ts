@@ -18,9 +18,9 @@ import { ManualClock, systemClock } from "../../shared/clock.ts";
 import { Health } from "../../shared/mesh/health.ts";
 import { startMeshServer } from "../../shared/mesh/server.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
-import { MOST_VALUES } from "../arrival/most-values.ts";
 import { BodyMemory } from "../arrival/body-memory.ts";
 import type { Greeting, StartChat } from "../arrival/call.ts";
+import { MOST_VALUES } from "../arrival/most-values.ts";
 import {
   answerError,
   answerEvents,

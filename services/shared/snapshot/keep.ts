@@ -45,11 +45,9 @@ export interface KeptSnapshots {
   /** What a chat pins when it arrives. */
   current(): PinnedPolicy | undefined;
   /**
-   * When policy last confirmed that what is held is the newest, milliseconds since 1970; kept over restarts to the minute. Undefined
-   * when nothing is held. A read of a map: cheap enough for each call.
+   * For how long policy has not confirmed that what is held is the newest, in milliseconds, by whichever clock says more; kept over
+   * restarts to the minute. Infinity when nothing is held, or nothing says. Cheap enough for each call.
    */
-  confirmedAtMs(kind: HeadKind): number | undefined;
-  /** For how long what is held was not confirmed, in milliseconds, by whichever clock says more; Infinity when nothing says. */
   getAgeMs(kind: HeadKind): number;
   /** Resolves as soon as there is a snapshot and a keyring, from wherever; never when none comes. */
   readonly ready: Promise<void>;
@@ -147,7 +145,6 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
       : reportTraffic({ client, hold, name, clock, log, signal, readTraffic: options.readTraffic });
   return {
     current: () => hold.current(),
-    confirmedAtMs: (kind) => hold.confirmedAtMs(kind),
     getAgeMs: (kind) => hold.ageMs(kind, clock.nowMs(), clock.monotonicMs()),
     ready: ready.promise,
     onChange: (listener) => hold.onChange(listener),

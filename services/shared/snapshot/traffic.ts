@@ -92,6 +92,6 @@ function subtract(after: readonly OverheadBucket[], before: readonly OverheadBuc
 }
 
 function toAge(field: "snapshotAge" | "keyringAge", hold: SnapshotHold, kind: HeadKind, clock: Clock) {
-  const atMs = hold.confirmedAtMs(kind);
-  return atMs === undefined ? {} : { [field]: durationFromMs(Math.max(0, Math.round(clock.nowMs() - atMs))) };
+  const ageMs = hold.ageMs(kind, clock.nowMs(), clock.monotonicMs());
+  return Number.isFinite(ageMs) ? { [field]: durationFromMs(Math.round(ageMs)) } : {};
 }

@@ -3,9 +3,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Role, ToolChoiceMode } from "../../../../gen/weir/router/v1/chat_pb.ts";
 import { WeirError } from "../../../shared/errors/weir-error.ts";
-import { MOST_VALUES } from "../most-values.ts";
 import { composeTyped } from "../../providers/anthropic/typed-request.ts";
 import type { TypedAsk } from "../../providers/dialect.ts";
+import { MOST_VALUES } from "../most-values.ts";
 import { readInput } from "./read-input.ts";
 
 const read = (body: object | string) =>
