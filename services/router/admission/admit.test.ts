@@ -74,6 +74,8 @@ describe("admit()", () => {
     ["another product's key", { authorization: "Bearer sk-abcdef" }, "KEY_MALFORMED"],
     ["a key of nobody", { authorization: `Bearer ${other.text}` }, "KEY_UNKNOWN"],
     ["a wrong key before a right one", { authorization: `Bearer ${other.text}`, xApiKey: key.text }, "KEY_UNKNOWN"],
+    ["a megabyte by x-api-key", { xApiKey: "x".repeat(1 << 20) }, "KEY_MISSING"],
+    ["another scheme before a right key", { authorization: "Basic dXNlcg==", xApiKey: key.text }, "KEY_MISSING"],
     ["a megabyte", { authorization: `Bearer ${"x".repeat(1 << 20)}` }, "KEY_MISSING"],
   ])("%s is denied, with no caller to write down", (_, headers, reason) => {
     const denial = ask(pin(), { headers });
@@ -162,6 +164,32 @@ describe("admit()", () => {
       caller: { team: "search" },
     });
     expect(ask(pinned, { nowMs: NOW_MS + 30_000 }).kind).toBe("admission");
+  });
+
+  it("limits of the same tenant count apart", () => {
+    const pinned = pin({}, [
+      { id: "a-tight", per: LimitPer.TEAM, requestsPerMinute: 1 },
+      { id: "b-wide", per: LimitPer.TEAM, requestsPerMinute: 100 },
+    ]);
+    ask(pinned);
+    expect(ask(pinned)).toMatchObject({ facts: { limit: "a-tight" }, retryAfterMs: 60_000 });
+  });
+
+  it("the limits of a newer policy count a key that was counted before", () => {
+    const hold = new SnapshotHold({ trust: SAMPLE_TRUST, region: "eu" });
+    const publish = (version: bigint, requestsPerMinute: number) => {
+      const limits = [{ id: "fair", per: LimitPer.TEAM, requestsPerMinute }];
+      const { note, content } = sampleSnapshot(version, { limits });
+      hold.offerSnapshot(note, content);
+    };
+    const keyring = sampleKeyring(1n, [sampleKeyEntry(key.keyId, key.text)]);
+    hold.offerKeyring(keyring.note, keyring.tree);
+    publish(1n, 100);
+    ask(hold.current()!);
+
+    publish(2n, 1);
+
+    expect(ask(hold.current()!)).toMatchObject({ reason: "RATE_LIMITED", facts: { requests_per_minute: "1" } });
   });
 
   it("what is denied for another reason uses up no limit", () => {

@@ -36,6 +36,11 @@ describe("checkTools()", () => {
     expect(findDenied(["search"], [""])).toBe("");
   });
 
+  it("repeats no more than 128 characters of a tool's name", () => {
+    expect(findDenied([], ["x".repeat(128)])).toBe("x".repeat(128));
+    expect(findDenied([], ["x".repeat(129)])).toBe(`${"x".repeat(128)}…`);
+  });
+
   it("reads the tools of a key without a scope only where a rule asks for them", () => {
     expect(checkTools(policy(true), grant(), () => ["shell"])).toBe(true);
     expect(checkTools(policy(false), grant(), unread)).toBe(false);
