@@ -34,6 +34,13 @@ describe("attempts", () => {
     ]);
   });
 
+  it("a caller who leaves after first content is billed the bound, and one who leaves before it nothing", () => {
+    const left = sampleAttempt({ ...unknown, outcome: OutcomeKind.CANCELLED });
+    const { firstContentAtMs: _, ...early } = left;
+    expect(toAttempt(sampleCall(), left).source).toBe(UsageSource.BOUNDED);
+    expect(toAttempt(sampleCall(), early).lines).toEqual([]);
+  });
+
   it("a cap in the request lowers the bound, more answers raise it", () => {
     const cut = sampleAttempt({ ...unknown, outcome: OutcomeKind.CUT });
     const output = (changes: object) => toAttempt(sampleCall(changes), cut).lines.at(-1)?.quantity;

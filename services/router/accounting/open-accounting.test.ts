@@ -20,6 +20,7 @@ import {
   sampleTarget,
 } from "./calls.fixture.ts";
 import { EARLIER_IDENTITY, EARLIER_SEGMENT } from "./earlier-spool.fixture.ts";
+import { readLeftovers } from "./leftover.ts";
 import { openAccounting } from "./open-accounting.ts";
 import { Owners } from "./owners.fixture.ts";
 import type { Roads } from "./roads.ts";
@@ -188,6 +189,91 @@ describe("accounting", () => {
     await close(successor, clock);
   });
 
+  it("a recovery that is killed before it is noted leaves one usage for each call", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    owners.isBusDown = true;
+    const [killed] = await open(root, owners);
+    await beginCall(killed);
+    await open(root, owners);
+    for (const life of readdirSync(root)) rmSync(join(root, life, "recovered"), { force: true });
+    owners.isBusDown = false;
+
+    const [successor, clock] = await open(root, owners);
+    await until(clock, () => owners.usages.size === 1 && livesIn(root) === 1);
+
+    const sent = [...owners.seqs].filter(([key]) => key.startsWith("usage")).map(([, seqs]) => seqs.size);
+    expect(sent).toEqual([1]);
+    await close(successor, clock);
+  });
+
+  it("a life whose calls a successor has settled has none open any more", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    owners.isBusDown = true;
+    const [killed] = await open(root, owners);
+    await (await beginCall(killed)).settle();
+    await beginCall(killed);
+
+    await open(root, owners);
+
+    expect((await readLeftovers(root, log)).map(({ open: calls }) => calls.size)).toEqual([0, 0]);
+  });
+
+  it("what an earlier life has sent, and its owner has, is not sent again, and the rest is", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    owners.isAway = true;
+    const [killed, stopped] = await open(root, owners);
+    await (await beginCall(killed)).settle();
+    await until(stopped, () => owners.messageIds.length === 2);
+    await (await beginCall(killed)).settle();
+    owners.isAway = false;
+
+    const [successor, clock] = await open(root, owners);
+    await until(clock, () => livesIn(root) === 1);
+
+    const seqs = owners.messageIds.map((id) => id.replace(/ .*\./, " ")).sort();
+    expect(seqs).toEqual(["record 1-1", "record 2-2", "usage 1-1", "usage 2-2"]);
+    await close(successor, clock);
+  });
+
+  it("facts that the bus did not take go when it is back, under the name that they had", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    const refused: string[] = [];
+    const publish: Roads["publish"] = async (kind, producer, payload, messageId, signal) => {
+      if (owners.isBusDown) refused.push(`${kind} ${messageId}`);
+      await owners.publish(kind, producer, payload, messageId, signal);
+    };
+    owners.isBusDown = true;
+    const [accounting, clock] = await open(root, { ...owners, publish });
+    await (await beginCall(accounting)).settle();
+    await until(clock, () => new Set(refused).size === 2);
+    owners.isBusDown = false;
+
+    await until(clock, () => owners.messageIds.length === 2);
+
+    expect(new Set(owners.messageIds)).toEqual(new Set(refused));
+    await close(accounting, clock);
+  });
+
+  it("a batch of which the bus did not say that it has it stays as it was, since it may still be sent", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    const failed: { payload: Uint8Array; copy: Uint8Array }[] = [];
+    const publish: Roads["publish"] = async (kind, producer, payload, messageId, signal) => {
+      await owners.publish(kind, producer, payload, messageId, signal);
+      if (kind !== "usage" || failed.length > 0) return;
+      failed.push({ payload, copy: payload.slice() });
+      throw new Error("no acknowledgement");
+    };
+    const [accounting, clock] = await open(root, { ...owners, publish });
+    await (await beginCall(accounting)).settle();
+    await until(clock, () => failed.length === 1);
+
+    await (await beginCall(accounting)).settle();
+    await until(clock, () => owners.usages.size === 2);
+
+    expect(failed[0]!.payload).toEqual(failed[0]!.copy);
+    await close(accounting, clock);
+  });
+
   it("facts wait on disk while the bus is away, and go when it is back", async () => {
     const [root, owners] = [makeRoot(), new Owners()];
     owners.isBusDown = true;
@@ -204,6 +290,8 @@ describe("accounting", () => {
     const [root, owners] = [makeRoot(), new Owners()];
     owners.isLosing = true;
     const [accounting, clock] = await open(root, owners);
+    const openedMs = clock.monotonicMs();
+    await until(clock, () => clock.monotonicMs() - openedMs > 60_000);
     await (await beginCall(accounting)).settle();
     await until(clock, () => owners.messageIds.length === 2);
     owners.isLosing = false;
@@ -226,6 +314,44 @@ describe("accounting", () => {
     owners.isAway = false;
     await close(accounting, clock);
     expect(livesIn(root)).toBe(0);
+  });
+
+  it("an owner that was away gets its time before its facts are sent again", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    owners.isAway = true;
+    owners.isLosing = true;
+    const [accounting, clock] = await open(root, owners);
+    await (await beginCall(accounting)).settle();
+    const awayMs = clock.monotonicMs();
+    await until(clock, () => clock.monotonicMs() - awayMs > 60_000);
+    owners.isAway = false;
+    const backMs = clock.monotonicMs();
+
+    await until(clock, () => clock.monotonicMs() - backMs > 8_000);
+
+    expect(owners.messageIds).toHaveLength(2);
+    owners.isLosing = false;
+    await close(accounting, clock);
+  });
+
+  it("facts that stay lost are sent again at ever longer intervals", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    owners.isLosing = true;
+    const [accounting, clock] = await open(root, owners);
+    await (await beginCall(accounting)).settle();
+    const usages = () => owners.messageIds.filter((id) => id.startsWith("usage")).length;
+    const sentMs: number[] = [];
+    for (let count = 1; count <= 4; count++) {
+      await until(clock, () => usages() === count);
+      sentMs.push(clock.monotonicMs());
+    }
+
+    const [first, second, third] = sentMs.slice(1).map((ms, index) => ms - sentMs[index]!);
+
+    expect(second).toBeGreaterThan(first! * 1.5);
+    expect(third).toBeGreaterThan(second! * 1.5);
+    owners.isLosing = false;
+    await close(accounting, clock);
   });
 
   it("refusals of a known key leave one record a minute, those without a key nothing at all", async () => {

@@ -243,6 +243,17 @@ describe("spool", () => {
     expect([usages.waiting, records.waiting]).toEqual([0, 0]);
   });
 
+  it("a record that belongs to no call takes no number of the usages", async () => {
+    const spool = openSpool();
+    settle(spool, begin(spool));
+    spool.record(new PlainCall("", 0));
+
+    settle(spool, begin(spool));
+
+    expect(await readSeqs(new FactReader(spool.list, "usage"))).toEqual([1, 2]);
+    expect(await readSeqs(new FactReader(spool.list, "record"))).toEqual([1, 2, 3]);
+  });
+
   it("a full spool refuses new calls and takes every outcome of those that began", () => {
     const spool = openSpool({ limitBytes: 4_096 });
     const open: OpenPlainCall[] = [];
@@ -323,6 +334,53 @@ describe("spool", () => {
     expect(spool.openCalls).toBe(1);
   });
 
+  it("a call that begins when the disk takes entries again is taken, behind the outcomes that wait", async () => {
+    const spool = openSpool();
+    const before = begin(spool);
+    fillDisk(spool);
+    settle(spool, before);
+
+    settle(spool, begin(spool));
+
+    expect(await readSeqs(new FactReader(spool.list, "usage"))).toEqual([1, 2]);
+  });
+
+  it("tells of an outage once, and of the next one again", () => {
+    const failures: unknown[] = [];
+    const spool = openSpool({ onFailing: (error) => failures.push(error) });
+    const calls = [begin(spool), begin(spool), begin(spool)];
+    fillDisk(spool);
+    settle(spool, calls[0]!);
+    settle(spool, calls[1]!);
+    fillDisk(spool);
+
+    settle(spool, calls[2]!);
+
+    expect(failures).toMatchObject([{ code: "ENOSPC" }, { code: "ENOSPC" }]);
+  });
+
+  it("what a turn has left so far counts against the limit", () => {
+    const spool = openSpool({ limitBytes: 4_096 });
+    expect(() => {
+      for (;;) spool.begin(new PlainCall("x".repeat(100), 100));
+    }).toThrow(full);
+
+    spool.flush();
+
+    expect(spool.usedBytes).toBeLessThanOrEqual(4_096);
+  });
+
+  it("an outcome that comes when the disk takes entries again is written behind those that wait", async () => {
+    const spool = openSpool();
+    const [first, second] = [begin(spool), begin(spool)];
+    fillDisk(spool);
+    settle(spool, first);
+
+    settle(spool, second);
+
+    expect(await readSeqs(new FactReader(spool.list, "usage"))).toEqual([1, 2]);
+  });
+
   it("what earlier lives left counts against the limit", () => {
     expect(() => begin(openSpool({ limitBytes: 4_096, otherBytes: () => 4_000 }))).toThrow(full);
   });
@@ -356,6 +414,18 @@ describe("spool", () => {
     expect(files()).toBe(1);
   });
 
+  it("an owner has no more than was written, whatever it claims, and never less than before", () => {
+    const spool = openSpool();
+    settle(spool, begin(spool));
+    spool.pass("usage", 1_000);
+    spool.pass("record", 1);
+    spool.pass("record", 0);
+
+    settle(spool, begin(spool));
+
+    expect(spool.list.watermark).toEqual({ usage: 1, record: 1 });
+  });
+
   it("a call that stays open for long does not hold old files, and is still known to a successor", async () => {
     const root = makeRoot();
     const spool = openSpool({ root, segmentBytes: 512 });
@@ -370,6 +440,41 @@ describe("spool", () => {
     expect(left!.open.get(long.call.eventId)?.started.toString()).toBe("the long one");
     expect(left!.open.get(long.call.eventId)?.attempt?.toString()).toBe("its second attempt");
     expect(left!.open.size).toBe(1);
+  });
+
+  it("with few files a call that stays open is not written again", () => {
+    const spool = openSpool({ segmentBytes: 512 });
+    begin(spool);
+    while (spool.list.segments.length < 4) settle(spool, begin(spool), 100);
+    const { usage, record } = spool.list.last;
+    const { bytes } = spool.list;
+
+    spool.pass("usage", usage);
+    spool.pass("record", record);
+
+    expect(spool.list.bytes).toBe(bytes);
+  });
+
+  it("a call whose router was killed while it carried the call keeps its last note", async () => {
+    const root = makeRoot();
+    const spool = openSpool({ root });
+    const carried = begin(spool);
+    note(spool, carried, "its second attempt");
+    spool.begin(carried.call);
+    spool.flush();
+
+    const [left] = await readLeftovers(root, log);
+
+    expect(left!.open.get(carried.call.eventId)?.attempt?.toString()).toBe("its second attempt");
+  });
+
+  it("a folder that does not say whose it is stays while it holds facts, and goes when it holds none", async () => {
+    const root = makeRoot();
+    for (const life of ["with-facts", "empty"]) mkdirSync(join(root, life));
+    writeFileSync(join(root, "with-facts", "00000001.segment"), "");
+
+    expect(await readLeftovers(root, log)).toEqual([]);
+    expect(readdirSync(root)).toEqual(["with-facts"]);
   });
 
   it("a part that is damaged in the middle hides nothing in the files after it", async () => {
@@ -389,6 +494,17 @@ describe("spool", () => {
     spool.pass("record", 1);
     spool.close();
     expect(() => readdirSync(spool.list.directory)).toThrow(/ENOENT/);
+  });
+
+  it("an orderly end with a call open leaves it to a successor, also when everything else has arrived", async () => {
+    const root = makeRoot();
+    const spool = openSpool({ root });
+    const { call } = begin(spool);
+
+    spool.close();
+
+    const [left] = await readLeftovers(root, log);
+    expect([...left!.open.keys()]).toEqual([call.eventId]);
   });
 
   it("two processes cannot share a spool: a living owner is refused", async () => {
