@@ -155,6 +155,7 @@ describe("decide() under rules", () => {
       { id: "c2", when: "call.input_bytes > 1000", effect: { case: "capOutputTokens", value: 400n } },
       { id: "t1", effect: { case: "timeouts", value: { total: { seconds: 60n }, idle: { seconds: 5n } } } },
       { id: "t2", effect: { case: "timeouts", value: { total: { seconds: 30n }, connect: { nanos: 1_500_000 } } } },
+      { id: "t3", effect: { case: "timeouts", value: { total: { seconds: 40n } } } },
       { id: "p1", effect: { case: "priorityClass", value: PriorityClass.CRITICAL } },
       { id: "p2", effect: { case: "priorityClass", value: PriorityClass.SHEDDABLE } },
     ]);
@@ -198,6 +199,16 @@ describe("decide() under rules", () => {
     expect(
       indexSnapshot(createSnapshot([{ id: "x", when: "1 > 2", effect: DENY }])).getGrantFacts(web).rules,
     ).toBeUndefined();
+  });
+
+  it("asks a key's rules about that key, whichever key was asked about in between", () => {
+    const tables = indexSnapshot(
+      createSnapshot([{ id: "no", when: 'caller.team == "ops" || call.model == "small"', effect: DENY }]),
+    );
+    const [ops, web] = [grant({ team: "ops" }), grant()].map((one) => tables.getGrantFacts(one).rules);
+
+    expect(ops?.forModel("large").deniesAll).toBe(true);
+    expect(web?.forModel("large").deniesAll).toBe(false);
   });
 
   it("does not list a model of which every call is denied, and lists one that may be shielded", () => {

@@ -54,6 +54,28 @@ describe("crash guard", () => {
     expect(isBarred(6n)).toBe(false);
   });
 
+  it("another snapshot of the same version is not the one that crashed", () => {
+    live(5n, "crash");
+    live(5n, "crash", TRIAL_MS);
+    const guard = new CrashGuard({ directory, clock: new ManualClock(), log });
+    guard.close();
+    expect(guard.countCrashes(head(5n))).toBe(2);
+    expect(guard.countCrashes({ ...head(5n), digest: new Uint8Array(32) })).toBe(0);
+  });
+
+  it("a crash while a snapshot is applied is that one's, and not the fault of the one on trial before it", () => {
+    const guard = new CrashGuard({ directory, clock: new ManualClock(), log });
+    const [onCrash] = process.listeners("uncaughtExceptionMonitor");
+    guard.watch(head(5n));
+    guard.beginApplying(head(6n));
+    onCrash?.(new Error("crash"), "uncaughtException");
+
+    const successor = new CrashGuard({ directory, clock: new ManualClock(), log });
+    expect([5n, 6n].map((version) => successor.countCrashes(head(version)))).toEqual([0, 1]);
+    successor.close();
+    guard.close();
+  });
+
   it("an orderly end, and a crash long after the swap, say nothing about the snapshot", () => {
     for (let count = 0; count < 3; count++) {
       live(5n, "orderly");

@@ -88,7 +88,6 @@ export class CrashGuard {
 
   #noteCrash(): void {
     const trial = this.#trial;
-    this.#trial = undefined;
     // What is being applied stands there as the culprit already.
     if (trial === undefined || this.#applying !== undefined) return;
     if (this.#options.clock.monotonicMs() - trial.sinceMs <= TRIAL_MS) this.#write(this.#addCrash(trial.head));

@@ -107,6 +107,19 @@ describe("hold", () => {
     expect(await hold.offerKeyringInSlices(older.note, older.tree)).toMatchObject({ stage: "STALE" });
   });
 
+  it("a snapshot that is overtaken by a newer one while it is looked at in slices is not swapped in", async () => {
+    const hold = new SnapshotHold(options);
+    const routes = [{ target: "openai-eu/small" }];
+    const models = Array.from({ length: 2_000 }, (_, index) => ({ id: `m${index}`, routes }));
+    const [older, newer] = [sampleSnapshot(1n, { models }), sampleSnapshot(2n)];
+
+    const offered = hold.offerSnapshotInSlices(older.note, older.content);
+    expect(hold.offerSnapshot(newer.note, newer.content).verdict).toBe("applied");
+
+    expect(await offered).toMatchObject({ verdict: "refused", stage: "STALE" });
+    expect(hold.heldSnapshot()?.head.version).toBe(2n);
+  });
+
   it("a listener hears of each swap and of nothing that was refused", () => {
     const hold = new SnapshotHold(options);
     const heard: string[] = [];

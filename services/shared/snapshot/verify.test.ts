@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Dialect } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { generateNoteKey, parseSignerKey, parseVerifierKey } from "../note/note.ts";
 import { KeyringTree, snapshotDigest } from "./digest.ts";
 import { runAtOnce } from "./slices.ts";
@@ -23,6 +24,25 @@ const verifyKeyring = (note: Uint8Array, tree: KeyringTree, context: VerifyConte
   runAtOnce(verifyKeyringSteps(note, tree, context, verified));
 
 const context = { trust: SAMPLE_TRUST, region: "eu" };
+
+const timeout = { seconds: 5n };
+const createProvider = (id: string) => ({
+  id,
+  dialect: Dialect.OPENAI,
+  baseUrl: "https://p.example",
+  connectTimeout: timeout,
+  firstTokenTimeout: timeout,
+  idleTimeout: timeout,
+  totalTimeout: timeout,
+});
+const PRICE = { meter: Meter.INPUT_TOKENS, nanosPerMillion: 1_000n };
+const createTarget = (prices = [PRICE]) => ({
+  id: "openai-eu/small",
+  provider: "openai-eu",
+  model: "gpt-5-mini",
+  prices,
+  maxOutputTokens: 1_000n,
+});
 
 function refusedAt(stage: string) {
   return expect.objectContaining({ verdict: "refused", stage });
@@ -99,6 +119,9 @@ describe("verify", () => {
   it.each([
     ["a target without its provider", { providers: [] }],
     ["a model that leads to no target", { targets: [] }],
+    ["a provider twice", { providers: ["openai-eu", "openai-eu"].map(createProvider) }],
+    ["a target twice", { targets: [createTarget(), createTarget()] }],
+    ["a target with two prices for one meter", { targets: [createTarget([PRICE, PRICE])] }],
     ["a model twice", { models: ["a", "a"].map((id) => ({ id, routes: [{ target: "openai-eu/small" }] })) }],
   ])("%s is refused", (_, changes) => {
     const { note, content } = sampleSnapshot(1n, changes);
@@ -106,16 +129,7 @@ describe("verify", () => {
   });
 
   it("C6: a required field that was left blank is refused, whichever it is", () => {
-    const timeout = { seconds: 5n };
-    const provider = {
-      id: "p",
-      dialect: Dialect.OPENAI,
-      baseUrl: "https://p.example",
-      connectTimeout: timeout,
-      firstTokenTimeout: timeout,
-      idleTimeout: timeout,
-      totalTimeout: timeout,
-    };
+    const provider = createProvider("p");
     for (const field of ["id", "baseUrl", "connectTimeout", "firstTokenTimeout", "idleTimeout", "totalTimeout"]) {
       const { [field as "id"]: __, ...blank } = provider;
       const { note, content } = sampleSnapshot(1n, { providers: [blank], targets: [], models: [] });
@@ -153,8 +167,9 @@ describe("verify", () => {
     ["of a malformed tenant", sampleKeyEntry("aaaaaaaaaaaa", "text", { team: "" })],
     ["that says nothing", { id: "aaaaaaaaaaaa", grant: new Uint8Array() }],
     ["that is no message", { id: "aaaaaaaaaaaa", grant: Uint8Array.of(0xff) }],
-  ])("a signed entry %s is refused", (_, entry) => {
+  ])("a signed entry %s is refused, also when it comes again", (_, entry) => {
     const { note, tree } = sampleKeyring(1n, [entry]);
+    expect(verifyKeyring(note, tree, context)).toEqual(refusedAt("DECODE"));
     expect(verifyKeyring(note, tree, context)).toEqual(refusedAt("DECODE"));
   });
 });
