@@ -2,6 +2,8 @@ import { createHash, randomUUID } from "node:crypto";
 import { fromBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { RecordSchema } from "../../gen/weir/audit/v1/record_pb.ts";
+import { AuditRecordedSchema } from "../../gen/weir/event/v1/audit_recorded_pb.ts";
 import { PolicySchema, Severity } from "../../gen/weir/policy/v1/policy_pb.ts";
 import { SnapshotSchema } from "../../gen/weir/policy/v1/snapshot_pb.ts";
 import { getRefusal } from "../shared/errors/refusal.fixture.ts";
@@ -102,6 +104,37 @@ describe("publishPolicy()", () => {
     expect(error.reason).toBe("POLICY_REFUSED");
     expect(error.facts.errors).toBe("1001");
     expect(error.violations.length).toBeGreaterThan(10);
+  });
+
+  it("names no more errors than fit into an answer's trailers, however long they are", async () => {
+    const error = await getRefusal(
+      publishSample(first, (json) => {
+        json.models = Array.from({ length: 100 }, (_, index) => ({
+          id: `m${index}`,
+          routes: [{ target: `openai-eu/${"x".repeat(80)}` }],
+        }));
+      }),
+    );
+
+    const sizes = error.violations.map(({ field, description }) => field.length + description.length);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(5_000);
+    expect(sizes.length).toBeGreaterThan(10);
+  });
+
+  it("puts each version on record, with the policy before and after it and who wanted it", async () => {
+    const versions = [await publishSample(first), await publishSample(first, (json) => json.limits.pop())];
+
+    const { rows } = await harness.pool.query("select payload from outbox where lane = 'audit' order by position");
+    const acts = rows.map(
+      ({ payload }) => fromBinary(RecordSchema, fromBinary(AuditRecordedSchema, payload).record).act,
+    );
+    const changes = acts.flatMap(({ case: kind, value }) => (kind === "policyChange" ? [value] : []));
+    const [one, two] = versions.map(({ version }) => ({ digest: version!.digest, actor: version!.publishedBy }));
+    expect(changes).toMatchObject([
+      { version: 1n, beforeDigest: new Uint8Array(), afterDigest: one!.digest, actor: one!.actor },
+      { version: 2n, beforeDigest: one!.digest, afterDigest: two!.digest, actor: two!.actor },
+    ]);
+    expect(one!.digest).not.toEqual(two!.digest);
   });
 
   it("passes warnings on", async () => {

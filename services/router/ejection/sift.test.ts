@@ -49,6 +49,20 @@ describe("siftPlan()", () => {
     ]);
   });
 
+  it("keeps what was rejected before, each with its reason", () => {
+    const before = {
+      ...planOf(rank("a"), rank("b")),
+      rejected: [{ target: rank("x").target, reason: "NO_TARGET" }],
+    } as Plan;
+
+    const { rejected } = sift({ a: OUT }, before) as Plan;
+
+    expect(rejected.map(({ target, reason }) => [target.id, reason])).toEqual([
+      ["x", "NO_TARGET"],
+      ["a", "TARGET_EJECTED"],
+    ]);
+  });
+
   it("asks one that is due in its place", () => {
     expect(idsOf((sift({ a: { kind: "due" }, b: OUT }) as Plan).candidates)).toEqual(["a", "c"]);
   });
