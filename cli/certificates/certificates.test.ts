@@ -12,6 +12,7 @@ import type { ServiceName } from "../../services/shared/authority/identity.ts";
 import { ManualClock, systemClock } from "../../services/shared/clock.ts";
 import { fromConnectError } from "../../services/shared/errors/wire.ts";
 import { createMeshTransport } from "../../services/shared/mesh/client.ts";
+import { toEnvelopes } from "../../services/shared/mesh/envelope.ts";
 import { Health } from "../../services/shared/mesh/health.ts";
 import { openTls } from "../../services/shared/mesh/open-tls.ts";
 import { startMeshServer } from "../../services/shared/mesh/server.ts";
@@ -175,6 +176,22 @@ it("a connection ends with the certificate of its peer, who is asked to connect 
   const [code] = await once(session, "goaway");
 
   expect(code).toBe(http2.constants.NGHTTP2_NO_ERROR);
+});
+
+it("a watch ends with the certificate of its peer, also of one who stays after it was asked to go", async () => {
+  const { address } = await startControlPlane();
+  const { tls } = await open(nameOf("router", "eu", "eu-1"), { ttlMs: 2_500 });
+  const { certificate: cert, key, authorities: ca } = tls;
+  const session = http2.connect(`https://${address}`, { cert, key, ...(ca && { ca }) });
+  closers.push(() => session.destroy());
+  const path = "/weir.policy.v1.SnapshotService/WatchSnapshots";
+  const watch = session.request({ ":method": "POST", ":path": path, "content-type": "application/connect+json" });
+  watch.end(toEnvelopes([Buffer.from(JSON.stringify({ region: "eu", instance: "eu-1", boot: "b1" }))]));
+  const [piece] = await once(watch, "data");
+
+  await Promise.all([once(session, "goaway"), once(session, "close")]);
+
+  expect([piece.length > 0, watch.closed]).toEqual([true, true]);
 });
 
 it("a token is sent to nobody in plain text beyond loopback", () => {

@@ -1,3 +1,4 @@
+import type { EventEmitter } from "node:events";
 import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
@@ -145,7 +146,7 @@ export async function listen(options: {
     sessions.add(session);
     session.once("close", () => sessions.delete(session));
     if (draining) session.close();
-    if (options.mutual) endWithCertificate(session);
+    if (options.mutual) askToLeave(session);
   });
   // An error of one session or stream is its peer's affair; without a listener it would end the process.
   h2.on("sessionError", () => undefined);
@@ -295,20 +296,32 @@ const LONGEST_TIMER_MS = 2_147_483_647;
 /** How long before the end of its certificate a peer is asked to connect anew. */
 const FAREWELL_MS = 1_000;
 
-/** Whether a peer under TLS may go on: with a certificate that verifies, or with none. Ends the connection of any other. */
+/**
+ * Whether a peer under TLS may go on: with a certificate that verifies, until that ends, or with none. Ends the connection of any other. What
+ * still runs at the end is cut: a watch would go on for ever.
+ */
 function admitPeer(socket: tls.TLSSocket, trustDomain: string | undefined): boolean {
-  if (socket.authorized) readPeer(socket, trustDomain);
-  else if (socket.getPeerX509Certificate() !== undefined) socket.destroy();
-  return !socket.destroyed;
+  if (!socket.authorized) {
+    if (socket.getPeerX509Certificate() !== undefined) socket.destroy();
+    return !socket.destroyed;
+  }
+  const peer = readPeer(socket, trustDomain);
+  if (peer !== undefined) callAt(peer.expiresAtMs, socket, () => socket.destroy());
+  return true;
 }
 
-/** Sends a peer away (GOAWAY) before its certificate ends: its calls in flight go on, those to come need the certificate that follows. */
-function endWithCertificate(session: http2.ServerHttp2Session): void {
+/** Sends a peer away (GOAWAY) before its certificate ends: its calls in flight may finish, those to come need the certificate that follows. */
+function askToLeave(session: http2.ServerHttp2Session): void {
   const peer = findPeer({ socket: session.socket });
-  if (peer === undefined) return;
-  const leftMs = Math.max(peer.expiresAtMs - FAREWELL_MS - systemClock.nowMs(), 0);
-  const timer = setTimeout(() => session.close(), Math.min(leftMs, LONGEST_TIMER_MS)).unref();
-  session.once("close", () => clearTimeout(timer));
+  if (peer !== undefined) callAt(peer.expiresAtMs - FAREWELL_MS, session, () => session.close());
+}
+
+/** Calls at an instant, however far away, unless the connection has closed by then. */
+function callAt(atMs: number, connection: EventEmitter, act: () => void): void {
+  const leftMs = Math.max(atMs - systemClock.nowMs(), 0);
+  const next = leftMs > LONGEST_TIMER_MS ? () => callAt(atMs, connection, act) : act;
+  const timer = setTimeout(next, Math.min(leftMs, LONGEST_TIMER_MS)).unref();
+  connection.once("close", () => clearTimeout(timer));
 }
 
 /** Tells whether a plain-text connection begins as HTTP/2, and hands it on as if nothing had been read. */
