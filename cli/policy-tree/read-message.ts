@@ -126,10 +126,9 @@ class MessageReader {
   }
 
   #readMessage(desc: DescMessage, node: Node, path: string): JsonValue | undefined {
-    // Durations and their like have a form of their own in JSON.
+    // Durations and their like are a text in JSON. What else stands there is not looked into: aliases may make anything of it.
     if (desc.typeName.startsWith("google.protobuf.")) {
-      const value = toJson(node);
-      if (isAccepted(() => fromJson(desc, value))) return value;
+      if (node.kind === "scalar" && isAccepted(() => fromJson(desc, node.value))) return node.value;
       this.#report(node.place, path, "TYPE_WRONG", describeWellKnown(desc));
       return undefined;
     }
@@ -197,12 +196,6 @@ function isAccepted(read: () => unknown): boolean {
   } catch {
     return false;
   }
-}
-
-function toJson(node: Node): JsonValue {
-  if (node.kind === "scalar") return node.value;
-  if (node.kind === "list") return node.items.map(toJson);
-  return Object.fromEntries(node.entries.map(({ name, value }) => [name, toJson(value)]));
 }
 
 function describeUnknown(desc: DescMessage, name: string): string {

@@ -231,6 +231,13 @@ describe("readPolicyTree()", () => {
     expect(listFindings(readTexts({ "p.yaml": bomb }))).toEqual([expect.stringMatching(/ TREE_TOO_LARGE$/)]);
   });
 
+  it("makes nothing of aliases where a text is wanted, however much they stand for", () => {
+    const lists = Array.from({ length: 40 }, (_, depth) => `&l${depth + 1} [*l${depth}, *l${depth}]`);
+    const text = `rollout:\n  gates:\n    appliedWithin:\n      [&l0 [1], ${lists.join(", ")}]\n`;
+
+    expect(listFindings(readTexts({ "p.yaml": text }))).toEqual(["p.yaml:4:7 rollout.gates.applied_within TYPE_WRONG"]);
+  });
+
   it("never throws and always ends, whatever the files say", () => {
     const text = fc.oneof(
       fc.string({ unit: "binary", maxLength: 200 }),
