@@ -79,7 +79,9 @@ function measure(of: Term): Term {
 function match(text: Term, { constant }: Term): Term | string {
   if (constant === undefined) return "the pattern must stand in the condition, as a text";
   const pattern = findPattern(constant as string);
-  if (pattern === undefined) return "the pattern is no regular expression of RE2, or counts beyond 256";
+  if (pattern === undefined) {
+    return "the pattern is no regular expression of RE2, counts beyond 256, names more than 8 classes of Unicode, or ignores case in a range beyond U+02FF";
+  }
   const { test, instructions } = pattern;
   const steps = Math.max(PATTERN_STEPS, INSTRUCTION_STEPS * instructions);
   return combine("bool", [text], (facts) => test(text.evaluate(facts) as string), steps);
