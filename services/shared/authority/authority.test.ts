@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { exportJWK, exportSPKI, generateKeyPair, type JWK, SignJWT, UnsecuredJWT } from "jose";
 // @ts-expect-error it comes without types
 import Provider from "oidc-provider";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { ManualClock } from "../clock.ts";
 import { createKey, hashKey } from "../key/key.ts";
 import { createLog } from "../telemetry/log.ts";
@@ -211,6 +211,27 @@ describe("the keys of an issuer", () => {
     const back = await reasonOf(identify(authority, await sign({ exp })));
 
     expect([within, beyond.split(" ")[0], back]).toEqual(["accepted", "UNAVAILABLE", "accepted"]);
+  });
+
+  it("are not fetched in the clear, also where their issuer says so", async () => {
+    const fetched: string[] = [];
+    const discovery = { issuer: "https://idp.test", jwks_uri: "http://idp.test/jwks" };
+    vi.stubGlobal("fetch", async (url: string) => {
+      fetched.push(url);
+      return Response.json(url.endsWith("/jwks") ? { keys: [] } : discovery);
+    });
+    onTestFinished(() => void vi.unstubAllGlobals());
+    const operators = parseOperators('issuers: [{ url: "https://idp.test", audiences: [weir] }]');
+    const authority = new Authority({ operators, clock: new ManualClock(), log });
+    const { privateKey } = await generateKeyPair("ES256");
+    const token = await new SignJWT({ iss: "https://idp.test" }).setProtectedHeader({ alg: "ES256" }).sign(privateKey);
+
+    const answer = await reasonOf(identify(authority, token));
+
+    expect([answer.split(" ")[0], fetched]).toEqual([
+      "UNAVAILABLE",
+      ["https://idp.test/.well-known/openid-configuration"],
+    ]);
   });
 
   it("that are shared secrets are not taken, wherever they stand", async () => {

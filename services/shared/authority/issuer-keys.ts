@@ -2,7 +2,7 @@ import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } f
 import type { Clock } from "../clock.ts";
 import { WeirError } from "../errors/weir-error.ts";
 import type { Log } from "../telemetry/log.ts";
-import type { KnownIssuer } from "./operators-file.ts";
+import { isTrustworthy, type KnownIssuer } from "./operators-file.ts";
 
 /** Keys of this age are fetched again, beside the request that notices. */
 const REFRESH_MS = 10 * 60_000;
@@ -93,9 +93,8 @@ export class IssuerKeys {
     // OpenID Connect Discovery 1.0, section 4.3: else one issuer could speak for another.
     if (found.issuer !== url) throw new WeirError("UNAVAILABLE", "Cannot read discovery: it is that of another issuer");
     const { jwks_uri: uri } = found;
-    const isSafe = typeof uri === "string" && (uri.startsWith("https://") || new URL(uri).host === new URL(url).host);
-    if (!isSafe) throw new WeirError("UNAVAILABLE", "Cannot read discovery: its jwks_uri is no https URL");
-    return uri;
+    if (typeof uri === "string" && isTrustworthy(uri)) return uri;
+    throw new WeirError("UNAVAILABLE", "Cannot read discovery: its jwks_uri is no https URL");
   }
 }
 

@@ -103,12 +103,14 @@ function toGrants({ roles, organisation, environment }: RoleGrant): Grant[] {
   return roles.map((role) => ({ role: RoleSchema.value[role]?.localName as RoleName, organisation, environment }));
 }
 
-/** Keys that come in the clear from elsewhere could be anybody's. */
-function checkUrl(text: string): void {
-  const { protocol, hostname } = new URL(text);
-  const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(hostname);
-  if (protocol === "https:" || (protocol === "http:" && isLocal)) return;
-  throw refuse(`"${text}" must be an https URL`);
+/** Whether an issuer, or its keys, may be there: what comes in the clear from elsewhere than this machine could be anybody's. */
+export function isTrustworthy(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === "https:" || (protocol === "http:" && ["localhost", "127.0.0.1", "[::1]"].includes(hostname));
+}
+
+function checkUrl(url: string): void {
+  if (!isTrustworthy(url)) throw refuse(`"${url}" must be an https URL`);
 }
 
 function refuse(state: string, cause?: unknown): WeirError {
