@@ -40,8 +40,12 @@ export function findPeerService(request: { readonly socket: Duplex }): Service |
   return peer !== undefined && peer.expiresAtMs > systemClock.nowMs() ? peer.service : undefined;
 }
 
+/** A name that Node has put in quotes, since what is in it could be taken for further names. No name of ours is such a one. */
+const QUOTED = /"(?:[^"\\]|\\.)*"/g;
+
 /** The SPIFFE name in a certificate's alternative names. Nothing when it has none or several (X.509-SVID, section 2). */
 export function findSpiffeName(subjectAltName: string | undefined): SpiffeName | undefined {
-  const uris = (subjectAltName ?? "").split(", ").filter((name) => name.startsWith("URI:"));
+  const names = (subjectAltName ?? "").replaceAll(QUOTED, "quoted").split(", ");
+  const uris = names.filter((name) => name.startsWith("URI:"));
   return uris.length === 1 ? parseSpiffe((uris[0] as string).slice("URI:".length)) : undefined;
 }
