@@ -6,6 +6,7 @@ import {
   type ContextValues,
   createContextKey,
   createContextValues,
+  type HandlerContext,
   type Interceptor,
 } from "@connectrpc/connect";
 import { Access, accessKey } from "../authority/access.ts";
@@ -17,17 +18,8 @@ import { toConnectError } from "../errors/wire.ts";
 import { findPeerService } from "./peer.ts";
 import type { SettleCall } from "./settle-call.ts";
 
-/** What was decided of a call before its body was read. */
-export interface Admission {
-  /** Carries what was decided to the gate's interceptor, and the access to the handler. */
-  readonly values: ContextValues;
-  /** Why the call is refused; absent when it goes on. */
-  readonly refusal?: ConnectError;
-}
-
 /** The head of a request: all that the gate looks at. */
 export interface RequestHead {
-  readonly method?: string | undefined;
   readonly headers: IncomingHttpHeaders;
   readonly socket: Duplex;
 }
@@ -78,9 +70,8 @@ export function createCallGate(options: {
     if (rule.holders.anyone) return "open";
     const beganMs = performance.now();
     const refuse = (error: unknown): Decision => {
-      // Of a unary call the library reads the body before any interceptor runs, so that none would measure it.
-      const isReadFirst = method.methodKind === "unary" && request.method !== "GET";
-      const refusal = isReadFirst ? settle(rule.method, beganMs, error) : undefined;
+      // Of a unary call the library reads the message before any interceptor runs, so that none would measure it.
+      const refusal = method.methodKind === "unary" ? settle(rule.method, beganMs, error) : undefined;
       return { refusal: refusal ?? toConnectError(error) };
     };
     // A caller's key stands in the same header as an operator's token.
@@ -133,11 +124,15 @@ export function checkRequest(decision: Exclude<Decision, { readonly refusal: Con
   if (decision !== "open") decision.access.requireRequest(decision.rule.readScope(message));
 }
 
-/** What the RPC library is to carry through a call. */
-export function toAdmission(decision: Decision): Admission {
+/** What the RPC library is to carry through a call: what was decided for the gate's interceptor, and the access for the handler. */
+export function toContextValues(decision: Decision): ContextValues {
   const values = createContextValues().set(decisionKey, decision);
-  if (decision === "open") return { values };
-  return "refusal" in decision
-    ? { values, refusal: decision.refusal }
-    : { values: values.set(accessKey, decision.access) };
+  return decision === "open" || "refusal" in decision ? values : values.set(accessKey, decision.access);
+}
+
+/** Refuses a unary call that the gate refused, before the library reads its message, wherever that stands. */
+export function refuseUnread({ values, method }: HandlerContext): void {
+  const decision = values.get(decisionKey);
+  if (method.methodKind !== "unary" || decision === undefined || decision === "open") return;
+  if ("refusal" in decision) throw decision.refusal;
 }

@@ -1,6 +1,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
-import { Code, ConnectError, type ConnectRouter, createConnectRouter, type Interceptor } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  createConnectRouter,
+  type HandlerContext,
+  type Interceptor,
+} from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest } from "@connectrpc/connect/protocol";
 import {
   compressionGzip,
@@ -10,7 +17,7 @@ import {
 import type { WeirError } from "../errors/weir-error.ts";
 import type { Log } from "../telemetry/log.ts";
 import { boundBody, type MessageBounds } from "./bound-body.ts";
-import { type CallGate, type Decision, toAdmission } from "./call-gate.ts";
+import { type CallGate, type Decision, refuseUnread, toContextValues } from "./call-gate.ts";
 import { completeErrors } from "./complete-errors.ts";
 import { answerJson, type PlainHandler } from "./operations.ts";
 
@@ -44,6 +51,10 @@ export function createConnectHandler(options: ConnectHandlerOptions): PlainHandl
     // The default passes over unknown fields and enum names: a misspelt limit would become no limit.
     jsonOptions: { ignoreUnknownFields: false },
     readMaxBytes: options.bounds.mostBytes,
+    requestGate: (context) => {
+      refuseUnread(context);
+      refusePacked(context);
+    },
     shutdownSignal: options.shutdownSignal,
   });
   options.routes(router);
@@ -88,15 +99,14 @@ function bound(
 }
 
 async function answer(handler: UniversalHandler, request: UniversalServerRequest, asked: Decision | Promise<Decision>) {
-  const { values, refusal } = toAdmission(asked instanceof Promise ? await asked : asked);
-  // The library says a refusal in the protocol of the call, as it does with a body that cannot be read. This one is not read.
-  const body = refusal === undefined ? request.body : refuse(refusal);
-  return await handler({ ...request, body, contextValues: values });
+  return await handler({ ...request, contextValues: toContextValues(asked instanceof Promise ? await asked : asked) });
 }
 
-// biome-ignore lint/correctness/useYield: it is read like a body, and has nothing in it
-async function* refuse(refusal: ConnectError): AsyncGenerator<Uint8Array> {
-  throw refusal;
+/** Refuses a compressed message in the address of a request: there it is no body, whose values are counted before they are decoded. */
+function refusePacked({ requestMethod, url }: HandlerContext): void {
+  const compression = requestMethod === "GET" ? new URL(url).searchParams.get("compression") : null;
+  if (compression === null || compression === "identity") return;
+  throw new ConnectError("a message in the address must not be compressed", Code.Unimplemented);
 }
 
 function isGrpc(request: IncomingMessage): boolean {

@@ -70,7 +70,7 @@ export function createHotRpcs(options: {
       // A session that broke off meanwhile has no socket any more, and nobody to be served.
       const socket = stream.session?.socket;
       if (socket === undefined) return true;
-      const decided = gate(hot.method, { method: "POST", headers, socket });
+      const decided = gate(hot.method, { headers, socket });
       if (decided instanceof Promise) void decided.then((decision) => enter(call, hot, decision));
       else enter(call, hot, decided);
       return true;
