@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -103,8 +103,14 @@ function keyringPieces(version: bigint, entries: DigestedEntry[]): Piece[] {
   ];
 }
 
-function start(policy: Policy, clock = new ManualClock()): KeptSnapshots {
-  const snapshots = keepSnapshots({ name, trust: SAMPLE_TRUST, directory, transport: policy.transport, log, clock });
+function start(
+  policy: Policy,
+  clock = new ManualClock(),
+  metrics?: Parameters<typeof keepSnapshots>[0]["metrics"],
+): KeptSnapshots {
+  const { transport } = policy;
+  const options = { name, trust: SAMPLE_TRUST, directory, transport, log, clock };
+  const snapshots = keepSnapshots({ ...options, ...(metrics && { metrics }) });
   kept.push(snapshots);
   return snapshots;
 }
@@ -246,6 +252,21 @@ describe("keep", () => {
       expect(policy.phasesOf(SnapshotKind.KEYRING, 7n)).toContain(SnapshotPhase.APPLIED);
     });
     expect(policy.watches.at(-1)?.request).toMatchObject({ snapshotVersion: 5n, keyringVersion: 7n });
+  });
+
+  it("a file that nobody has signed is no refusal of anything that policy sends", async () => {
+    writeFileSync(join(directory, `snapshot-${"9".padStart(19, "0")}.weir`), "torn");
+    const policy = new Policy();
+    const counted = { inc: vi.fn() };
+    start(policy, new ManualClock(), { weir_router_snapshot_refusals_total: counted as never });
+    await eventually(() => expect(counted.inc).toHaveBeenCalledWith({ kind: "snapshot" }));
+    (await policy.watch(0)).push(...snapshotPieces(5n), ...keyringPieces(7n, [first]));
+
+    await eventually(() => {
+      expect(policy.phasesOf(SnapshotKind.SNAPSHOT, 5n)).toContain(SnapshotPhase.APPLIED);
+      expect(policy.phasesOf(SnapshotKind.KEYRING, 7n)).toContain(SnapshotPhase.APPLIED);
+    });
+    expect(policy.reports.filter(({ phase }) => phase === SnapshotPhase.REFUSED)).toEqual([]);
   });
 
   it("each heartbeat that names what is held confirms it, and a restart without policy knows when that was", async () => {

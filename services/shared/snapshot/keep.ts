@@ -80,16 +80,14 @@ export function keepSnapshots(options: KeepSnapshotsOptions): KeptSnapshots {
   const disk = new SnapshotDisk({
     directory: options.directory,
     log,
-    onRefused: (kind, refusal) => {
+    onRefused: (kind, { head, stage, reasons }) => {
       countRefusal(kind);
-      reporter.report({
-        kind,
-        version: refusal.head?.version ?? 0n,
-        digest: refusal.head?.digest ?? new Uint8Array(),
-        phase: SnapshotPhase.REFUSED,
-        reasons: refusal.reasons.map((reason) => `${refusal.stage}: on disk: ${reason}`),
-        runningVersion: versionOf(kind, hold),
-      });
+      // What policy has not signed is none of its versions, and no refusal of one.
+      if (head === undefined) return;
+      const { version, digest } = head;
+      const runningVersion = versionOf(kind, hold);
+      const told = reasons.map((reason) => `${stage}: on disk: ${reason}`);
+      reporter.report({ kind, version, digest, phase: SnapshotPhase.REFUSED, reasons: told, runningVersion });
     },
   });
   hold.onChange((kind) => {
