@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type Release, ReleaseState } from "../../gen/weir/policy/v1/release_pb.ts";
 import type { SnapshotService } from "../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { systemClock } from "../shared/clock.ts";
+import { fromConnectError } from "../shared/errors/wire.ts";
 import { SnapshotHold } from "../shared/snapshot/hold.ts";
 import { SnapshotReporter } from "../shared/snapshot/report.ts";
 import { watchSnapshots } from "../shared/snapshot/watch.ts";
@@ -230,6 +231,28 @@ describe("a release", () => {
       newTraffic: { calls: 100n, failures: 20n },
       oldTraffic: { calls: 100n, failures: 2n },
     });
+  });
+
+  it("is not kept from its end by a router that counts beyond what any has counted", async () => {
+    const life = { region: "eu", instance: "eu-9", boot: "life-1", snapshotVersion: 1n };
+    const most = 2n ** 63n - 1n;
+    const asks = (counts: Parameters<Client["reportTraffic"]>[0]) =>
+      first.snapshots.reportTraffic({ ...life, ...counts }).then(
+        () => "taken",
+        (error: unknown) => fromConnectError(error).reason,
+      );
+
+    const answers = await Promise.all([
+      asks({ calls: most }),
+      asks({ failures: most }),
+      asks({ denials: most }),
+      asks({ overhead: [{ calls: most }] }),
+      asks({ snapshotAge: { seconds: 315_576_000_000n } }),
+      asks({ keyringAge: { seconds: -1n } }),
+      asks({ calls: 10n ** 12n }),
+    ]);
+
+    expect(answers).toEqual([...Array(6).fill("ARGUMENT_INVALID"), "taken"]);
   });
 
   it("is halted when the routers with it take longer of their own than the others", async () => {
