@@ -1,9 +1,12 @@
 import { randomUUID } from "node:crypto";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { RuleAnswer } from "../../gen/weir/policy/v1/explain_service_pb.ts";
 import { PriorityClass, RuleEffect } from "../../gen/weir/type/v1/decision_pb.ts";
 import { Operation } from "../../gen/weir/type/v1/usage_pb.ts";
+import { systemClock } from "../shared/clock.ts";
 import { fromConnectError } from "../shared/errors/wire.ts";
+import { createEventId } from "../shared/ids.ts";
 import {
   makeSampleKey,
   type PolicyHarness,
@@ -53,6 +56,15 @@ it("says of each rule whether it matches and which part of it does not, under a 
   ]);
   expect(explained.priorityClass).toBe(PriorityClass.UNSPECIFIED);
   expect((await ask({ snapshotVersion: 2n })).rules).toEqual([]);
+});
+
+it("mints no id of the time at which a call is said to arrive, since those that follow would be of no earlier one", async () => {
+  const laterMs = systemClock.nowMs() + 86_400_000;
+  await ask({ arrivedAt: timestampFromMs(laterMs) });
+
+  const next = Number.parseInt(createEventId(systemClock.nowMs()).replace("-", "").slice(0, 12), 16);
+
+  expect(next).toBeLessThan(laterMs);
 });
 
 it("takes the facts of a described call: labels, tools, tokens, time", async () => {

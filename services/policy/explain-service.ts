@@ -43,7 +43,7 @@ export function createExplainService(parts: ExplainParts): ServiceImpl<typeof Ex
       const { keyring } = catalogue.getRegion(request.region);
       const snapshot = await getSnapshot(parts, request);
       const nowMs = request.arrivedAt === undefined ? clock.nowMs() : timestampMs(request.arrivedAt);
-      const described = request.caller === undefined ? describe(catalogue, request, nowMs) : recall(request, nowMs);
+      const described = request.caller === undefined ? describe(parts, request, nowMs) : recall(request, nowMs);
       return {
         versions: {
           snapshotVersion: snapshot.version,
@@ -87,7 +87,7 @@ interface Described {
   readonly call: DescribedCall & Required<Pick<DescribedCall, "asked" | "hasTools">>;
 }
 
-function describe(catalogue: Catalogue, request: ExplainRequest, nowMs: number): Described | Denial {
+function describe({ catalogue, clock }: ExplainParts, request: ExplainRequest, nowMs: number): Described | Denial {
   const { keyId, model, eventId, operation, streamed, facts } = request;
   const bytes = catalogue.keyring.tree.find(keyId);
   if (bytes === undefined) {
@@ -105,7 +105,9 @@ function describe(catalogue: Catalogue, request: ExplainRequest, nowMs: number):
     requestBytes: Number(facts?.inputBytes ?? 0n),
     arrivedAtMs: nowMs,
   };
-  const call = { grant, model, eventId: eventId.toLowerCase() || createEventId(nowMs), nowMs, asked };
+  // Of now, whenever the call is said to arrive: ids rise, and those that follow are of records.
+  const event = eventId.toLowerCase() || createEventId(clock.nowMs());
+  const call = { grant, model, eventId: event, nowMs, asked };
   return { kind: "described", call: { ...call, hasTools: facts?.hasTools ?? false } };
 }
 
