@@ -1,4 +1,4 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Policy } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import type { FieldViolation } from "../../shared/errors/weir-error.ts";
 import type { GrantSettings, KeyTenant } from "./edit-grant.ts";
@@ -36,8 +36,14 @@ export function findSettingViolations(
   regions.forEach((region, index) => {
     if (!knownRegions.has(region)) report(`regions[${index}]`, `"${region}" is not in the policy`);
   });
-  if (expiresAt !== undefined && timestampMs(expiresAt) <= nowMs) report("expires_at", "must lie in the future");
+  if (expiresAt !== undefined && !isInstant(expiresAt)) report("expires_at", "must lie before the year 10000");
+  else if (expiresAt !== undefined && timestampMs(expiresAt) <= nowMs) report("expires_at", "must lie in the future");
   return violations;
+}
+
+/** Whether it is what a Timestamp may be: its binary form takes any number, and what is beyond could be neither stored nor shown. */
+function isInstant({ seconds, nanos }: Timestamp): boolean {
+  return seconds >= -62_135_596_800n && seconds < 253_402_300_800n && nanos >= 0 && nanos < 1_000_000_000;
 }
 
 /** What is wrong with a tenant's path under a policy. */
