@@ -2,7 +2,8 @@ import type { Command } from "commander";
 import { findSessionFile } from "../addresses.ts";
 import { escapeControl, type OutputFormat, printJson } from "../output.ts";
 import { revokeSession, type SignInOptions, signIn } from "../session/issuer.ts";
-import { findSession, forgetSession, keepSession } from "../session/session-file.ts";
+import { keepSession } from "../session/session-file.ts";
+import { takeSession } from "../session/session-token.ts";
 
 interface LoginOptions extends Omit<SignInOptions, "signal"> {
   readonly output: OutputFormat;
@@ -38,14 +39,12 @@ async function login({ output, ...options }: LoginOptions): Promise<void> {
 }
 
 async function logout(): Promise<void> {
-  const file = findSessionFile(process.env);
-  const session = findSession(file);
+  // Forgotten here whatever the issuer says.
+  const session = await takeSession(findSessionFile(process.env));
   if (session === undefined) {
     console.log("Nobody has signed in");
     return;
   }
-  // Forgotten here whatever the issuer says.
-  forgetSession(file);
   await revokeSession(session);
   console.log(`Signed out at ${session.issuer}`);
 }

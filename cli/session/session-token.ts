@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import { systemClock } from "../../services/shared/clock.ts";
 import { type FolderLock, lockFolder } from "../../services/shared/folder-lock.ts";
 import { renewSession } from "./issuer.ts";
-import { findSession, keepSession, type Session } from "./session-file.ts";
+import { findSession, forgetSession, keepSession, type Session } from "./session-file.ts";
 
 /** A token that ends sooner is renewed first: a command may take as long, and clocks differ. */
 const LEFT_MS = 60_000;
@@ -30,6 +30,22 @@ export async function findSessionToken(path: string, nowMs: number): Promise<str
   }
 }
 
+/**
+ * Takes the session out of its file, for good; undefined when nobody has signed in. A command that is just renewing it is waited for: it would
+ * write it back.
+ */
+export async function takeSession(path: string): Promise<Session | undefined> {
+  if (findSession(path) === undefined) return undefined;
+  const lock = await takeLock(dirname(path));
+  try {
+    const session = findSession(path);
+    forgetSession(path);
+    return session;
+  } finally {
+    await lock.release();
+  }
+}
+
 function isGood({ expiresAtMs }: Session, nowMs: number): boolean {
   return expiresAtMs - nowMs >= LEFT_MS;
 }
@@ -39,7 +55,7 @@ async function takeLock(folder: string): Promise<FolderLock> {
   for (;;) {
     const lock = await lockFolder(folder);
     if (lock !== undefined) return lock;
-    if (systemClock.monotonicMs() > deadlineMs) throw new Error("Cannot renew session: another command is at it");
+    if (systemClock.monotonicMs() > deadlineMs) throw new Error("Cannot use session: another command is renewing it");
     await systemClock.sleep(LOCK_POLL_MS);
   }
 }

@@ -9,11 +9,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Authority } from "../../services/shared/authority/authority.ts";
 import { parseOperators } from "../../services/shared/authority/operators-file.ts";
 import { systemClock } from "../../services/shared/clock.ts";
+import { lockFolder } from "../../services/shared/folder-lock.ts";
 import { createLog } from "../../services/shared/telemetry/log.ts";
 import { clickThrough } from "./browser.fixture.ts";
 import { revokeSession, signIn } from "./issuer.ts";
 import { findSession, keepSession, type Session } from "./session-file.ts";
-import { findSessionToken } from "./session-token.ts";
+import { findSessionToken, takeSession } from "./session-token.ts";
 
 const server = createServer();
 let issuer: string;
@@ -149,6 +150,19 @@ describe("a session", () => {
   it("is none where nobody has signed in", async () => {
     expect(await findSessionToken(path, 0)).toBeUndefined();
     expect(existsSync(path)).toBe(false);
+  });
+
+  it("is over once it was taken, also when another command was just renewing it", async () => {
+    const session = { issuer, clientId: "weir", token: "old", expiresAtMs: 0, refreshToken: "r1" };
+    keepSession(path, session);
+    const renewing = await lockFolder(join(folder, "weir"));
+
+    const taken = takeSession(path);
+    keepSession(path, { ...session, token: "new", refreshToken: "r2" });
+    await renewing?.release();
+
+    expect(await taken).toMatchObject({ token: "new", refreshToken: "r2" });
+    expect([existsSync(path), await takeSession(path)]).toEqual([false, undefined]);
   });
 
   it("whose file was damaged is refused without a word of what is in it", async () => {
