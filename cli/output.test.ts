@@ -1,5 +1,6 @@
-import { describe, expect, it } from "vitest";
-import { escapeControl, formatCost, formatTable } from "./output.ts";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { WeirError } from "../services/shared/errors/weir-error.ts";
+import { escapeControl, formatCost, formatTable, printFailure } from "./output.ts";
 
 describe("formatTable()", () => {
   it("makes columns as wide as their widest cell, with numbers to the right", () => {
@@ -32,5 +33,22 @@ describe("formatCost()", () => {
 describe("escapeControl()", () => {
   it("leaves nothing that moves a cursor or turns text, and all else", () => {
     expect(escapeControl("Zürich \u001b[2J\n\u202Ex 漢字")).toBe("Zürich \\u001b[2J\\u000a\\u202ex 漢字");
+  });
+});
+
+describe("printFailure()", () => {
+  it("prints line by line what failed and each field at fault, and lets neither move the cursor", () => {
+    const printed = vi.spyOn(console, "error").mockImplementation(() => undefined);
+    onTestFinished(() => printed.mockRestore());
+    const violations = [{ field: "name", description: 'has "\u001b[2J"' }];
+
+    printFailure("text", new WeirError("ARGUMENT_INVALID", "Cannot do it.\n  Since then: \u001b[1A", { violations }));
+    printFailure("text", new Error('Cannot read "\u009b2J"'));
+
+    expect(printed.mock.calls.flat()).toEqual([
+      "Cannot do it.\n  Since then: \\u001b[1A",
+      '  name: has "\\u001b[2J"',
+      'Cannot read "\\u009b2J"',
+    ]);
   });
 });

@@ -58,7 +58,10 @@ export function formatTime(timestamp: { seconds: bigint } | undefined): string {
   return timestamp ? new Date(Number(timestamp.seconds) * 1000).toISOString().replace(".000Z", "Z") : "";
 }
 
-/** Prints why a command failed to standard error: the message, then one line for each field at fault. */
+/**
+ * Prints why a command failed to standard error: the message, which may have several lines, then one line for each field at fault. What it says may
+ * come from a file or a service.
+ */
 export function printFailure(format: OutputFormat, error: unknown): void {
   // Errors of services and of shared code have a reason; the others come from here or from the system, and their message says it.
   const hasReason = error instanceof ConnectError || error instanceof WeirError;
@@ -69,9 +72,9 @@ export function printFailure(format: OutputFormat, error: unknown): void {
     console.error(JSON.stringify({ error: { reason, message, facts, violations } }));
     return;
   }
-  console.error(message);
+  console.error(message.split("\n").map(escapeControl).join("\n"));
   for (const { field, description } of failure?.violations ?? []) {
-    console.error(`  ${field}: ${description}`);
+    console.error(escapeControl(`  ${field}: ${description}`));
   }
 }
 

@@ -16,7 +16,7 @@ import { CALL_OPTIONS } from "../control-plane.ts";
 import { describeAct } from "../describe-act.ts";
 import { parseCount } from "../key-options.ts";
 import { createAuditOrigin } from "../keygen.ts";
-import { formatTable, formatTime, type OutputFormat, printMessage } from "../output.ts";
+import { escapeControl, formatTable, formatTime, type OutputFormat, printMessage } from "../output.ts";
 import { type Context, getContext } from "./context.ts";
 
 interface RegionOption {
@@ -165,7 +165,7 @@ function printVerdict(output: OutputFormat, verdict: Verdict): void {
     const root = Buffer.from(verdict.root).toString("base64");
     console.log(`PROVEN: ${verdict.origin}, ${verdict.size} records, root ${root}`);
   } else {
-    console.error(`REFUSED (${verdict.fault}): ${verdict.message}`);
+    console.error(escapeControl(`REFUSED (${verdict.fault}): ${verdict.message}`));
   }
 }
 
