@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { parseCount } from "../key-options.ts";
 import { getContext } from "./context.ts";
 import { type CheckOptions, check } from "./policy/check.ts";
 import { type DiffOptions, diff } from "./policy/diff.ts";
@@ -49,7 +50,7 @@ export function addPolicyCommands(program: Command): void {
   policy
     .command("list")
     .description("list versions, newest first")
-    .option("--limit <n>", "how many at most", Number, 20)
+    .option("--limit <n>", "how many at most", parseCount, 20)
     .action((options: { limit: number }, command: Command) => list(options.limit, getContext(command)));
 
   policy
