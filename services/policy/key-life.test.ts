@@ -330,6 +330,22 @@ describe("TenantService", () => {
     expect((await policy.tenants.listDisabledTenants({ organisation: "acme" })).tenants).toEqual([]);
   });
 
+  it("disables one that the policy has no longer, as long as keys of it are honoured", async () => {
+    const { key } = await make();
+    await publishSample(policy, (json) => {
+      for (const { teams } of json.organisations) for (const team of teams) team.id = "site";
+      json.limits.pop();
+    });
+
+    await policy.tenants.disableTenant(change("acme/web/search"));
+
+    const { denied } = await policy.explain.explain({ region: "eu", keyId: key.keyId, model: "any" });
+    expect(denied).toBe("TENANT_DISABLED");
+    expect((await getRefusal(policy.tenants.disableTenant(change("acme/desk")))).reason).toBe("ARGUMENT_INVALID");
+    await policy.tenants.enableTenant(change("acme/web/search"));
+    await publishSample(policy);
+  });
+
   it.each(["nobody", "acme/none", "acme/web/none", "acme/web/search/production", "Acme"])(
     "refuses %s",
     async (tenant) => {

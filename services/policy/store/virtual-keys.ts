@@ -136,6 +136,18 @@ export async function findKeysByRequests(
   return new Map(rows.map((row) => [row.request_id, toKey(row)]));
 }
 
+/** Whether a tenant, by its path, has a key that is not revoked. */
+export async function hasLivingKeys(client: PoolClient, tenant: string): Promise<boolean> {
+  const [organisation, team, app] = tenant.split("/");
+  const rows = await query(
+    client,
+    `select 1 from virtual_key where organisation = $1 and ($2::text is null or team = $2) and ($3::text is null or app = $3)
+        and revoked_version is null limit 1`,
+    [organisation, team ?? null, app ?? null],
+  );
+  return rows.length > 0;
+}
+
 /** At most `limit` keys, with their grants, whose row a build of before the index wrote. */
 export async function listUnfilledKeys(pool: Pool, limit: number): Promise<StoredKey[]> {
   const rows = await query<KeyRow>(pool, `${SELECT} where k.team is null order by k.position limit $1`, [limit]);

@@ -33,7 +33,8 @@ export type DisableTenantRequest = Message<"weir.policy.v1.DisableTenantRequest"
   requestId: string;
 
   /**
-   * Path of the tenant: "organisation", "organisation/team" or "organisation/team/app". Must be in the published policy.
+   * Path of the tenant: "organisation", "organisation/team" or "organisation/team/app". Must be in the published policy, or have
+   * keys that are not revoked.
    *
    * @generated from field: string tenant = 2;
    */
