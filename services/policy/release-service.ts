@@ -17,6 +17,7 @@ import { createPageToken, readPageSize, readPageToken } from "../shared/page.ts"
 import { CONNECTED_MS } from "./distribution/attendance.ts";
 import type { Catalogue } from "./distribution/catalogue.ts";
 import { isEnded, readReleaseView } from "./distribution/release-view.ts";
+import { SharedLooks } from "./distribution/shared-looks.ts";
 import type { ChangeParts } from "./publish.ts";
 import { haltRelease } from "./release.ts";
 import { listInstances, type StoredInstance } from "./store/instances.ts";
@@ -30,7 +31,11 @@ const REPEAT_MS = 5_000;
 
 /** Serves weir.policy.v1.ReleaseService: how far a version has come, and what every instance says of itself, to whichever it said it. */
 export function createReleaseService(parts: ChangeParts): ServiceImpl<typeof ReleaseService> {
-  const { pool, catalogue } = parts;
+  const { pool, catalogue, clock } = parts;
+  const looks = new SharedLooks(clock, LOOK_MS, async (version: bigint) => {
+    const stored = await getRelease(pool, version);
+    return { release: await readReleaseView(pool, stored), isEnded: isEnded(stored) };
+  });
   return {
     async getRelease({ policyVersion }) {
       return { release: await readReleaseView(pool, await getRelease(pool, policyVersion)) };
@@ -38,7 +43,7 @@ export function createReleaseService(parts: ChangeParts): ServiceImpl<typeof Rel
     async *watchRelease({ policyVersion }, { signal }) {
       // "The latest" is the one that is it now; a later one supersedes it and ends the watch.
       const { policyVersion: version } = await getRelease(pool, policyVersion);
-      for await (const release of watchRelease(parts, version, signal)) yield { release };
+      for await (const release of watchRelease(parts, looks, version, signal)) yield { release };
     },
     async haltRelease({ requestId, policyVersion, comment }, context) {
       const { actor } = getAccess(context);
@@ -90,17 +95,22 @@ async function getRelease(pool: Pool, policyVersion: bigint): Promise<StoredRele
   });
 }
 
+interface ReleaseLook {
+  readonly release: Release;
+  readonly isEnded: boolean;
+}
+
 // Looks again and again: reports may come to any instance of policy, and bake times run. Tells it when it is another.
 async function* watchRelease(
-  { pool, clock }: ChangeParts,
+  { clock }: ChangeParts,
+  looks: SharedLooks<bigint, ReleaseLook>,
   version: bigint,
   signal: AbortSignal,
 ): AsyncGenerator<Release> {
   let told: Uint8Array | undefined;
   let toldAtMs = 0;
   while (!signal.aborted) {
-    const stored = await getRelease(pool, version);
-    const release = await readReleaseView(pool, stored);
+    const { release, isEnded } = await looks.look(version);
     const bytes = toBinary(ReleaseSchema, release);
     const isNew = told === undefined || Buffer.compare(told, bytes) !== 0;
     if (isNew || clock.monotonicMs() - toldAtMs >= REPEAT_MS) {
@@ -108,7 +118,7 @@ async function* watchRelease(
       toldAtMs = clock.monotonicMs();
       yield release;
     }
-    if (isEnded(stored)) return;
+    if (isEnded) return;
     await pause(clock, LOOK_MS, signal);
   }
 }
