@@ -18,10 +18,11 @@ import { publish } from "../shared/bus/publish.ts";
 import { ensureStream } from "../shared/bus/streams.ts";
 import { systemClock } from "../shared/clock.ts";
 import { createPool, type Pool, query } from "../shared/database/pool.ts";
+import { transaction } from "../shared/database/transaction.ts";
 import { Health } from "../shared/mesh/health.ts";
 import { generateNoteKey, parseVerifierKey } from "../shared/note/note.ts";
 import { createLog } from "../shared/telemetry/log.ts";
-import { createMetrics } from "../shared/telemetry/metrics.ts";
+import { createMetrics, type Metrics } from "../shared/telemetry/metrics.ts";
 import { createAuditService } from "./audit-service.ts";
 import { createIntakeService } from "./intake-service.ts";
 import { readLogKeys } from "./log/keys.ts";
@@ -44,7 +45,12 @@ let postgres: TestPostgres;
 let nats: TestNats;
 let pool: Pool;
 let bus: Bus;
-let running: { stop: () => Promise<void>; health: Health }[] = [];
+interface Instance {
+  readonly stop: () => Promise<void>;
+  readonly health: Health;
+  readonly metrics: Metrics;
+}
+let running: Instance[] = [];
 
 beforeAll(async () => {
   [postgres, nats] = await Promise.all([startPostgres(), startNats()]);
@@ -67,7 +73,7 @@ afterEach(async () => {
 });
 
 /** Starts an instance of the service's working half, with connections of its own. */
-async function startInstance(): Promise<{ stop: () => Promise<void>; health: Health }> {
+async function startInstance(): Promise<Instance> {
   const ending = new AbortController();
   const health = new Health();
   const ownPool = createPool({ url: postgres.url("audit_eu"), log });
@@ -87,6 +93,7 @@ async function startInstance(): Promise<{ stop: () => Promise<void>; health: Hea
   const keeping = keepRecords({ ...context, pool: ownPool }, ending.signal);
   const instance = {
     health,
+    metrics,
     stop: async () => {
       ending.abort();
       await keeping;
@@ -276,6 +283,41 @@ describe("the life of a record", { timeout: 60_000 }, () => {
       await rm(folder, { recursive: true, force: true });
     }
   });
+
+  it("a database that is set back under running instances is refused by both, and nothing is signed again", async () => {
+    const instances = [await startInstance(), await startInstance()];
+    const latest = async () => (await audit().getCheckpoint({})).checkpoint?.treeSize ?? 0n;
+    const before = await latest();
+    await say([makeFact(17), makeFact(18)]);
+    const seen = async () => await Promise.all(instances.map(({ metrics }) => metrics.page()));
+    await until(seen, (pages) => pages.every((page) => page.includes(`weir_audit_checkpoint_size ${before + 2n}`)));
+    const epoch = async () => (await query<{ epoch: bigint }>(pool, "select epoch from log_state"))[0]!.epoch;
+    const first = await epoch();
+
+    await setBack(before);
+    await say([makeFact(19)], 1);
+    await until(
+      async () => ((await epoch()) > first + 3n ? "refused" : (await latest()) > before ? "signed" : "waiting"),
+      (state) => state !== "waiting",
+    );
+
+    expect(await latest()).toBe(before);
+    await until(
+      async () => instances.every(({ health }) => !health.readiness.ready),
+      (refused) => refused,
+    );
+  });
+
+  /** What a restored backup of an earlier moment looks like: consistent in itself. */
+  async function setBack(size: bigint): Promise<void> {
+    await transaction(pool, async (client) => {
+      await query(client, "delete from record_place where log_index >= $1", [size]);
+      await query(client, "delete from record where log_index >= $1", [size]);
+      await query(client, "delete from subtree where (position + 1) << level > $1", [size]);
+      await query(client, "delete from checkpoint where tree_size > $1", [size]);
+      await query(client, "update log_state set sequenced = $1, integrated = $1", [size]);
+    });
+  }
 
   async function exportTo(folder: string, endIndex: bigint): Promise<void> {
     async function* records() {

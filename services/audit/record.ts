@@ -15,7 +15,7 @@ import type { NoteSigner } from "../shared/note/note.ts";
 import type { Log } from "../shared/telemetry/log.ts";
 import type { Metrics } from "../shared/telemetry/metrics.ts";
 import { readMessage, type Said } from "./intake.ts";
-import { checkStoredLog, type LogIdentity } from "./log/check.ts";
+import { checkStoredLog, type LogIdentity, readLatestCheckpoint } from "./log/check.ts";
 import { integrate } from "./log/integrate.ts";
 import { sequence } from "./log/sequence.ts";
 import { signCheckpoint } from "./log/sign-checkpoint.ts";
@@ -62,17 +62,26 @@ const MISSING_ALARM_MS = 60_000;
  * Of several instances on one database one works, the others wait to take over; all of them can answer.
  */
 export async function keepRecords(context: RecordContext, signal: AbortSignal): Promise<void> {
-  const { pool, clock, health, log } = context;
+  const { pool, identity, clock, health, log, metrics } = context;
+  // For as long as this process lives: a database that is set back ends a lead, and the next one must not begin from what it says then.
+  let known: Checkpoint | undefined;
   let trouble = "";
   while (!signal.aborted) {
     try {
       const leadership = await tryToLead(pool, { clock });
+      const onCheckpoint = (checkpoint: Checkpoint | undefined): void => {
+        known = checkpoint;
+        metrics.weir_audit_checkpoint_size.set(Number(checkpoint?.size ?? 0n));
+      };
       const onKeeping = (): void => {
         trouble = "";
         health.setReady("keeps the log");
       };
-      if (leadership) await lead(context, leadership, signal, onKeeping);
-      else health.setReady("another instance keeps the log");
+      if (leadership) await lead(context, leadership, known, { onKeeping, onCheckpoint }, signal);
+      else {
+        onCheckpoint(await readLatestCheckpoint(pool, identity, known));
+        health.setReady("another instance keeps the log");
+      }
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       health.setNotReady(reason);
@@ -84,12 +93,21 @@ export async function keepRecords(context: RecordContext, signal: AbortSignal): 
   }
 }
 
+/** Who hears how a lead goes. */
+interface LeadEvents {
+  /** The stored log is the one that was signed, and records are taken in from now on. */
+  readonly onKeeping: () => void;
+  /** The last checkpoint that was found or signed; undefined before the first. */
+  readonly onCheckpoint: (checkpoint: Checkpoint | undefined) => void;
+}
+
 /** Works as the one writer until the lead is lost, something fails, or the signal fires. */
 async function lead(
   context: RecordContext,
   leadership: Leadership,
+  known: Checkpoint | undefined,
+  { onKeeping, onCheckpoint }: LeadEvents,
   signal: AbortSignal,
-  onKeeping: () => void,
 ): Promise<void> {
   const { pool, identity, log } = context;
   const failed = new AbortController();
@@ -97,14 +115,15 @@ async function lead(
   try {
     const right = await takeLead(pool, identity.origin);
     // Nothing is written on top of a log that is not the one that was signed.
-    const last = await checkStoredLog(pool, right, identity);
+    const last = await checkStoredLog(pool, right, identity, known);
+    onCheckpoint(last);
     log.info({ epoch: String(right.epoch), checkpoint: String(last?.size ?? 0n) }, "Keeping the log");
     onKeeping();
     const streamThere = Promise.withResolvers<void>();
     const stations = [
       keepStream(context, ending, streamThere.resolve),
       streamThere.promise.then(() => takeIn(context, right, ending)),
-      keepTree(context, right, last, ending),
+      keepTree(context, right, last, onCheckpoint, ending),
       watchIntake(context, ending),
     ].map((station) => station.finally(() => failed.abort()));
     await Promise.all(stations.map((station) => station.catch(() => {})));
@@ -162,6 +181,7 @@ async function keepTree(
   context: RecordContext,
   right: Lead,
   last: Checkpoint | undefined,
+  onCheckpoint: LeadEvents["onCheckpoint"],
   ending: AbortSignal,
 ): Promise<void> {
   const { pool, identity, signer, clock, metrics } = context;
@@ -169,8 +189,8 @@ async function keepTree(
   while (!ending.aborted) {
     while (!ending.aborted && (await integrate(pool, right)) > 0n);
     published = (await signCheckpoint(pool, right, { identity, signer, clock }, published)) ?? published;
+    onCheckpoint(published);
     metrics.weir_audit_tree_size.set(Number((await getLogState(pool)).integrated));
-    metrics.weir_audit_checkpoint_size.set(Number(published?.size ?? 0n));
     await pause(clock, context.checkpointIntervalMs, ending);
   }
 }

@@ -18,26 +18,49 @@ export interface LogIdentity {
 
 /**
  * Looks before anything is written whether the stored log is still the one that was signed: every counted record has its row at
- * the end, and the tree has the root of the last checkpoint. Throws PROOF_REFUSED when a tail was cut off or the past was
- * changed: then nothing must be sequenced or signed until a person has looked.
+ * the end, and the tree has the root of the last checkpoint, and that of `known`, the last one that this process has seen. Throws
+ * PROOF_REFUSED when a tail was cut off, the past was changed or the database was set back: then nothing must be sequenced or signed
+ * until a person has looked.
  */
-export async function checkStoredLog(pool: Pool, lead: Lead, identity: LogIdentity): Promise<Checkpoint | undefined> {
+export async function checkStoredLog(
+  pool: Pool,
+  lead: Lead,
+  identity: LogIdentity,
+  known?: Checkpoint,
+): Promise<Checkpoint | undefined> {
   return await writeLog(pool, lead, async (client, state) => {
     const last = await findLastIndex(client);
     const stored = last === undefined ? 0n : last + 1n;
     if (stored !== state.sequenced) {
       throw refuse(`${state.sequenced} records were sequenced, ${stored} are stored`);
     }
-    const latest = await findLatestCheckpoint(client);
-    if (latest === undefined) return undefined;
-    const checkpoint = readStoredCheckpoint(latest, identity);
-    await checkRoot(client, state, checkpoint);
+    const checkpoint = await readLatestCheckpoint(client, identity, known);
+    if (checkpoint !== undefined) await checkRoot(client, state, checkpoint);
+    if (known !== undefined) await checkRoot(client, state, known);
     return checkpoint;
   });
 }
 
-/** Reads a checkpoint from its row, believing its signature only. Throws PROOF_REFUSED when the row was changed. */
-export function readStoredCheckpoint(stored: StoredCheckpoint, identity: LogIdentity): Checkpoint {
+/**
+ * Reads the latest checkpoint; undefined before the first. Throws PROOF_REFUSED when its row was changed, and when it is behind `known`,
+ * the last one that this process has seen: the database was set back under our feet.
+ */
+export async function readLatestCheckpoint(
+  client: Pool | PoolClient,
+  identity: LogIdentity,
+  known: Checkpoint | undefined,
+): Promise<Checkpoint | undefined> {
+  const row = await findLatestCheckpoint(client);
+  const latest = row && readStoredCheckpoint(row, identity);
+  const size = latest?.size ?? 0n;
+  if (known !== undefined && size < known.size) {
+    throw refuse(`its last checkpoint is of ${size} records, one of ${known.size} was signed`);
+  }
+  return latest;
+}
+
+// Believes the signature only.
+function readStoredCheckpoint(stored: StoredCheckpoint, identity: LogIdentity): Checkpoint {
   const checkpoint = parseCheckpoint(openNote(stored.note, identity.verifiers).text);
   if (checkpoint.origin !== identity.origin) throw refuse(`its last checkpoint is that of "${checkpoint.origin}"`);
   if (checkpoint.size !== stored.size || !isSameHash(checkpoint.root, stored.root)) {

@@ -6,10 +6,10 @@ import { type Checkpoint, formatCheckpoint } from "../merkle/checkpoint.ts";
 import { assembleProof, planConsistency } from "../merkle/proof.ts";
 import { coverRange, joinCover } from "../merkle/tree.ts";
 import { isConsistent } from "../merkle/verify.ts";
-import { findLatestCheckpoint, insertCheckpoint } from "../store/checkpoints.ts";
+import { insertCheckpoint } from "../store/checkpoints.ts";
 import { type Lead, writeLog } from "../store/log-state.ts";
 import { readSubtrees } from "../store/subtrees.ts";
-import { type LogIdentity, readStoredCheckpoint } from "./check.ts";
+import { type LogIdentity, readLatestCheckpoint } from "./check.ts";
 
 /** Who signs, for which log, and when. */
 export interface SignOptions {
@@ -26,22 +26,18 @@ export interface SignOptions {
  * - *persisted*: committed. Only now can anyone read it. The process dies: its successor continues from it.
  *
  * Throws PROOF_REFUSED, and signs nothing, when the stored tree is smaller than or inconsistent with the last checkpoint, or
- * when the database is behind `published`, the last one that this process made: it was set back under our feet.
+ * when the database is behind `known`, the last one that this process has seen.
  */
 export async function signCheckpoint(
   pool: Pool,
   lead: Lead,
   options: SignOptions,
-  published: Checkpoint | undefined,
+  known: Checkpoint | undefined,
 ): Promise<Checkpoint | undefined> {
   const { identity, signer, clock } = options;
   return await writeLog(pool, lead, async (client, { integrated: size }) => {
-    const row = await findLatestCheckpoint(client);
-    const last = row && readStoredCheckpoint(row, identity);
+    const last = await readLatestCheckpoint(client, identity, known);
     const first = last?.size ?? 0n;
-    if (published && first < published.size) {
-      throw refuse(`the last stored checkpoint is of ${first} records, one of ${published.size} was published`);
-    }
     if (size < first) throw refuse(`the tree has ${size} records, the last checkpoint ${first}`);
     if (size === first) return undefined;
     const cover = coverRange(0n, size);
