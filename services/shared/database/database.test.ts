@@ -134,6 +134,16 @@ describe("transaction()", () => {
     expect(cut).toHaveBeenCalledOnce();
   });
 
+  it("throws when PostgreSQL rolls back what it was asked to commit, since a statement had failed and nobody said so", async () => {
+    const attempt = transaction(pool, async (client) => {
+      await query(client, "insert into thing values (7, 'seven')");
+      await query(client, "select 1 / 0").catch(() => {});
+    });
+
+    await expect(attempt).rejects.toMatchObject({ reason: "INTERNAL" });
+    expect(await query(pool, "select id from thing where id = 7")).toEqual([]);
+  });
+
   it("leaves nothing of a function that throws, and throws what it threw", async () => {
     const refusal = new TypeError("no");
 

@@ -11,7 +11,7 @@ export interface TransactionOptions {
 
 /**
  * Runs `fn` in one transaction: committed when it resolves, rolled back when it throws. What `fn` throws, the caller gets;
- * errors of the database come as WeirError. An error during COMMIT leaves open whether it happened: what `fn` does must
+ * errors of the database come as WeirError. INTERNAL when `fn` resolves although one of its statements failed: nothing is committed. An error during COMMIT leaves open whether it happened: what `fn` does must
  * be safe to repeat. `fn` must not keep the client.
  */
 export async function transaction<T>(
@@ -44,8 +44,10 @@ export async function transaction<T>(
     signal?.throwIfAborted();
     await client.query("begin");
     const result = await fn(client);
-    await client.query("commit");
+    const { command } = await client.query("commit");
     broken = false;
+    // PostgreSQL answers so, and with no error, when a statement had failed before.
+    if (command === "ROLLBACK") throw rolledBack();
     return result;
   } catch (error) {
     broken = released || isTimeout(error) || (await isBroken(client));
@@ -56,6 +58,10 @@ export async function transaction<T>(
     release(broken);
     client.off("error", ignore);
   }
+}
+
+function rolledBack(): WeirError {
+  return new WeirError("INTERNAL", "Cannot commit a transaction: one of its statements had failed, it was rolled back");
 }
 
 // By itself the pool would wait for the answers that are under way, which a pipelined connection is taken to get.
