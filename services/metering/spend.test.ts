@@ -228,6 +228,17 @@ describe("a fact that cannot be posted", () => {
     expect(await query(pool, "select kind from parked_fact")).toEqual([{ kind: "AMOUNT" }]);
   });
 
+  it("counts more than any call can have, so that it cannot make a sum of spend overflow and shut out what comes after it", async () => {
+    const lying = (seq: bigint, quantity: bigint) =>
+      createUsage({ seq, attempts: [{ provider: "p", lines: [[Meter.INPUT_TOKENS, quantity, 0n]] }] });
+
+    await takeIn([lying(1n, 2n ** 63n - 1n)]);
+    await takeIn([lying(2n, 7n)]);
+
+    expect(await query(pool, "select kind, seq from parked_fact")).toEqual([{ kind: "AMOUNT", seq: 1n }]);
+    expect(await query(pool, "select quantity from spend where meter = 1")).toEqual([{ quantity: 7n }]);
+  });
+
   it("contradicts what is posted under its id: the first stays, the second is parked", async () => {
     const eventId = createEventIdAt(NOON_MS);
     const attempts = [{ provider: "p", lines: [[Meter.INPUT_TOKENS, 1n, 1_000_000n]] as const }];

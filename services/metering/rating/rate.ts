@@ -1,7 +1,15 @@
 import type { UsageRecorded } from "../../../gen/weir/event/v1/usage_recorded_pb.ts";
 import type { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
-import { costNanos, MAX_NANOS } from "../../shared/money/money.ts";
+import { costNanos } from "../../shared/money/money.ts";
+
+/**
+ * Most of one meter that an attempt can have used, and most nano-dollars that a call can have cost: a hundred thousand times the largest
+ * context there is, and a million dollars. More is a mistake or a lie; were it posted, the sums that it goes into could leave int64, and what
+ * comes after it could not be posted or asked for. Of what passes, nine million usages of a key and a day still fit.
+ */
+const MAX_QUANTITY = 10n ** 12n;
+const MAX_CALL_NANOS = 10n ** 15n;
 
 /** A line, rated: the router's number beside ours. */
 export interface RatedLine {
@@ -35,7 +43,7 @@ export interface RatedUsage {
 
 /**
  * Rates a usage again with the prices in its lines, which are those of the snapshot that the call ran under. Throws
- * ARGUMENT_INVALID when a cost, or their sum, does not fit int64.
+ * ARGUMENT_INVALID when a quantity or the cost is more than any call can have.
  */
 export function rateUsage(usage: UsageRecorded): RatedUsage {
   let cost = 0n;
@@ -45,6 +53,7 @@ export function rateUsage(usage: UsageRecorded): RatedUsage {
     let attemptNanos = 0n;
     const rated = lines.map((line): RatedLine => {
       const { meter, quantity, priceNanosPerMillion, costNanos: saidNanos } = line;
+      checkAmount(quantity, MAX_QUANTITY, "units of a meter");
       const lineNanos = costNanos(quantity, priceNanosPerMillion);
       attemptNanos += lineNanos;
       said += saidNanos;
@@ -55,12 +64,12 @@ export function rateUsage(usage: UsageRecorded): RatedUsage {
     return { provider, lines: rated, costNanos: attemptNanos };
   });
   // None of them is negative, so that no attempt costs more than the call.
-  return { usage, attempts, costNanos: checkAmount(cost), saidNanos: checkAmount(said), mismatched };
+  checkAmount(cost, MAX_CALL_NANOS, "nano-dollars");
+  checkAmount(said, MAX_CALL_NANOS, "nano-dollars by the router");
+  return { usage, attempts, costNanos: cost, saidNanos: said, mismatched };
 }
 
-function checkAmount(nanos: bigint): bigint {
-  if (nanos > MAX_NANOS) {
-    throw new WeirError("ARGUMENT_INVALID", `Cannot rate usage: ${nanos} nano-dollars is more than ${MAX_NANOS}`);
-  }
-  return nanos;
+function checkAmount(amount: bigint, most: bigint, what: string): void {
+  if (amount <= most) return;
+  throw new WeirError("ARGUMENT_INVALID", `Cannot rate usage: ${amount} ${what} are more than ${most}`);
 }

@@ -29,7 +29,7 @@ export type UsageLine = Message<"weir.type.v1.UsageLine"> & {
   meter: Meter;
 
   /**
-   * How many, from 0.
+   * How many, from 0. A usage of more than 10^12 is not posted but parked, as is one that costs more than a million dollars.
    *
    * @generated from field: int64 quantity = 2;
    */
