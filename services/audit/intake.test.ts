@@ -3,6 +3,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import { RecordSchema } from "../../gen/weir/audit/v1/record_pb.ts";
 import { AuditRecordedBatchSchema, AuditRecordedSchema } from "../../gen/weir/event/v1/audit_recorded_pb.ts";
+import type { BusMessage } from "../shared/bus/consume.ts";
 import { readMessage } from "./intake.ts";
 
 const RECORD_ID = "019a0000-0000-7000-8000-000000000001";
@@ -17,9 +18,17 @@ const record = create(RecordSchema, {
 const bytes = toBinary(RecordSchema, record);
 const good = { recordId: RECORD_ID, producer, organisation: "acme", record: bytes };
 
+const createMessage = (payload: Uint8Array, messageId = "eu.eu-1.boot-1.1-1"): BusMessage => ({
+  subject: "audit.eu.eu-1",
+  payload,
+  messageId,
+  deliveries: 1,
+});
+
 function read(...facts: Parameters<typeof create<typeof AuditRecordedSchema>>[1][]) {
   const records = facts.map((fact) => create(AuditRecordedSchema, fact));
-  return readMessage(toBinary(AuditRecordedBatchSchema, create(AuditRecordedBatchSchema, { records })), "eu");
+  const payload = toBinary(AuditRecordedBatchSchema, create(AuditRecordedBatchSchema, { records }));
+  return readMessage(createMessage(payload), "eu");
 }
 
 describe("readMessage()", () => {
@@ -45,7 +54,7 @@ describe("readMessage()", () => {
   ])("%s is unfit, and known by its place", (_, reason, fact) => {
     const { records, unfit } = read(fact, { ...good, producer: { ...producer, seq: 2n } });
     expect(records).toHaveLength(1);
-    expect(unfit).toMatchObject([{ reason, position: { producer: "eu-1", boot: "boot-1", seq: 1n } }]);
+    expect(unfit).toMatchObject([{ reason, positions: [{ producer: "eu-1", boot: "boot-1", seq: 1n }] }]);
   });
 
   it.each([
@@ -55,15 +64,30 @@ describe("readMessage()", () => {
     ["a NUL in its boot", { ...good, producer: { ...producer, boot: "a\0" } }],
   ])("a fact with %s is unfit and has no place", (_, fact) => {
     const { unfit } = read(fact);
-    expect(unfit).toMatchObject([{ reason: "MALFORMED" }]);
-    expect(unfit[0]).not.toHaveProperty("position");
+    expect(unfit).toMatchObject([{ reason: "MALFORMED", positions: [] }]);
   });
 
-  it("what is no batch, or too large a one, is parked whole", () => {
+  it("a fact that is broken does not take its neighbours with it, and the message's id tells its place", () => {
+    const whole = toBinary(AuditRecordedBatchSchema, create(AuditRecordedBatchSchema, { records: [good] }));
+    const broken = Uint8Array.of(0x0a, 0xff);
+    const payload = Uint8Array.of(...whole, 0x0a, broken.length, ...broken);
+
+    const { records, unfit } = readMessage(createMessage(payload, "eu.eu-1.boot-1.1-2"), "eu");
+
+    expect(records).toHaveLength(1);
+    expect(unfit).toMatchObject([
+      { reason: "MALFORMED", payload: broken, positions: [{ producer: "eu-1", boot: "boot-1", seq: 2n }] },
+    ]);
+  });
+
+  it("what is no batch is parked whole, and counts as all that its id says are in it", () => {
     const noise = Uint8Array.of(1, 2, 3);
-    expect(readMessage(noise, "eu")).toMatchObject({ records: [], unfit: [{ reason: "MALFORMED", payload: noise }] });
-    const many = read(...Array.from({ length: 501 }, () => good));
-    expect(many.records).toEqual([]);
-    expect(many.unfit).toHaveLength(1);
+
+    const { records, unfit } = readMessage(createMessage(noise, "eu.eu-1.boot-1.4-6"), "eu");
+
+    expect(records).toEqual([]);
+    expect(unfit).toMatchObject([
+      { reason: "MALFORMED", payload: noise, positions: [{ seq: 4n }, { seq: 5n }, { seq: 6n }] },
+    ]);
   });
 });

@@ -1,10 +1,8 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { RecordSchema } from "../../gen/weir/audit/v1/record_pb.ts";
-import {
-  type AuditRecorded,
-  AuditRecordedBatchSchema,
-  AuditRecordedSchema,
-} from "../../gen/weir/event/v1/audit_recorded_pb.ts";
+import { type AuditRecorded, AuditRecordedSchema } from "../../gen/weir/event/v1/audit_recorded_pb.ts";
+import type { BusMessage } from "../shared/bus/consume.ts";
+import { splitBatch } from "../shared/bus/fact-batch.ts";
 import { findPosition } from "../shared/database/watermark.ts";
 import { compileRules } from "../shared/validation/compile-rules.ts";
 import { getFailFastValidator } from "../shared/validation/validator.ts";
@@ -17,51 +15,42 @@ export interface Said {
   readonly unfit: readonly UnfitFact[];
 }
 
-/** Most records in a message (proto/weir/event/v1/audit_recorded.proto). */
-const BATCH_LIMIT = 500;
 const keepsRules = compileRules(AuditRecordedSchema);
 
 /**
  * Reads one message of the AUDIT stream. Each record is judged for itself, so that a bad one does not keep its neighbours out of
- * the log; what is unfit comes back with its reason and, where it can be read, with its place in its producer's row, so that the
+ * the log; what is unfit comes back with its reason and, where it can be told, with its place in its producer's row, so that the
  * watermark can pass it. Never throws: a message that is refused for ever would block the stream.
  */
-export function readMessage(payload: Uint8Array, region: string): Said {
-  let batch: readonly AuditRecorded[];
-  try {
-    batch = fromBinary(AuditRecordedBatchSchema, payload).records;
-  } catch {
-    return { records: [], unfit: [{ reason: "MALFORMED", detail: "the message is not a batch of records", payload }] };
-  }
-  if (batch.length > BATCH_LIMIT) {
-    const detail = `the message has ${batch.length} records, more than ${BATCH_LIMIT}`;
-    return { records: [], unfit: [{ reason: "MALFORMED", detail, payload }] };
-  }
+export function readMessage(message: BusMessage, region: string): Said {
   const records: SaidRecord[] = [];
   const unfit: UnfitFact[] = [];
-  for (const fact of batch) {
+  for (const { bytes: payload, positions } of splitBatch(region, message)) {
+    const fact = decode(payload);
+    if (fact === undefined) {
+      unfit.push({ positions, reason: "MALFORMED", detail: "it is no record with its envelope", payload });
+      continue;
+    }
     const position = findPosition(fact.producer);
     const problem = findProblem(fact, region);
     if (problem || !position) {
       const { reason, detail } = problem ?? { reason: "MALFORMED", detail: "it names no producer" };
-      const payload = toBinary(AuditRecordedSchema, fact);
-      unfit.push(position ? { position, reason, detail, payload } : { reason, detail, payload });
+      unfit.push({ positions: position ? [position] : [], reason, detail, payload });
     } else {
       const { recordId, organisation, record } = fact;
       // UUIDs are compared as PostgreSQL writes them; an id in capitals is the same id.
-      records.push({
-        recordId: recordId.toLowerCase(),
-        organisation,
-        record,
-        position,
-        // Needed only when it must be parked after all.
-        get payload() {
-          return toBinary(AuditRecordedSchema, fact);
-        },
-      });
+      records.push({ recordId: recordId.toLowerCase(), organisation, record, position, payload });
     }
   }
   return { records, unfit };
+}
+
+function decode(bytes: Uint8Array): AuditRecorded | undefined {
+  try {
+    return fromBinary(AuditRecordedSchema, bytes);
+  } catch {
+    return undefined;
+  }
 }
 
 type Problem = Pick<UnfitFact, "reason" | "detail">;

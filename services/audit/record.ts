@@ -162,10 +162,10 @@ async function takeIn(context: RecordContext, right: Lead, ending: AbortSignal):
 /** What messages hold, a thousand records or so at a time: small messages together, a large one by itself. */
 async function* readTogether(messages: readonly BusMessage[], region: string): AsyncGenerator<Said, undefined> {
   let [records, unfit]: [Said["records"], Said["unfit"]] = [[], []];
-  for (const { payload } of messages) {
+  for (const message of messages) {
     // The batch in PostgreSQL's hands wants its next statement sent, and callers want their answers.
     await setImmediate();
-    const said = readMessage(payload, region);
+    const said = readMessage(message, region);
     records = records.concat(said.records);
     unfit = unfit.concat(said.unfit);
     if (records.length + unfit.length < RECORDS_AT_ONCE) continue;

@@ -13,7 +13,7 @@ export interface SaidRecord {
   /** As the producer encoded it: what the leaf is over, and what is stored. */
   readonly record: Uint8Array;
   readonly position: Position;
-  /** The whole fact as it came, to be parked when the record can't be logged. It may be made when it is read. */
+  /** The whole fact as it came, to be parked when the record can't be logged. */
   readonly payload: Uint8Array;
 }
 
@@ -47,7 +47,7 @@ export async function sequence(
     const [only, ...more] = said;
     if (only && more.length === 0) {
       const { position, payload } = only;
-      const refused: UnfitFact = { position, reason: "REFUSED", detail: error.message, payload };
+      const refused: UnfitFact = { positions: [position], reason: "REFUSED", detail: error.message, payload };
       return await sequenceOnce(pool, lead, [], [...unfit, refused], signal);
     }
     const middle = said.length >> 1;
@@ -68,7 +68,7 @@ async function sequenceOnce(
   unfit: readonly UnfitFact[],
   signal?: AbortSignal,
 ): Promise<Sequenced> {
-  const positions = [...said, ...unfit].flatMap(({ position }) => (position ? [position] : []));
+  const positions = [...said.map(({ position }) => position), ...unfit.flatMap((fact) => fact.positions)];
   return await writeLog(
     pool,
     lead,
@@ -111,7 +111,7 @@ function sort(said: readonly SaidRecord[], placed: ReadonlyMap<string, Uint8Arra
       repeated++;
     } else {
       const detail = `the record "${recordId}" is in the log with other bytes`;
-      conflicts.push({ position, reason: "CONFLICT", detail, payload: one.payload });
+      conflicts.push({ positions: [position], reason: "CONFLICT", detail, payload: one.payload });
     }
   }
   return { fresh, conflicts, repeated };

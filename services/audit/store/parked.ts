@@ -4,8 +4,8 @@ import type { Position } from "../../shared/database/watermark.ts";
 
 /** Something that came and can never be logged. */
 export interface UnfitFact {
-  /** Its place in its producer's row, as far as it could be read. */
-  readonly position?: Position;
+  /** What it counts as in its producer's row: one, or none when nobody can tell. A message that is no batch stands for all that are in it. */
+  readonly positions: readonly Position[];
   /** Why, for machines: one of a short list. */
   readonly reason: "MALFORMED" | "FOREIGN_REGION" | "MISMATCH" | "CONFLICT" | "REFUSED";
   /** Why, for people. */
@@ -17,7 +17,8 @@ export interface UnfitFact {
 /** Keeps facts that can never be logged, once each. Returns how many were new. */
 export async function insertParked(client: PoolClient, facts: readonly UnfitFact[]): Promise<number> {
   let added = 0;
-  for (const { position, reason, detail, payload } of facts) {
+  for (const { positions, reason, detail, payload } of facts) {
+    const [position] = positions;
     const rows = await query(
       client,
       `insert into parked (digest, region, producer, boot, seq, reason, detail, payload)
