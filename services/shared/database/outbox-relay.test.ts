@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, it, onTestFinished } from "vitest";
 import { startPostgres, type TestPostgres } from "../../../test/parts.ts";
 import { ManualClock, systemClock } from "../clock.ts";
 import { createLog } from "../telemetry/log.ts";
@@ -86,6 +86,24 @@ it("numbers facts without a gap in the order of their commits, a rollback includ
     { seq: 2n, name: "two" },
     { seq: 3n, name: "three" },
   ]);
+});
+
+it("a relay that says nothing, frozen or cut off, does not keep another from the outbox for longer than its lease", async () => {
+  const frozen = new ManualClock();
+  const [first, second] = [new Receiver(), new Receiver()];
+  const leader = createRelay({ publish: first.publish, clock: frozen, leaseMs: 200 });
+  await append("one");
+  leader.start();
+  await first.until(1);
+  await frozen.whenSleeping();
+  const successor = createRelay({ publish: second.publish });
+
+  onTestFinished(() => Promise.all([leader.stop(), successor.stop()]).then(() => {}));
+  successor.start();
+  await append("two");
+  await second.until(1);
+
+  expect(second.told).toEqual([{ seq: 2n, name: "two" }]);
 });
 
 it("keeps a fact until the receiver's watermark has passed it", async () => {

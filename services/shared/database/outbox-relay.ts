@@ -47,6 +47,11 @@ export interface OutboxRelayOptions {
   /** Pause between looks when nothing woke it. Default 1,000. */
   readonly intervalMs?: number;
   /**
+   * How long a relay that says nothing to PostgreSQL, because it is frozen or cut off, keeps others from relaying, from 1 ms. Default 30,000:
+   * well above `intervalMs`, and above what a slow bus and a slow receiver take for a batch, which would else cost it the lead.
+   */
+  readonly leaseMs?: number;
+  /**
    * Facts that were told are told again when a receiver that answers has committed none of them for this long; doubled each time,
    * up to 5 minutes. Default 10,000.
    */
@@ -67,6 +72,7 @@ export class OutboxRelay {
   #wake: (() => void) | undefined;
   #woken = false;
   #running: Promise<void> | undefined;
+  #isTroubled = false;
   #receiverAway = false;
   #watermark = 0n;
   #told = 0n;
@@ -75,7 +81,14 @@ export class OutboxRelay {
   #toldAtMs = 0;
 
   constructor(options: OutboxRelayOptions) {
-    this.#options = { batch: 100, intervalMs: 1_000, resendAfterMs: 10_000, onPending: () => {}, ...options };
+    this.#options = {
+      batch: 100,
+      intervalMs: 1_000,
+      leaseMs: 30_000,
+      resendAfterMs: 10_000,
+      onPending: () => {},
+      ...options,
+    };
   }
 
   /** Starts relaying in the background; never throws. The database and the bus may be away and come back. */
@@ -103,16 +116,18 @@ export class OutboxRelay {
       try {
         await this.#lead();
       } catch (error) {
-        if (!signal.aborted) log.warn({ error, lane }, "Cannot relay the outbox; trying again");
+        // Once an outage, not at each try.
+        if (!signal.aborted && !this.#isTroubled) log.warn({ error, lane }, "Cannot relay the outbox; trying for ever");
+        this.#isTroubled = true;
       }
       if (!signal.aborted) await pause(clock, intervalMs, signal);
     }
   }
 
-  // The lock belongs to the session, so this connection is held for as long as this process leads; when it breaks,
-  // PostgreSQL frees the lock and another process leads.
+  // The lock belongs to the session, so this connection is held for as long as this process leads; when it breaks, or says nothing for
+  // the time of a lease, PostgreSQL frees the lock and another process leads.
   async #lead(): Promise<void> {
-    const { pool, lane } = this.#options;
+    const { pool, lane, leaseMs } = this.#options;
     const client = await pool.connect().catch((error: unknown) => {
       throw toDatabaseError("relay the outbox", error);
     });
@@ -121,9 +136,12 @@ export class OutboxRelay {
     let locked = false;
     try {
       locked = await tryLock(client, lane);
+      if (locked) await query(client, "select set_config('idle_session_timeout', $1, false)", [String(leaseMs)]);
       while (locked && !this.#stopping.signal.aborted) {
         this.#woken = false;
         const more = await this.#pass(client);
+        if (this.#isTroubled) this.#options.log.info({ lane }, "Relaying the outbox again");
+        this.#isTroubled = false;
         if (!more) await this.#rest();
       }
     } finally {
