@@ -2,6 +2,7 @@
  * The files of an exported log, as described in the service's README: lines of JSON in one exact form, so that whoever changes any
  * byte leaves the form or changes what is signed.
  */
+import { isKeyName } from "../../shared/note/note.ts";
 import { HASH_BYTES } from "../merkle/hash.ts";
 import { Refusal } from "./verdict.ts";
 
@@ -29,7 +30,8 @@ export function formatHeader(origin: string): string {
 export function parseHeader(line: Uint8Array): string {
   const { text, value } = parseJson(line, `line 1 of ${RECORDS_FILE}`);
   const origin = typeof value.origin === "string" ? value.origin : "";
-  if (formatHeader(origin) !== text) {
+  // Verdicts quote it: what could not name a log's key could move the cursor of a terminal, and write another verdict over the true one.
+  if (formatHeader(origin) !== text || !isKeyName(origin)) {
     throw new Refusal("MALFORMED", `Cannot read export: line 1 of ${RECORDS_FILE} is not the header of ${FORMAT}`);
   }
   return origin;

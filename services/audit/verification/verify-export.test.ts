@@ -64,6 +64,15 @@ describe("verifyExport()", () => {
     expect(await verify()).toMatchObject({ kind: "proven", origin: ORIGIN, size: 9n, checkpoints: 3 });
   });
 
+  it("an origin that could write over what the reader's terminal shows is refused, and not repeated", async () => {
+    const spoof = "\u001b[2K\rPROVEN: weir.local/audit/eu";
+    const verdict = await verify(edit(log.recordLines, 0, formatHeader(spoof)), log.checkpointLines, {
+      origin: ORIGIN,
+    });
+    expect(verdict).toMatchObject({ fault: "MALFORMED" });
+    expect(JSON.stringify(verdict, ["message"])).not.toContain("PROVEN");
+  });
+
   it("a record whose bytes were changed is named", async () => {
     const forged = log.recordLine(6, Buffer.from("forged"), hashLeaf(Buffer.from("record 6")));
     expect(await verify(edit(log.recordLines, 7, forged))).toMatchObject({ fault: "CHANGED", index: 6n });

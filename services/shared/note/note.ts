@@ -8,6 +8,7 @@ import { isKeyName, type NoteSigner, type NoteVerifier } from "./key.ts";
 export {
   createSigner,
   generateNoteKey,
+  isKeyName,
   type NoteKeyPair,
   type NoteSigner,
   type NoteVerifier,
