@@ -157,6 +157,18 @@ describe("AuditService", () => {
     expect(second.records.map(({ index }) => index)).toEqual(Array.from({ length: 26 }, (_, n) => BigInt(134 + n)));
   });
 
+  it("hands out no other record under an id whose place was changed", async () => {
+    const move = (index: number) =>
+      query(pool, "update record_place set log_index = $1 where record_id = $2", [index, idOf(4)]);
+    await move(2);
+    expect(
+      await client()
+        .getInclusionProof({ recordId: idOf(4) })
+        .catch(fromConnectError),
+    ).toMatchObject({ reason: "PROOF_REFUSED" });
+    await move(4);
+  });
+
   it("hands out no proof from a tree that was changed", async () => {
     await query(pool, "update subtree set hash = sha256(hash) where level = 1 and position = 0");
     const error = await client()

@@ -95,6 +95,7 @@ export function createAuditService(pool: Pool): ServiceImpl<typeof AuditService>
 /** Finds a record that the operator may read. Any other one is answered as one that is not there: who may not read it learns no more. */
 async function getRecord(pool: Pool, recordId: string, access: Access): Promise<StoredRecord> {
   const record = await findRecord(pool, recordId);
+  if (record !== undefined && record.recordId !== recordId.toLowerCase()) throw displaced(record, recordId);
   if (record !== undefined && access.allows({ organisation: record.organisation })) return record;
   throw new WeirError("NOT_FOUND", `Cannot find record: the log has none with the id "${recordId}"`, {
     facts: { record_id: recordId },
@@ -130,6 +131,11 @@ function notCovered(record: StoredRecord, checkpoint: StoredCheckpoint | undefin
     facts,
     violations: [{ field: "tree_size", description: `must be more than ${record.index}` }],
   });
+}
+
+/** The place of this id holds another record: somebody changed the database. A true proof of the wrong record would be the worst answer. */
+function displaced({ index }: StoredRecord, recordId: string): WeirError {
+  return new WeirError("PROOF_REFUSED", `Cannot find record "${recordId}": another one stands in its place ${index}`);
 }
 
 /** The stored tree does not lead to the signed root: somebody changed the database. Never hand out a proof that proves nothing. */
