@@ -32,6 +32,10 @@ describe("tryToLead()", () => {
   it("lets one lead at a time, and the next one when it is released", async () => {
     const first = await lead();
     expect(await tryToLead(pool, { clock: systemClock })).toBeUndefined();
+    // Whoever stands by asks again and again, over one connection.
+    const connections = pool.totalCount;
+    expect(await tryToLead(pool, { clock: systemClock })).toBeUndefined();
+    expect([pool.totalCount, pool.idleCount]).toEqual([connections, 1]);
 
     first.release();
     first.release();

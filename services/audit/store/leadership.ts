@@ -52,7 +52,10 @@ export async function tryToLead(pool: Pool, { clock, leaseMs = 10_000 }: LeadOpt
     release();
     throw error;
   }
-  release();
+  // Another instance asks each second for as long as it stands by: this connection holds nothing, and serves again.
+  client.off("error", onEnd);
+  client.off("end", onEnd);
+  client.release();
   return undefined;
 }
 
