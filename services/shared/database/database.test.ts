@@ -110,6 +110,18 @@ describe("migrateWhenUp()", () => {
     await expect(waiting).rejects.toMatchObject({ reason: "INTERNAL" });
     rmSync(wrong, { recursive: true });
   });
+
+  it("does not wait for a database that is there, with a history that this build does not know", async () => {
+    const other = mkdtempSync(join(tmpdir(), "weir-test-migrations-"));
+    writeFileSync(join(other, "000_before.sql"), "-- Up Migration\nselect 1;");
+    writeFileSync(join(other, "001_thing.sql"), "-- Up Migration\nselect 1;");
+    const options = { url: postgres.url("policy"), directory: other, log, clock: new ManualClock() };
+
+    const waiting = migrateWhenUp({ ...options, signal: AbortSignal.timeout(20_000) });
+
+    await expect(waiting).rejects.toMatchObject({ reason: "INTERNAL" });
+    rmSync(other, { recursive: true });
+  });
 });
 
 describe("transaction()", () => {

@@ -19,7 +19,7 @@ export interface MigrateOptions {
 /**
  * Brings the database to the newest schema: all missing migrations in one transaction, so that a death half way leaves the
  * old schema. Several processes may start at once; one migrates, the others wait for it. Throws UNAVAILABLE when the
- * database cannot be reached, INTERNAL when a migration is wrong.
+ * database cannot be reached, INTERNAL when a migration is wrong or the database has had others than these.
  */
 export async function migrate(options: MigrateOptions): Promise<void> {
   const client = new pg.Client({
@@ -29,9 +29,14 @@ export async function migrate(options: MigrateOptions): Promise<void> {
     lock_timeout: options.lockTimeoutMs ?? 60_000,
     application_name: "weir-migrate",
   });
-  client.on("error", (error) => options.log.warn({ error }, "The migrating database connection broke"));
+  let isConnected = false;
+  client.on("error", (error) => {
+    isConnected = false;
+    options.log.warn({ error }, "The migrating database connection broke");
+  });
   try {
     await client.connect();
+    isConnected = true;
     const applied = await runner({
       dbClient: client,
       dir: options.directory,
@@ -43,6 +48,16 @@ export async function migrate(options: MigrateOptions): Promise<void> {
     });
     for (const { name } of applied) options.log.info({ migration: name }, "Applied a migration");
   } catch (error) {
+    // What the runner finds wrong with files and history comes as plain errors, as a broken connection does; waiting mends only that one.
+    if (isConnected && !(error instanceof pg.DatabaseError)) {
+      throw new WeirError(
+        "INTERNAL",
+        "Cannot migrate the database: its history and the migrations of this build differ",
+        {
+          cause: error,
+        },
+      );
+    }
     throw toDatabaseError("migrate the database", error);
   } finally {
     await client.end().catch(() => {});
