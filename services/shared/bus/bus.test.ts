@@ -455,29 +455,6 @@ describe("consume()", () => {
 
     expect((await manager.consumers.info("USAGE", "metering")).config.ack_wait).toBe(ACK_WAIT_MS * 1e6);
   });
-
-  it("finishes and acknowledges what is in hand when it is stopped", async () => {
-    const bus = await connect();
-    await ensureStream(bus, "USAGE", "eu");
-    await send(bus, "one");
-    const begun = Promise.withResolvers<void>();
-    const go = Promise.withResolvers<void>();
-    const consuming = new Consuming(bus, {
-      handle: async () => {
-        begun.resolve();
-        await go.promise;
-      },
-    });
-    await begun.promise;
-
-    const stopped = consuming.stop();
-    go.resolve();
-    await stopped;
-
-    const manager = await (await bus.ready()).jetstreamManager();
-    let left = 1;
-    while (left > 0) left = (await manager.streams.info("USAGE")).state.messages;
-  });
 });
 
 describe("the bus of the development mesh", () => {
