@@ -150,10 +150,12 @@ async function takeIn(context: RecordContext, right: Lead, ending: AbortSignal):
     const { added, repeated, parked } = await sequence(pool, right, records, unfit, signal);
     metrics.weir_audit_records_total.inc({ result: "integrated" }, added);
     metrics.weir_audit_records_total.inc({ result: "repeated" }, repeated);
-    metrics.weir_audit_records_total.inc({ result: "parked" }, parked);
-    if (parked > 0) {
-      const reasons = [...new Set(unfit.map(({ reason }) => reason))];
-      log.error({ parked, reasons }, "Parked facts that can't be logged; an operator must look at them");
+    metrics.weir_audit_records_total.inc({ result: "parked" }, parked.length);
+    if (parked.length > 0) {
+      log.error(
+        { parked: parked.length, reasons: [...new Set(parked)] },
+        "Parked facts that can't be logged; an operator must look at them",
+      );
     }
   };
   await consume(bus, { stream: "AUDIT", durable: DURABLE, batch: BATCH, inFlight: IN_FLIGHT, signal: ending, handle });

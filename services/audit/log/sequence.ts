@@ -23,8 +23,8 @@ export interface Sequenced {
   readonly added: number;
   /** Records that had one. */
   readonly repeated: number;
-  /** Facts that were parked for the first time. */
-  readonly parked: number;
+  /** Why facts were parked: one for each that was not parked before. */
+  readonly parked: readonly UnfitFact["reason"][];
 }
 
 /**
@@ -56,7 +56,7 @@ export async function sequence(
     return {
       added: first.added + second.added,
       repeated: first.repeated + second.repeated,
-      parked: first.parked + second.parked,
+      parked: [...first.parked, ...second.parked],
     };
   }
 }

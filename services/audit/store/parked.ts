@@ -14,29 +14,26 @@ export interface UnfitFact {
   readonly payload: Uint8Array;
 }
 
-/** Keeps facts that can never be logged, once each. Returns how many were new. */
-export async function insertParked(client: PoolClient, facts: readonly UnfitFact[]): Promise<number> {
-  let added = 0;
-  for (const { positions, reason, detail, payload } of facts) {
-    const [position] = positions;
-    const rows = await query(
-      client,
-      `insert into parked (digest, region, producer, boot, seq, reason, detail, payload)
-       values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (digest) do nothing returning 1`,
-      [
-        createHash("sha256").update(payload).digest(),
-        position?.region ?? null,
-        position?.producer ?? null,
-        position?.boot ?? null,
-        position?.seq ?? null,
-        reason,
-        detail,
-        Buffer.from(payload),
-      ],
-    );
-    added += rows.length;
-  }
-  return added;
+/** Keeps facts that can never be logged, once each. Returns the reasons of those that are new. */
+export async function insertParked(client: PoolClient, facts: readonly UnfitFact[]): Promise<UnfitFact["reason"][]> {
+  if (facts.length === 0) return [];
+  const rows = await query<Pick<UnfitFact, "reason">>(
+    client,
+    `insert into parked (digest, region, producer, boot, seq, reason, detail, payload)
+     select * from unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::bytea[])
+     on conflict (digest) do nothing returning reason`,
+    [
+      facts.map(({ payload }) => createHash("sha256").update(payload).digest()),
+      facts.map(({ positions }) => positions[0]?.region ?? null),
+      facts.map(({ positions }) => positions[0]?.producer ?? null),
+      facts.map(({ positions }) => positions[0]?.boot ?? null),
+      facts.map(({ positions }) => positions[0]?.seq ?? null),
+      facts.map(({ reason }) => reason),
+      facts.map(({ detail }) => detail),
+      facts.map(({ payload }) => Buffer.from(payload)),
+    ],
+  );
+  return rows.map(({ reason }) => reason);
 }
 
 /** How many facts are parked: an operator should look at each. Counting ends at 10,000. */
