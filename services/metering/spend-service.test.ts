@@ -1,8 +1,8 @@
-import type { create } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { IntakeService } from "../../gen/weir/metering/v1/intake_service_pb.ts";
-import { Dimension, type QuerySpendRequestSchema, SpendService } from "../../gen/weir/metering/v1/spend_service_pb.ts";
+import { Dimension, QuerySpendRequestSchema, SpendService } from "../../gen/weir/metering/v1/spend_service_pb.ts";
 import { Meter } from "../../gen/weir/type/v1/usage_pb.ts";
 import { startPostgres, type TestPostgres } from "../../test/parts.ts";
 import { createUsageMessage, createUsages, NOON_MS, type UsageOptions } from "../../test/usages.ts";
@@ -12,6 +12,7 @@ import { migrate } from "../shared/database/migrate.ts";
 import { createPool, type Pool } from "../shared/database/pool.ts";
 import { toConnectError } from "../shared/errors/wire.ts";
 import { createLog } from "../shared/telemetry/log.ts";
+import { getValidator } from "../shared/validation/validator.ts";
 import { readFacts } from "./fact.ts";
 import { createIntakeService } from "./intake-service.ts";
 import { takeInFacts } from "./spend.ts";
@@ -151,6 +152,28 @@ describe("QuerySpend", () => {
     } while (pageToken !== "");
 
     expect(rows).toEqual(whole.rows);
+  });
+
+  it("gives tokens that it takes back, however long the names of a row", async () => {
+    const groupBy = [1, 2, 3, 4, 5, 6, 7, 8] as Dimension[];
+    const [long, other] = createUsages(2, {
+      organisation: "longest",
+      boot: "boot-4",
+      team: "t".repeat(63),
+      app: "a".repeat(63),
+      environment: "e".repeat(32),
+      attempts: [{ provider: "p".repeat(122), lines: [[Meter.INPUT_TOKENS, 1n, 1n]] }],
+    });
+    for (const usage of [long!, other!]) usage.caller!.identity = { case: "subject", value: '"'.repeat(256) };
+    for (const usage of [long!, other!]) usage.model = `${usage.producer!.seq}`.padEnd(256, "\u0001");
+    const rooms = { commit: commitIntake.bind(undefined, pool), report: () => {}, clock };
+    await takeInFacts(readFacts("eu", createUsageMessage([long!, other!])), rooms, AbortSignal.timeout(20_000));
+
+    const { nextPageToken: pageToken } = await client.querySpend({ organisation: "longest", groupBy, pageSize: 1 });
+
+    expect(pageToken).not.toBe("");
+    const question = create(QuerySpendRequestSchema, { organisation: "longest", groupBy, pageToken });
+    expect(getValidator().validate(QuerySpendRequestSchema, question).kind).toBe("valid");
   });
 
   it("refuses a page token of another question, of nothing, and of too little", async () => {
