@@ -56,7 +56,7 @@ function digestOf({ fact, region }: ParkedFact): string {
   return createHash("sha256").update(region).update("\0").update(fact).digest("hex");
 }
 
-// Words about a fact that may quote it, for PostgreSQL's text: no NUL, and not as long as boundedbody likes.
+// Words about a fact that may quote it, for PostgreSQL's text: no NUL, and not as long as whoever wrote the fact likes.
 function storable(text: string): string {
   return text.replaceAll("\0", "\u2400").slice(0, 1_000);
 }
