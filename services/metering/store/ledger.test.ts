@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { startPostgres, type TestPostgres } from "../../../test/parts.ts";
 import { createEventIdAt, NOON_MS } from "../../../test/usages.ts";
+import { ManualClock } from "../../shared/clock.ts";
 import { migrate } from "../../shared/database/migrate.ts";
 import { createPool, type Pool, query } from "../../shared/database/pool.ts";
 import { transaction } from "../../shared/database/transaction.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
 import type { Posting } from "../ledger/posting.ts";
 import { insertEntries, listEntries } from "./ledger.ts";
+import { openStore } from "./open-store.ts";
 import { DAYS_AHEAD, ensurePartitions, lowestId } from "./partitions.ts";
 
 const log = createLog({ service: "test", level: "silent" });
@@ -87,6 +89,35 @@ it("partitions are made for the days around now, once, and rows find theirs", as
       [tomorrow.postingId],
     ),
   ).toEqual([{ place: "ledger_entry_20260616" }]);
+});
+
+it("days that passed while nobody made partitions get theirs, so that what comes late does not pile up in the default one", async () => {
+  const later = NOON_MS + 30 * 86_400_000;
+  const late = createPosting([9n, -9n], NOON_MS + 20 * 86_400_000);
+
+  await ensurePartitions(pool, later);
+  await insert(late);
+
+  const rows = await query(pool, "select tableoid::regclass::text as place from ledger_entry where posting_id = $1", [
+    late.postingId,
+  ]);
+  expect(rows[0]).toEqual({ place: "ledger_entry_20260705" });
+});
+
+it("a store opens without partitions that cannot be made now: rows go into the default one", async () => {
+  const clock = new ManualClock(NOON_MS + 60 * 86_400_000);
+  // Stands in for a lock that a backup holds for hours: the name is taken.
+  await query(pool, "create type usage_20260814 as enum ()");
+
+  const opened = await openStore({
+    url: postgres.url("metering"),
+    pool,
+    clock,
+    log,
+    signal: AbortSignal.timeout(20_000),
+  });
+
+  expect(opened).toBe(true);
 });
 
 it("the lowest id of an instant sorts below every event of it and above every event before", () => {

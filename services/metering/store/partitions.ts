@@ -8,14 +8,29 @@ export const DAYS_AHEAD = 7;
 const TABLES = ["usage", "ledger_entry"] as const;
 
 /**
- * Makes the day partitions from yesterday to {@link DAYS_AHEAD} days ahead, where missing. Rows of other days, older ones
- * above all, go into the default partition; a day that has rows there already stays there.
+ * Makes the day partitions up to {@link DAYS_AHEAD} days ahead, where missing: from yesterday, or from the newest that there is when that was
+ * longer ago, since what waited in the spools meanwhile is of the days between. Rows of other days go into the default partition; a day that
+ * has rows there already stays there.
  */
 export async function ensurePartitions(pool: Pool, nowMs: number): Promise<void> {
   const today = Math.floor(nowMs / DAY_MS) * DAY_MS;
-  for (let day = today - DAY_MS; day <= today + DAYS_AHEAD * DAY_MS; day += DAY_MS) {
-    for (const table of TABLES) await ensurePartition(pool, table, day);
+  for (const table of TABLES) {
+    const newest = await findNewestDay(pool, table);
+    const first = newest === undefined ? today - DAY_MS : Math.min(today - DAY_MS, newest + DAY_MS);
+    for (let day = first; day <= today + DAYS_AHEAD * DAY_MS; day += DAY_MS) await ensurePartition(pool, table, day);
   }
+}
+
+/** The last day that has a partition, in milliseconds since 1970; undefined when none has. */
+async function findNewestDay(pool: Pool, table: (typeof TABLES)[number]): Promise<number | undefined> {
+  const rows = await query<{ day: string | null }>(
+    pool,
+    `select max(to_date(substring(inhrelid::regclass::text from '_([0-9]{8})$'), 'YYYYMMDD')) as day
+       from pg_inherits where inhparent = $1::regclass`,
+    [table],
+  );
+  const day = rows[0]?.day ?? undefined;
+  return day === undefined ? undefined : Date.parse(day);
 }
 
 async function ensurePartition(pool: Pool, table: (typeof TABLES)[number], dayMs: number): Promise<void> {
