@@ -130,6 +130,26 @@ it("keeps a fact until the receiver's watermark has passed it", async () => {
   expect([...new Set(pending)]).toEqual([2, 1, 0]);
 });
 
+it("loses no fact whose number the receiver has from before the database was set back: all is told as another producer's", async () => {
+  await query(pool, "insert into outbox_lane (lane, boot, last_seq) values ('audit', 'before', 3)");
+  await append("one", "two");
+  const told: string[] = [];
+  const relay = createRelay({
+    publish: async (facts) => {
+      for (const { boot, seq, payload } of facts)
+        told.push(`${boot === "before" ? "old" : "new"} ${seq} ${Buffer.from(payload).toString()}`);
+    },
+    // It has 9 facts of the life that is called "before", of which the database remembers three.
+    getWatermark: async (boot) => (boot === "before" ? 9n : BigInt(told.length)),
+  });
+  onTestFinished(() => relay.stop());
+
+  relay.start();
+  await waitFor(isEmpty);
+
+  expect(told).toEqual(["new 1 one", "new 2 two"]);
+});
+
 it("tells a fact again, under its seq, when the watermark has not moved for the time to resend", async () => {
   const clock = new ManualClock();
   await append("one");

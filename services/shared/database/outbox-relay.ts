@@ -11,7 +11,7 @@ export interface RelayedFact {
   readonly payload: Uint8Array;
   /** From 1, contiguous within the lane. */
   readonly seq: bigint;
-  /** Id that stands for this outbox for ever; goes where a producer's boot goes. */
+  /** Id that stands for this outbox until its database is set back; goes where a producer's boot goes. */
   readonly boot: string;
   /**
    * How often the lane was told again because its receiver's watermark stood still; 0 at first. Belongs into the message's id:
@@ -153,11 +153,21 @@ export class OutboxRelay {
 
   // One look: number, tell, forget. True when there is more to do at once.
   async #pass(client: PoolClient): Promise<boolean> {
-    const { lane, batch, clock, getWatermark, publish } = this.#options;
+    const { lane, batch, clock, log, getWatermark, publish } = this.#options;
     const { signal } = this.#stopping;
-    const boot = await number(client, lane);
+    const { boot, last: lastNumbered } = await number(client, lane);
     if (getWatermark !== undefined && (await hasNumbered(client, lane))) {
       const watermark = await this.#askWatermark(getWatermark, boot);
+      if (watermark > lastNumbered) {
+        log.error(
+          { lane, boot },
+          "The receiver has more than the outbox ever told: the database was set back; telling all as another",
+        );
+        await beginAnew(client, lane);
+        this.#told = 0n;
+        this.#watermark = 0n;
+        return true;
+      }
       if ((await forget(client, lane, watermark)) > 0) {
         this.#toldAtMs = clock.monotonicMs();
         this.#resendsInARow = 0;
@@ -220,10 +230,10 @@ async function tryLock(client: PoolClient, lane: string): Promise<boolean> {
   return rows[0]?.locked === true;
 }
 
-// Numbers what was committed since the last look, in the order of arrival. Returns the boot of the lane.
-async function number(client: PoolClient, lane: string): Promise<string> {
+// Numbers what was committed since the last look, in the order of arrival. Returns the boot of the lane, and the last number given.
+async function number(client: PoolClient, lane: string): Promise<{ boot: string; last: bigint }> {
   await query(client, "insert into outbox_lane (lane) values ($1) on conflict do nothing", [lane]);
-  const rows = await query<{ boot: string }>(
+  const rows = await query<{ boot: string; last: bigint }>(
     client,
     `with fresh as (
        select position, row_number() over (order by position) as place from outbox where lane = $1 and seq is null
@@ -232,10 +242,20 @@ async function number(client: PoolClient, lane: string): Promise<string> {
          from fresh, outbox_lane l where o.position = fresh.position and l.lane = $1
        returning o.position
      )
-     update outbox_lane set last_seq = last_seq + (select count(*) from numbered) where lane = $1 returning boot`,
+     update outbox_lane set last_seq = last_seq + (select count(*) from numbered) where lane = $1 returning boot, last_seq as last`,
     [lane],
   );
-  return rows[0]!.boot;
+  return rows[0]!;
+}
+
+// Numbers were given to other facts before, in what the database has forgotten: under the same boot the receiver would have these already.
+async function beginAnew(client: PoolClient, lane: string): Promise<void> {
+  await query(
+    client,
+    `with unnumbered as (update outbox set seq = null where lane = $1 and seq is not null)
+     update outbox_lane set boot = gen_random_uuid()::text, last_seq = 0 where lane = $1`,
+    [lane],
+  );
 }
 
 async function hasNumbered(client: PoolClient, lane: string): Promise<boolean> {

@@ -14,7 +14,7 @@ export interface OutboxFact {
 /**
  * The two tables; an owner copies this text into its first migration. A fact has no seq until the relay gives it one: a
  * sequence drawn inside the writing transaction would show gaps (rollbacks) and arrive out of order (slow commits).
- * `boot` never changes: the numbers outlive the process, so the whole outbox is one life of one producer.
+ * The numbers outlive the process, so the whole outbox is one life of one producer; `boot` changes only when the database was set back.
  */
 export const outboxMigration = `
 create table outbox (
