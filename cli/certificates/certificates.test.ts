@@ -166,6 +166,18 @@ describe("a control plane beyond loopback", () => {
   });
 });
 
+it("a certificate takes the place of one of its own name, and of no other whose folder would be the same", async () => {
+  const first = { name: nameOf("router", "eu-router-a", "b"), hosts: [] };
+  await issueCertificate(first, options());
+
+  await expect(issueCertificate({ name: nameOf("router", "eu", "a-router-b"), hosts: [] }, options())).rejects.toThrow(
+    "is that of spiffe://weir.test/region/eu-router-a/router/b",
+  );
+
+  await issueCertificate(first, options());
+  expect(listCertificates(directory)).toMatchObject([{ name: first.name }]);
+});
+
 it("a connection ends with the certificate of its peer, who is asked to connect anew (GOAWAY) before", async () => {
   const { address } = await startControlPlane();
   const { tls } = await open(nameOf("router", "eu", "eu-1"), { ttlMs: 2_500 });

@@ -2,6 +2,7 @@
 import { X509Certificate } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { formatSpiffe, parseSpiffe, type SpiffeName } from "../../services/shared/authority/spiffe.ts";
 import { writeSecretFile } from "../up/secret-file.ts";
 import { addAuthority, chooseSigner, madeAtMs, readAuthorities, retireAuthorities } from "./authorities.ts";
@@ -49,8 +50,9 @@ export async function issueCertificate(
   const authorities = readAuthorities(directory);
   const signer =
     chooseSigner(authorities, overlapMs, nowMs) ?? (await addAuthority(directory, service.name.trustDomain, nowMs));
-  const made = await makeServiceCertificate(signer.pem, { ...service, ttlMs: options.ttlMs }, nowMs);
   const folder = nameFolder(service.name);
+  checkOwner(readCertificate(directory, folder), service.name);
+  const made = await makeServiceCertificate(signer.pem, { ...service, ttlMs: options.ttlMs }, nowMs);
   mkdirSync(join(directory, folder), { recursive: true, mode: 0o700 });
   // A service that reads between the two sees that they do not fit, and reads again.
   writeSecretFile(join(directory, folder, "tls.key"), made.key);
@@ -114,6 +116,13 @@ function readCertificate(directory: string, folder: string): StoredCertificate |
     validToMs: Date.parse(certificate.validTo),
     certificate,
   };
+}
+
+/** Two names may come to the same folder, such as those of "b" in the region "eu-router-a" and of "a-router-b" in "eu". */
+function checkOwner(stored: StoredCertificate | undefined, { service }: SpiffeName): void {
+  if (stored === undefined || isDeepStrictEqual(stored.name.service, service)) return;
+  const owner = formatSpiffe(stored.name);
+  throw new Error(`Cannot issue certificate: its folder "${stored.folder}" is that of ${owner}; use another --dir`);
 }
 
 /** "control-policy-policy-1", "eu-router-eu-1": a folder for each certificate. */
