@@ -24,11 +24,16 @@ export function parseTime(text: string): Date {
   return time;
 }
 
-/** Reads a span of time: a number with s, m, h or d, or 0. */
-export function parseSpan(text: string): Duration {
+/** Reads a span of time in milliseconds: a number with s, m, h or d, or 0. */
+export function parseSpanMs(text: string): number {
   const match = /^(\d{1,7})([smhd])$/.exec(text === "0" ? "0s" : text);
   if (match === null) throw new InvalidArgumentError("should be a span of time such as 45s, 30m, 24h or 7d");
-  return durationFromMs(Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS]);
+  return Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
+}
+
+/** Reads such a span as a message has it. */
+export function parseSpan(text: string): Duration {
+  return durationFromMs(parseSpanMs(text));
 }
 
 /** Writes a span of time in the largest unit that shows all of it. */

@@ -8,6 +8,7 @@ import {
   renewCertificates,
   type StoredCertificate,
 } from "../certificates/certificates.ts";
+import { parseSpanMs } from "../key-options.ts";
 import { formatTable, type OutputFormat } from "../output.ts";
 
 interface FolderOptions {
@@ -96,20 +97,18 @@ export function addCertificateCommands(program: Command): void {
 function withFolder(command: Command): Command {
   return command
     .option("--dir <folder>", "folder of the authorities and certificates", "certificates")
-    .option("--ttl <duration>", "how long a certificate is good, such as 24h or 7d", parseDuration, 7 * 86_400_000)
-    .option("--overlap <duration>", "how long services have to learn of a new authority", parseDuration, 3_600_000);
+    .option("--ttl <duration>", "how long a certificate is good, such as 24h or 7d", parseLife, 7 * 86_400_000)
+    .option("--overlap <duration>", "how long services have to learn of a new authority", parseLife, 3_600_000);
 }
 
 function toOptions({ dir: directory, ttl: ttlMs, overlap: overlapMs }: FolderOptions) {
   return { directory, ttlMs, overlapMs, nowMs: Date.now() };
 }
 
-const UNITS_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-function parseDuration(text: string): number {
-  const [, digits, unit = ""] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  if (digits === undefined || Number(digits) === 0) throw new InvalidArgumentError("should be such as 30m, 24h or 7d");
-  return Number(digits) * (UNITS_MS[unit] as number);
+function parseLife(text: string): number {
+  const lifeMs = parseSpanMs(text);
+  if (lifeMs === 0) throw new InvalidArgumentError("should be longer than nothing");
+  return lifeMs;
 }
 
 function describe(stored: StoredCertificate) {
