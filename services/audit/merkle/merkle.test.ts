@@ -232,9 +232,13 @@ describe("proofs of random trees", () => {
 
   it("hashes that are not 32 bytes and absurd sizes are refused, not thrown at", () => {
     const claim = { leafHash: tree.leaf(0n), index: 0n, size: 1n, root: tree.root(1n), proof: [] };
+    const proofOfMany = new Array<Uint8Array>(61).fill(tree.leaf(1n));
     expect(isIncluded(claim)).toBe(true);
     expect(isIncluded({ ...claim, size: 2n ** 80n })).toBe(false);
     expect(isIncluded({ ...claim, index: -1n })).toBe(false);
+    // The first of 2^61 leaves, all alike.
+    const root = proofOfMany.reduce((hash, sibling) => hashNode(hash, sibling), claim.leafHash);
+    expect(isIncluded({ ...claim, size: 2n ** 61n, root, proof: proofOfMany })).toBe(false);
     expect(isIncluded({ ...claim, leafHash: claim.leafHash.subarray(1) })).toBe(false);
     expect(isIncluded({ ...claim, size: 2n, proof: [new Uint8Array(0)] })).toBe(false);
     const pair = { first: 1n, firstRoot: tree.root(1n), second: 2n ** 80n, secondRoot: tree.root(2n), proof: [] };

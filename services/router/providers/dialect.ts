@@ -260,7 +260,7 @@ export interface StreamReader {
   end(): Buffer | undefined;
   /** Whether content was seen: from here on the answer belongs to the caller. */
   readonly hasContent: boolean;
-  /** Whether the dialect's mark of a complete answer was seen. */
+  /** Whether the answer is whole, by what its dialect says of that. Good once the stream has ended. */
   readonly isComplete: boolean;
   /** Set when the stream broke its own rules or carried an error; nothing after it counts. */
   readonly failure: ProviderFailure | undefined;

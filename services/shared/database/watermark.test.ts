@@ -1,9 +1,11 @@
+import { create } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { ProducerSchema } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { startPostgres, type TestPostgres } from "../../../test/parts.ts";
 import { createLog } from "../telemetry/log.ts";
 import { createPool, type Pool, query } from "./pool.ts";
 import { transaction } from "./transaction.ts";
-import { advance, getWatermark, listMissing, type Position, watermarkMigration } from "./watermark.ts";
+import { advance, findPosition, getWatermark, listMissing, type Position, watermarkMigration } from "./watermark.ts";
 
 let postgres: TestPostgres;
 let pool: Pool;
@@ -28,6 +30,17 @@ const take = (boot: string, ...numbers: number[]): Promise<void> =>
   );
 
 const position = (boot: string, seq: bigint): Position => ({ region: "eu", producer: "eu-1", boot, seq });
+
+it.each([
+  ["without a number", { seq: 0n }],
+  ["without a region", { region: "" }],
+  ["of a name too long for an index", { instance: "x".repeat(65) }],
+  ["of a name that PostgreSQL cannot store", { boot: "a\0b" }],
+])("a fact %s has no place", (_, changes) => {
+  const producer = { region: "eu", instance: "eu-1", boot: "b", seq: 1n };
+  expect(findPosition(create(ProducerSchema, producer))).toEqual(position("b", 1n));
+  expect(findPosition(create(ProducerSchema, { ...producer, ...changes }))).toBeUndefined();
+});
 
 it("a producer that nobody has heard of has a watermark of 0", async () => {
   expect(await getWatermark(pool, position("never", 0n))).toBe(0n);

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Meter } from "../../../../gen/weir/type/v1/usage_pb.ts";
+import { KeptText } from "../kept-text.ts";
 import { AnthropicStreamReader } from "./stream.ts";
 import { cut, STREAMS, writeStream } from "./streams.fixture.ts";
 
@@ -141,6 +142,10 @@ describe("AnthropicStreamReader", () => {
     ["a block before its message", writeStream([BLOCK])],
     ["an end before its message", writeStream(STREAMS.text.slice(-2))],
     ["growth of a block that did not start", writeStream([START, HELLO])],
+    [
+      "growth of a block that has stopped",
+      writeStream([START, BLOCK, HELLO, { type: "content_block_stop", index: 0 }, HELLO]),
+    ],
     ["a second message", writeStream([START, START])],
     ["a message without content", writeStream([START, { type: "message_stop" }])],
   ])("takes %s for a failure", (_, text) => {
@@ -160,6 +165,15 @@ describe("AnthropicStreamReader", () => {
     expect(reader.textBytes).toBe(
       "First, gcd(1071, 462).21".length + "EmwKAhgBEgy3va3pzix/LafPsn4aDFIT2Xlxh0L5L8rLVyIw".length,
     );
+  });
+
+  it("keeps of the text what it counts, and nothing of the events around it", () => {
+    const text = new KeptText();
+    const reader = new AnthropicStreamReader({ text });
+
+    reader.read(Buffer.from(writeStream(STREAMS.text)));
+
+    expect([text.seenBytes, text.keptBytes]).toEqual([reader.textBytes, reader.textBytes]);
   });
 
   it("reads a last event without its blank line, and drops what comes after message_stop", () => {

@@ -236,6 +236,13 @@ describe("ConverseStreamReader", () => {
     expect(reader.failure).toMatchObject({ reason: "PROVIDER_FAILED" });
   });
 
+  it("lets nothing through that comes after its usage, also of the same read", () => {
+    const reader = new ConverseStreamReader();
+
+    expect(reader.read(Buffer.concat([ALL, HELLO]))).toEqual(ALL);
+    expect(reader.read(HELLO)).toBeUndefined();
+  });
+
   it("passes over events that it does not know", () => {
     const known = readAll(FRAMES);
 

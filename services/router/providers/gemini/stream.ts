@@ -21,7 +21,6 @@ export class GeminiStreamReader extends EventStreamReader {
   readonly #finished = new Set<number>();
   #usage: unknown;
   #isBlocked = false;
-  #hasEnded = false;
 
   constructor({ candidates, text }: Pick<StreamReaderOptions, "candidates" | "text">) {
     super(text);
@@ -29,18 +28,11 @@ export class GeminiStreamReader extends EventStreamReader {
   }
 
   get isComplete(): boolean {
-    if (!this.#hasEnded || this.failure !== undefined) return false;
-    return this.#isBlocked || this.#finished.size >= this.#candidates;
+    return this.failure === undefined && (this.#isBlocked || this.#finished.size >= this.#candidates);
   }
 
   get quantities(): Quantities | undefined {
     return readUsage(this.#usage, () => this.textBytes > 0);
-  }
-
-  override end(): Buffer | undefined {
-    const rest = super.end();
-    this.#hasEnded = true;
-    return rest;
   }
 
   protected override takeData(bytes: Buffer, start: number, end: number): boolean {
