@@ -209,6 +209,20 @@ describe("watchPieces()", () => {
     expect(await other).toBe("keyring 1 page 0");
   });
 
+  it("confirms a whole keyring by a heartbeat at once, though one was sent while the watcher waited for its turn", async () => {
+    const [shelf, clock] = [new Shelf(), new ManualClock()];
+    shelf.putKey("a");
+    const wholes = new WholeQueue(clock);
+    const before = Array.from({ length: SENT_AT_A_TIME }, () => watch(shelf, clock, wholes));
+    for (const { next } of before) await next();
+    const { next } = watch(shelf, clock, wholes);
+    expect(await next()).toBe("heartbeat");
+
+    await before[0]?.pieces.return(undefined);
+
+    expect([await next(), await next(), await next()]).toEqual(["keyring 1 page 0", "head", "heartbeat"]);
+  });
+
   it("sends a watcher that waits for a whole keyring the snapshot meanwhile", async () => {
     const [shelf, clock] = [new Shelf(), new ManualClock()];
     shelf.putKey("a");

@@ -56,7 +56,11 @@ export async function* watchPieces(
       if (needed !== undefined && update === undefined) place ??= wholes.join(() => waiter.letGo());
       if (needed !== undefined && (update !== undefined || place?.isOn())) {
         yield* update === undefined ? needed.pages : [update];
-        if (update === undefined) yield needed.end;
+        if (update === undefined) {
+          yield needed.end;
+          // Who waited for its turn was sent a heartbeat before, which confirmed nothing to a router without a keyring.
+          nextHeartbeatMs = clock.monotonicMs();
+        }
         keyring = needed;
         place?.leave();
         place = undefined;
