@@ -76,7 +76,7 @@ function print(result: Propagation, objections: readonly string[]): void {
     ...rows,
     "",
     `${result.bytesPerChange.toFixed(0)} bytes a change and watcher; ${result.chatsPerSecond} chats/s by the key that is revoked; keys made in ${result.fillSeconds.toFixed(1)} s`,
-    `policy took on ${toRate(result.herdTakenOn).toFixed(0)} watchers/s of those that came at once`,
+    `policy took on ${toRate(result.herdTakenOn).toFixed(0)} watchers/s of those that came at once; to give all of them a whole keyring took it ${result.herdCpuSeconds.policy.toFixed(1)} s of CPU, and the process that verifies for them ${result.herdCpuSeconds.watchers.toFixed(1)} s`,
     `CPU of a change: policy ${result.policyCpuMs.toFixed(1)} ms, a router ${result.routerCpuMs.toFixed(1)} ms`,
     "",
     `| longest turn of the event loop, ms of CPU | ${names.join(" | ")} | policy's RSS, MiB |`,

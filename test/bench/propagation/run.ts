@@ -46,6 +46,8 @@ export interface Propagation {
   /** From their start to when each had all there is. */
   readonly herdFromDisk: readonly number[];
   readonly herdFromNothing: readonly number[];
+  /** CPU time, in seconds, while the herd from nothing came: of policy, and of the process that verifies for the herd. */
+  readonly herdCpuSeconds: { readonly policy: number; readonly watchers: number };
   /** Changes that were made while the second herd came, as `receivedByAll` of the watchers that stayed. */
   readonly receivedDuringHerd: readonly number[];
   /** The longest turn of an event loop in milliseconds of CPU time, by phase and process. */
@@ -292,13 +294,23 @@ class Run {
     const { readyAfterMs: herdFromDisk } = await this.#start(this.#herd, names, "held");
     await this.#herd.ask({ do: "stop", names }, "stopped");
     await this.#read();
+    const readCpu = () => ({
+      policy: readCpuMicros(listTree(this.#parts.pids.policy as number)) / 1e6,
+      watchers: readCpuMicros([this.#herd.pid]) / 1e6,
+    });
+    const cpuBefore = readCpu();
     const coming = this.#start(this.#herd, names, "nothing");
     const changed = await this.#change(made, 10);
     const { takenOnAfterMs: herdTakenOn, readyAfterMs: herdFromNothing } = await coming;
+    const cpuAfter = readCpu();
+    const herdCpuSeconds = {
+      policy: cpuAfter.policy - cpuBefore.policy,
+      watchers: cpuAfter.watchers - cpuBefore.watchers,
+    };
     const { receivedByAll: receivedDuringHerd } = this.#match(changed, (await this.#read()).seen);
     const { failures } = await this.#herd.ask({ do: "read" }, "read");
     this.#faults.push(...failures);
-    return { herdTakenOn, herdFromDisk, herdFromNothing, receivedDuringHerd };
+    return { herdTakenOn, herdFromDisk, herdFromNothing, herdCpuSeconds, receivedDuringHerd };
   }
 
   /** Takes from the watchers what they saw since the last time. */
