@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { Bucket } from "./bucket.ts";
+import { encodeEntries } from "./file.ts";
 
 const grant = (text: string) => Buffer.from(text);
 const fill = (entries: Readonly<Record<string, string>>, from = Bucket.EMPTY) =>
@@ -49,6 +50,15 @@ describe("Bucket", () => {
     expect(read(after.differingFrom(before))).toEqual(["b=9", "d=4"]);
     expect(read(before.differingFrom(after))).toEqual(["a=1", "b=2"]);
     expect(read(after.differingFrom(fill({ b: "9", c: "3", d: "4" })))).toEqual([]);
+  });
+
+  it("writeTo() writes what a page of the entries has, whatever their lengths, and as much as writtenBytes says", () => {
+    const lengths = [1, 100, 127, 128, 129, 16_383, 16_384, 20_000];
+    const bucket = fill(Object.fromEntries(lengths.map((length) => ["i".repeat(length), "g".repeat(length * 3)])));
+    const target = Buffer.alloc(bucket.writtenBytes + 3);
+
+    expect(bucket.writeTo(target, 2)).toBe(bucket.writtenBytes + 2);
+    expect(target.subarray(2, -1).equals(encodeEntries(bucket))).toBe(true);
   });
 
   it("keeps its entries when the bytes that it was made of change afterwards", () => {

@@ -1,4 +1,7 @@
 import { hash } from "node:crypto";
+import { WireType } from "@bufbuild/protobuf/wire";
+import { KeyringEntrySchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
+import { KeyringPageSchema } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 
 /** An entry of a keyring as it is digested; a `KeyringEntry` message is one. */
 export interface DigestedEntry {
@@ -9,6 +12,9 @@ export interface DigestedEntry {
 }
 
 const LENGTH_BYTES = 4;
+const ENTRIES_TAG = toTag(KeyringPageSchema.field.entries.number);
+const ID_TAG = toTag(KeyringEntrySchema.field.id.number);
+const GRANT_TAG = toTag(KeyringEntrySchema.field.grant.number);
 
 /**
  * The entries of one bucket of a keyring, each id once. It never changes: `change` returns another one.
@@ -81,21 +87,51 @@ export class Bucket implements Iterable<DigestedEntry> {
   *differingFrom(other: Bucket): IterableIterator<DigestedEntry> {
     if (Buffer.compare(this.digest, other.digest) === 0) return;
     for (const start of this.#starts) {
-      const known = other.#locate(this.#idOf(start));
+      const at = start + LENGTH_BYTES;
+      const known = other.#locate(this.#bytes, at, at + this.#idLengthOf(start));
       const isSame = other.#bytes.compare(this.#bytes, start, this.#endOf(start), known.start, known.end) === 0;
       if (!isSame) yield this.#read(start);
     }
   }
 
-  /** Where the entry of an id stands; where it would, with no length, when it is not there. */
-  #locate(id: Buffer): { readonly start: number; readonly end: number } {
+  /** How many bytes {@link writeTo} writes. */
+  get writtenBytes(): number {
+    let size = 0;
+    for (const start of this.#starts) {
+      const length = entryLength(this.#idLengthOf(start), this.#grantLengthOf(start));
+      size += 1 + varintLength(length) + length;
+    }
+    return size;
+  }
+
+  /**
+   * Writes the entries as they stand in an encoded KeyringPage, and returns where they end. Byte by byte, since messages made of 100,000
+   * entries are what collections of garbage are about in a router that writes its keyring to disk.
+   */
+  writeTo(target: Buffer, at: number): number {
+    let end = at;
+    for (const start of this.#starts) {
+      const [idLength, grantLength] = [this.#idLengthOf(start), this.#grantLengthOf(start)];
+      const id = start + LENGTH_BYTES;
+      const grant = id + idLength + LENGTH_BYTES;
+      end = writeLength(target, end, ENTRIES_TAG, entryLength(idLength, grantLength));
+      end = writeLength(target, end, ID_TAG, idLength);
+      end += this.#bytes.copy(target, end, id, id + idLength);
+      end = writeLength(target, end, GRANT_TAG, grantLength);
+      end += this.#bytes.copy(target, end, grant, grant + grantLength);
+    }
+    return end;
+  }
+
+  /** Where the entry of an id, the bytes from `begin` to `end`, stands; where it would, with no length, when it is not there. */
+  #locate(id: Buffer, begin = 0, end = id.length): { readonly start: number; readonly end: number } {
     let [from, to] = [0, this.#starts.length];
     while (from < to) {
       const middle = (from + to) >>> 1;
       const start = this.#starts[middle] as number;
       const at = start + LENGTH_BYTES;
       // In place: an array for each id that is looked at would be most of what a change leaves to be collected.
-      const order = this.#bytes.compare(id, 0, id.length, at, at + this.#bytes.readUInt32BE(start));
+      const order = this.#bytes.compare(id, begin, end, at, at + this.#idLengthOf(start));
       if (order === 0) return { start, end: this.#endOf(start) };
       if (order < 0) from = middle + 1;
       else to = middle;
@@ -110,17 +146,24 @@ export class Bucket implements Iterable<DigestedEntry> {
 
   #idOf(start: number): Buffer {
     const at = start + LENGTH_BYTES;
-    return this.#bytes.subarray(at, at + this.#bytes.readUInt32BE(start));
+    return this.#bytes.subarray(at, at + this.#idLengthOf(start));
   }
 
   #grantOf(start: number): Buffer {
-    const at = start + LENGTH_BYTES + this.#bytes.readUInt32BE(start);
-    return this.#bytes.subarray(at + LENGTH_BYTES, this.#endOf(start));
+    const end = this.#endOf(start);
+    return this.#bytes.subarray(end - this.#grantLengthOf(start), end);
   }
 
   #endOf(start: number): number {
-    const at = start + LENGTH_BYTES + this.#bytes.readUInt32BE(start);
-    return at + LENGTH_BYTES + this.#bytes.readUInt32BE(at);
+    return start + 2 * LENGTH_BYTES + this.#idLengthOf(start) + this.#grantLengthOf(start);
+  }
+
+  #idLengthOf(start: number): number {
+    return this.#bytes.readUInt32BE(start);
+  }
+
+  #grantLengthOf(start: number): number {
+    return this.#bytes.readUInt32BE(start + LENGTH_BYTES + this.#idLengthOf(start));
   }
 }
 
@@ -128,4 +171,27 @@ function toLength({ length }: Uint8Array): Buffer {
   const bytes = Buffer.allocUnsafe(LENGTH_BYTES);
   bytes.writeUInt32BE(length);
   return bytes;
+}
+
+/** The tag of a field with a length. Those of numbers to 15 are one byte. */
+function toTag(field: number): number {
+  return (field << 3) | WireType.LengthDelimited;
+}
+
+/** Of a KeyringEntry. Both fields are written, since no id or grant of ours is empty; an empty one reads as none. */
+function entryLength(idLength: number, grantLength: number): number {
+  return 2 + varintLength(idLength) + idLength + varintLength(grantLength) + grantLength;
+}
+
+function varintLength(value: number): number {
+  let length = 1;
+  for (let rest = value >>> 7; rest > 0; rest >>>= 7) length += 1;
+  return length;
+}
+
+function writeLength(target: Buffer, at: number, tag: number, length: number): number {
+  let end = target.writeUInt8(tag, at);
+  let rest = length;
+  for (; rest > 0x7f; rest >>>= 7) end = target.writeUInt8((rest & 0x7f) | 0x80, end);
+  return target.writeUInt8(rest, end);
 }

@@ -3,7 +3,7 @@ import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { KeyringEntrySchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { KeyringPageSchema } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import type { DigestedEntry } from "./bucket.ts";
-import { KeyringTree } from "./digest.ts";
+import { BUCKET_COUNT, KeyringTree } from "./digest.ts";
 import type { HeadKind } from "./head.ts";
 import type { Steps } from "./slices.ts";
 
@@ -59,14 +59,11 @@ const BUCKETS_PER_PIECE = 8;
 /** A keyring's entries as the content of a file, in pieces. Parts of a page one behind the other are that page. */
 export function* encodeTree(tree: KeyringTree): Steps<Uint8Array[]> {
   const pieces: Uint8Array[] = [];
-  let entries: DigestedEntry[] = [];
-  let buckets = 0;
-  for (const bucket of tree.buckets()) {
-    entries.push(...bucket);
-    buckets += 1;
-    if (buckets % BUCKETS_PER_PIECE !== 0) continue;
-    if (entries.length > 0) pieces.push(encodeEntries(entries));
-    entries = [];
+  for (let first = 0; first < BUCKET_COUNT; first += BUCKETS_PER_PIECE) {
+    const buckets = Array.from({ length: BUCKETS_PER_PIECE }, (_, index) => tree.getBucket(first + index));
+    const piece = Buffer.allocUnsafe(buckets.reduce((size, { writtenBytes }) => size + writtenBytes, 0));
+    buckets.reduce((at, bucket) => bucket.writeTo(piece, at), 0);
+    if (piece.length > 0) pieces.push(piece);
     yield;
   }
   return pieces;
