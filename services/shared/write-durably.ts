@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 /**
  * Writes a file, for its owner alone, so that a reader finds all of it or what was there before, also after the machine loses power: to a
  * file beside it (its name and ".new", which a crash leaves behind), to the platter, renamed. Makes the folder when it is not there. One
- * write at a time for each path. Throws what the file system throws.
+ * write at a time for each path; a piece is asked for when the one before is written. Throws what the file system throws.
  */
 export async function writeDurably(path: string, pieces: Iterable<Uint8Array>): Promise<void> {
   const directory = dirname(path);

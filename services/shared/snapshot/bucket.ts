@@ -27,14 +27,22 @@ export class Bucket implements Iterable<DigestedEntry> {
   readonly #bytes: Buffer;
   /** Where each entry begins, by id. */
   readonly #starts: readonly number[];
+  /** How many bytes {@link writeTo} writes. */
+  readonly writtenBytes: number;
   /** SHA-256 of the bytes: 32 bytes. That of an empty bucket is the SHA-256 of nothing. */
   readonly digest: Uint8Array;
 
   private constructor(bytes: Buffer) {
     this.#bytes = bytes;
     const starts: number[] = [];
-    for (let at = 0; at < bytes.length; at = this.#endOf(at)) starts.push(at);
+    let written = 0;
+    for (let at = 0; at < bytes.length; at = this.#endOf(at)) {
+      starts.push(at);
+      const length = entryLength(this.#idLengthOf(at), this.#grantLengthOf(at));
+      written += 1 + varintLength(length) + length;
+    }
     this.#starts = starts;
+    this.writtenBytes = written;
     this.digest = new Uint8Array(hash("sha256", bytes, "buffer"));
   }
 
@@ -92,16 +100,6 @@ export class Bucket implements Iterable<DigestedEntry> {
       const isSame = other.#bytes.compare(this.#bytes, start, this.#endOf(start), known.start, known.end) === 0;
       if (!isSame) yield this.#read(start);
     }
-  }
-
-  /** How many bytes {@link writeTo} writes. */
-  get writtenBytes(): number {
-    let size = 0;
-    for (const start of this.#starts) {
-      const length = entryLength(this.#idLengthOf(start), this.#grantLengthOf(start));
-      size += 1 + varintLength(length) + length;
-    }
-    return size;
   }
 
   /**

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { pause, systemClock } from "../clock.ts";
 import type { Log } from "../telemetry/log.ts";
 import { writeDurably } from "../write-durably.ts";
-import { decodeEntries, decodeFile, encodeTree, type SnapshotFile, toPieces } from "./file.ts";
+import { decodeEntries, decodeFile, encodeFile, type SnapshotFile, toKeyringPieces } from "./file.ts";
 import type { HeadKind, SnapshotHead } from "./head.ts";
 import type { OfferVerdict, SnapshotHold } from "./hold.ts";
 import { runInSlices } from "./slices.ts";
@@ -113,8 +113,11 @@ export class SnapshotDisk {
       try {
         const held = kind === "snapshot" ? hold.heldSnapshot() : hold.heldKeyring();
         if (held === undefined || this.#kept.get(kind) === held.head.version) continue;
-        const content = "content" in held ? [held.content] : await runInSlices(encodeTree(held.keyring.tree));
-        await writeDurably(this.#path(held.head), toPieces(kind, held.note, content));
+        const pieces =
+          "content" in held
+            ? [encodeFile({ kind, note: held.note, content: held.content })]
+            : toKeyringPieces(held.note, held.keyring.tree);
+        await writeDurably(this.#path(held.head), pieces);
         this.#kept.set(kind, held.head.version);
         await this.#prune(kind, held.head.version);
       } catch (error) {

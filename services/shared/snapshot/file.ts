@@ -19,13 +19,9 @@ const FORMAT = 1;
 const FIRST_LINE = /^weir (snapshot|keyring) ([0-9]{1,4}) ([0-9]{1,10}) ([0-9]{1,10})\n/;
 const FIRST_LINE_LIMIT = 64;
 
-/**
- * The bytes of a file in pieces: a line with kind, format and the two lengths, then note and content, which proves nothing without its note. The content
- * is in pieces too, since that of a keyring is large.
- */
-export function toPieces(kind: HeadKind, note: Uint8Array, content: readonly Uint8Array[]): Uint8Array[] {
-  const contentLength = content.reduce((sum, { length }) => sum + length, 0);
-  return [Buffer.from(`weir ${kind} ${FORMAT} ${note.length} ${contentLength}\n`), note, ...content];
+/** The bytes of a file: a line with kind, format and the two lengths, then note and content, which proves nothing without its note. */
+export function encodeFile({ kind, note, content }: SnapshotFile): Buffer {
+  return Buffer.concat([firstLine(kind, note.length, content.length), note, content]);
 }
 
 /** Reads the bytes of a file, which anybody may have changed. Undefined when it has not the form of one, or a newer one. */
@@ -56,17 +52,30 @@ export function encodeEntries(entries: Iterable<DigestedEntry>): Uint8Array {
 /** So many buckets are one piece of a file: of 100,000 keys some 100 KiB. */
 const BUCKETS_PER_PIECE = 8;
 
-/** A keyring's entries as the content of a file, in pieces. Parts of a page one behind the other are that page. */
-export function* encodeTree(tree: KeyringTree): Steps<Uint8Array[]> {
-  const pieces: Uint8Array[] = [];
-  for (let first = 0; first < BUCKET_COUNT; first += BUCKETS_PER_PIECE) {
-    const buckets = Array.from({ length: BUCKETS_PER_PIECE }, (_, index) => tree.getBucket(first + index));
-    const piece = Buffer.allocUnsafe(buckets.reduce((size, { writtenBytes }) => size + writtenBytes, 0));
-    buckets.reduce((at, bucket) => bucket.writeTo(piece, at), 0);
-    if (piece.length > 0) pieces.push(piece);
-    yield;
+/**
+ * The bytes of a keyring's file in pieces, each made as it is asked for and good until the next one is: a keyring is large, and there is
+ * one array of bytes for all of its pieces. Parts of a page one behind the other are that page.
+ */
+export function* toKeyringPieces(note: Uint8Array, tree: KeyringTree): Generator<Uint8Array, undefined> {
+  const pieces = Array.from({ length: BUCKET_COUNT / BUCKETS_PER_PIECE }, (_, piece) =>
+    Array.from({ length: BUCKETS_PER_PIECE }, (__, index) => tree.getBucket(piece * BUCKETS_PER_PIECE + index)),
+  );
+  const sizes = pieces.map((buckets) => buckets.reduce((size, { writtenBytes }) => size + writtenBytes, 0));
+  yield firstLine(
+    "keyring",
+    note.length,
+    sizes.reduce((sum, size) => sum + size, 0),
+  );
+  yield note;
+  const bytes = Buffer.allocUnsafe(Math.max(...sizes));
+  for (const buckets of pieces) {
+    const end = buckets.reduce((at, bucket) => bucket.writeTo(bytes, at), 0);
+    yield bytes.subarray(0, end);
   }
-  return pieces;
+}
+
+function firstLine(kind: HeadKind, noteLength: number, contentLength: number): Buffer {
+  return Buffer.from(`weir ${kind} ${FORMAT} ${noteLength} ${contentLength}\n`);
 }
 
 /** So many entries are decoded in a step. */

@@ -10,7 +10,7 @@ import { createKey } from "../../../services/shared/key/key.ts";
 import { generateNoteKey, parseSignerKey, signNote } from "../../../services/shared/note/note.ts";
 import type { DigestedEntry } from "../../../services/shared/snapshot/bucket.ts";
 import { KeyringTree, snapshotDigest } from "../../../services/shared/snapshot/digest.ts";
-import { encodeEntries, toPieces } from "../../../services/shared/snapshot/file.ts";
+import { encodeEntries, encodeFile } from "../../../services/shared/snapshot/file.ts";
 import { encodeHead, type HeadKind } from "../../../services/shared/snapshot/head.ts";
 import type { Setup } from "../setup.ts";
 import { createRules } from "./bench-rules.ts";
@@ -64,10 +64,7 @@ export function writeDiskPolicy(
     return signNote(encodeHead({ kind, region: "eu", version, digest, features, issuedAt: new Date() }), signer);
   };
   const write = (kind: HeadKind, note: Uint8Array, content: Uint8Array) =>
-    writeFileSync(
-      join(snapshots, `${kind}-${"1".padStart(19, "0")}.weir`),
-      Buffer.concat(toPieces(kind, note, [content])),
-    );
+    writeFileSync(join(snapshots, `${kind}-${"1".padStart(19, "0")}.weir`), encodeFile({ kind, note, content }));
   const signSnapshot = (version: bigint): SignedSnapshot => {
     const baseUrl = `http://${HOST}:${setup.provider.port}/v1`;
     const content = createSnapshot(version, { baseUrl, models, rules, hasLimit });
