@@ -70,7 +70,7 @@ export class Bucket implements Iterable<DigestedEntry> {
     return new Bucket(Buffer.concat(pieces));
   }
 
-  /** The encoded grant of an id. Takes as long for an id that is not there. */
+  /** The encoded grant of an id. Takes about as long for an id that is not there. */
   find(id: string): Uint8Array | undefined {
     const { start, end } = this.#locate(Buffer.from(id));
     return start === end ? undefined : this.#grantOf(start);
