@@ -75,22 +75,27 @@ describe.each([1, 10, 30])("a body with a picture of %i MiB", (sizeMib) => {
 });
 
 describe("a body whose copy for its target takes its place", () => {
-  it("reaches the next target as it came, beside those of other callers", async () => {
-    const refusing = await startProvider((response) => response.writeHead(500).end());
+  it("reaches the targets after that as it came, beside those of other callers", async () => {
+    const refuse: ProviderHandler = (response) => void response.writeHead(500).end();
+    const refusing = await startProvider(refuse);
+    const translated = await startProvider(refuse);
     provider = await startProvider(answerWell);
-    router = await startHarness({ providers: [refusing.url, provider.url] });
-    const bodies = Array.from({ length: 20 }, (_, caller) =>
-      JSON.stringify({ model: "small", messages: [{ role: "user", content: `${caller} `.repeat(10_000 + caller) }] }),
-    );
+    router = await startHarness({
+      providers: [refusing.url, { baseUrl: translated.url, dialect: Dialect.ANTHROPIC }, provider.url],
+    });
+    const texts = Array.from({ length: 40 }, (_, caller) => `${caller} `.repeat(10_000 + caller));
+    const compose = (model: string) => (content: string) =>
+      JSON.stringify({ model, messages: [{ role: "user", content }] });
 
-    const answers = await Promise.all(bodies.map(ask));
-    await refusing.close();
+    const answers = await Promise.all(texts.map(compose("small")).map(ask));
+    await Promise.all([refusing.close(), translated.close()]);
 
-    const sentAs = (model: string) => bodies.map((body) => body.replace('"small"', `"${model}"`)).sort();
-    expect(answers.map(({ status }) => status)).toEqual(bodies.map(() => 200));
-    expect(refusing.requests.length).toBeGreaterThan(0);
-    for (const { body } of refusing.requests) expect(sentAs("upstream-0")).toContain(body);
-    expect(provider.requests.map(({ body }) => body).sort()).toEqual(sentAs("upstream-1"));
+    expect(answers.map(({ status }) => status)).toEqual(texts.map(() => 200));
+    expect([refusing.requests.length, translated.requests.length]).not.toContain(0);
+    const toFirst = texts.map(compose("upstream-0"));
+    for (const { body } of refusing.requests) expect(toFirst).toContain(body);
+    for (const { body } of translated.requests) expect(texts).toContain(JSON.parse(body).messages[0].content);
+    expect(provider.requests.map(({ body }) => body).sort()).toEqual(texts.map(compose("upstream-2")).sort());
     expect(router.memory.usedBytes).toBe(0);
   });
 });
