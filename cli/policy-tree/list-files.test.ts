@@ -50,6 +50,9 @@ describe("listFiles()", () => {
     const root = writeTree({ "..data/policy.yaml": "", "sub/own.yaml": "" });
     symlinkSync(join("..data", "policy.yaml"), join(root, "policy.yaml"));
     symlinkSync(join(outside, "stranger.yaml"), join(root, "stranger.yaml"));
+    mkdirSync(`${root}-beside`);
+    writeFileSync(`${root}-beside/neighbour.yaml`, "organisation: other");
+    symlinkSync(`${root}-beside/neighbour.yaml`, join(root, "neighbour.yaml"));
     symlinkSync(outside, join(root, "folder"));
     symlinkSync("sub", join(root, "inside"));
     symlinkSync("nowhere", join(root, "broken.yaml"));
@@ -62,6 +65,7 @@ describe("listFiles()", () => {
         "circle.yaml FILE_UNREADABLE",
         "folder LINK_REFUSED",
         "inside LINK_REFUSED",
+        "neighbour.yaml LINK_REFUSED",
         "stranger.yaml LINK_REFUSED",
       ],
     });

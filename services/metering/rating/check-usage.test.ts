@@ -49,6 +49,7 @@ describe("checkUsage()", () => {
     ["no seq", { seq: 0n }],
     ["an outcome that is none", { attempts: [{ provider: "p", lines: [] }], outcome: OutcomeKind.UNSPECIFIED }],
     ["a text with NUL", { endUser: "a\0b" }],
+    ["a model with NUL", { model: "a\0b" }],
   ])("refuses %s", (_, options) => {
     expect(checkUsage(createUsage(options), "eu", NOON_MS)?.kind).toBe("INVALID");
   });

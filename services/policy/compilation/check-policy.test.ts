@@ -205,6 +205,11 @@ describe("checkPolicy()", () => {
       "limits[2] LIMIT_SHADOWED",
       (p) => p.limits.push({ ...p.limits[1], id: "search", per: "LIMIT_PER_APP", requestsPerMinute: 60 }),
     ],
+    [
+      "a limit that says what an earlier one says, and not of the earlier one",
+      "limits[2] LIMIT_SHADOWED",
+      (p) => p.limits.push({ ...p.limits[1], id: "again" }),
+    ],
     ["a region without models", "regions[1] REGION_EMPTY", (p) => (p.providers[0].regions = ["eu"])],
     [
       "a provider without targets",

@@ -57,6 +57,14 @@ it("the watermark stops below a gap and passes it when the gap is filled, in any
   expect(await query(pool, "select * from producer_gap where boot = 'a'")).toEqual([]);
 });
 
+it("the watermark stops below a gap within what comes at once, also where that goes on from before", async () => {
+  await take("within", 1, 3);
+  expect(await getWatermark(pool, position("within", 0n))).toBe(1n);
+  await take("within", 4, 6);
+  await take("within", 2);
+  expect(await getWatermark(pool, position("within", 0n))).toBe(4n);
+});
+
 it("what goes on from an intake that is not committed yet waits for it, and goes on from there", async () => {
   await take("w", 1);
   const begun = Promise.withResolvers<void>();

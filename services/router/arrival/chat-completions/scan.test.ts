@@ -30,6 +30,12 @@ describe("scanRequest()", () => {
     );
   });
 
+  it("takes the longest model, in bytes, and the most answers that there may be", () => {
+    const model = `${"日".repeat(85)}m`;
+
+    expect(scan(`{"model":"${model}",${MESSAGES},"n":128}`)).toMatchObject({ model, candidates: 128 });
+  });
+
   it("takes null for absent", () => {
     const { request, ...rest } = scan(
       `{"model":"m",${MESSAGES},"stream":null,"stream_options":null,"max_tokens":null,"n":null,"user":null}`,
@@ -44,6 +50,7 @@ describe("scanRequest()", () => {
     [`{"model":5,${MESSAGES}}`, "model"],
     [`{"model":"",${MESSAGES}}`, "model"],
     [`{"model":"${"m".repeat(257)}",${MESSAGES}}`, "model"],
+    [`{"model":"${"日".repeat(86)}",${MESSAGES}}`, "model"],
     [`{"model":"m"}`, "messages"],
     [`{"model":"m","messages":[ ]}`, "messages"],
     [`{"model":"m","messages":{}}`, "messages"],

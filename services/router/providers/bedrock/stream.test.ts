@@ -165,6 +165,14 @@ describe("ConverseStreamReader", () => {
     expect(second).toEqual(Buffer.concat([START, HELLO]));
   });
 
+  it("takes the signature of a thought for content", () => {
+    const reader = new ConverseStreamReader();
+    const signature = { contentBlockIndex: 0, delta: { reasoningContent: { signature: "EqQB" } } };
+
+    expect(reader.read(Buffer.concat([START, toFrame("contentBlockDelta", signature)]))).toBeDefined();
+    expect(reader.hasContent).toBe(true);
+  });
+
   it("takes the end of an empty answer for content", () => {
     const reader = new ConverseStreamReader();
 

@@ -253,6 +253,15 @@ describe("a stream in the Gemini dialect", () => {
     expect(assemble(pieces).blocks).toHaveLength(1);
   });
 
+  it("takes the end of another dialect along, and lets it through to nobody", () => {
+    const { reader, pieces } = read([
+      Buffer.from(`data: ${JSON.stringify(HELLO)}\n\ndata: ${JSON.stringify(STOP)}\n\ndata: [DONE]\n\n`),
+    ]);
+
+    expect(reader).toMatchObject({ isComplete: true, failure: undefined });
+    expect(assemble(pieces).blocks).toHaveLength(1);
+  });
+
   it("keeps all digits of a number in the input of a tool", () => {
     const data =
       '{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"id":12345678901234567890}}}]}}]}';
