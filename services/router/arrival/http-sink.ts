@@ -171,7 +171,7 @@ export class HttpSink implements AnswerSink, SilenceListener {
   #awaitDrain(): void {
     if (this.#awaitsDrain) return;
     this.#awaitsDrain = true;
-    this.#response.once("drain", () => {
+    this.#stream?.onceDrained(() => {
       this.#awaitsDrain = false;
       this.#listener?.onDrain();
     });

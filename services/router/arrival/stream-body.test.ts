@@ -71,6 +71,51 @@ describe("StreamBody", () => {
     await expect(ask()).rejects.toThrow(/aborted/);
   });
 
+  it("waits behind the earlier answer of a connection, and goes on in order once that is over", async () => {
+    const begun: ServerResponse[] = [];
+    answer = (response) => {
+      begun.push(response);
+      response.writeHead(200);
+      const body = new StreamBody(response);
+      body.write(Buffer.from("a"));
+      body.write(Buffer.from("b"));
+      if (begun.length === 1) return;
+      // What waited goes to the socket right after it is there.
+      response.once("socket", () => {
+        process.nextTick(() => {
+          body.write(Buffer.from("c"));
+          body.end();
+        });
+      });
+      begun[0]?.end("0\r\n\r\n");
+    };
+
+    const read = await askRaw(
+      "GET /1 HTTP/1.1\r\nhost: x\r\n\r\nGET /2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    );
+
+    expect(read.split("\r\n\r\n")[1]).toBe("1\r\na\r\n1\r\nb\r\n0");
+    expect(read.split("\r\n\r\n")[3]).toBe("1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0");
+  });
+
+  it("says when its reader is slower, and when it has caught up", async () => {
+    const piece = Buffer.alloc(4_000, "x");
+    let hasWaited = false;
+    answer = (response) => {
+      response.writeHead(200);
+      const body = new StreamBody(response);
+      body.write(piece);
+      // More than the kernel takes for a reader that reads nothing.
+      for (let sent = 0; sent < 16 * 2 ** 20; sent += piece.length) hasWaited = !body.write(piece) || hasWaited;
+      body.onceDrained(() => body.end(Buffer.from("caught up")));
+    };
+
+    const read = await ask();
+
+    expect(hasWaited).toBe(true);
+    expect(read.subarray(-9).toString()).toBe("caught up");
+  });
+
   it("frames nothing for a caller of HTTP/1.0, whose body ends with its connection", async () => {
     answer = (response) => {
       response.writeHead(200);
