@@ -42,7 +42,7 @@ export abstract class EventStreamReader implements StreamReader {
   /** What was read before there was content. */
   #held: Buffer[] | undefined;
   #heldBytes = 0;
-  /** Pieces that take the place of what was read, when an event had to be written anew. */
+  /** What takes the place of the event that was read last, when it had to be written anew. */
   #rewritten: Buffer | undefined;
 
   /** `text` keeps the text of the answer; by default it is kept for nobody. */
@@ -65,6 +65,8 @@ export abstract class EventStreamReader implements StreamReader {
     const bytes = fresh ? chunk : this.#append(chunk);
     let search = fresh ? 0 : bytes.length - chunk.length;
     let eventStart = 0;
+    // What goes on stands from `keptStart` to `kept`, behind the pieces.
+    let keptStart = 0;
     let kept = 0;
     let pieces: Buffer[] | undefined;
     while (this.failure === undefined && !this.isDone) {
@@ -81,11 +83,11 @@ export abstract class EventStreamReader implements StreamReader {
       const goesOn = this.#takeEvent(bytes, eventStart, search);
       if (this.#rewritten !== undefined) {
         pieces ??= [];
-        pieces.push(bytes.subarray(0, kept), this.#rewritten);
-        // What was kept so far is handed over; the rest is a new beginning.
-        return this.#restart(bytes, search, pieces);
-      }
-      if (goesOn) {
+        pieces.push(bytes.subarray(keptStart, kept), this.#rewritten);
+        this.#rewritten = undefined;
+        keptStart = search;
+        kept = search;
+      } else if (goesOn) {
         if (kept !== eventStart) bytes.copyWithin(kept, eventStart, search);
         kept += search - eventStart;
       }
@@ -95,7 +97,8 @@ export abstract class EventStreamReader implements StreamReader {
       this.#dataLines = 0;
     }
     this.#keep(bytes, eventStart, fresh, kept > 0);
-    return this.#letThrough(kept === bytes.length ? bytes : bytes.subarray(0, kept));
+    const last = kept - keptStart === bytes.length ? bytes : bytes.subarray(keptStart, kept);
+    return this.#letThrough(pieces === undefined ? last : Buffer.concat([...pieces, last]));
   }
 
   end(): Buffer | undefined {
@@ -106,21 +109,6 @@ export abstract class EventStreamReader implements StreamReader {
   /** Ends the reading: the stream broke its own rules. */
   protected fail(state: string): void {
     this.failure = { reason: "PROVIDER_FAILED", state, elsewhere: true };
-  }
-
-  /** Goes on reading after an event that was written anew: rare, so it may copy. */
-  #restart(bytes: Buffer, from: number, pieces: Buffer[]): Buffer | undefined {
-    const rest = Buffer.from(bytes.subarray(from));
-    const before = Buffer.concat(pieces);
-    this.#carried = 0;
-    this.#dataStart = -1;
-    this.#dataLines = 0;
-    this.#line = 0;
-    const first = this.#letThrough(before);
-    this.#rewritten = undefined;
-    const second = this.read(rest);
-    if (first === undefined || second === undefined) return first ?? second;
-    return Buffer.concat([first, second]);
   }
 
   /** Holds output back until there is content. */

@@ -204,6 +204,19 @@ describe("OpenAiStreamReader", () => {
     );
   });
 
+  it("takes as many events over several lines as one read can hold, and leaves the others among them as they came", () => {
+    const long = "data:{\ndata:}\n\n";
+    const among = write(HELLO, WORLD);
+
+    const { reader, text } = relay([Buffer.from(long.repeat(5_000) + among + long.repeat(5_000))], {
+      wantsUsage: true,
+    });
+
+    const short = "data: { }\n\n".repeat(5_000);
+    expect(text).toBe(short + among + short);
+    expect(reader.events).toBe(10_002);
+  });
+
   it("hides usage that stands in an event with choices", () => {
     const { reader, text } = relay([Buffer.from(write(HELLO, { ...STOP, usage: USAGE.usage }, "[DONE]"))]);
 
