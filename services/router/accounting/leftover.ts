@@ -60,9 +60,9 @@ export async function readLeftovers(root: string, log: Log): Promise<Leftover[]>
     const directory = join(root, entry.name);
     const identity = readIdentity(directory);
     if (identity === undefined) {
-      // It died between making the directory and writing whose it is: then nothing else is in it either.
+      // It died between making the directory and writing whose it is: then nothing else is in it. What else is there is somebody's.
       const names = await readdir(directory);
-      if (names.every((name) => parseSegmentName(name) === undefined)) rmSync(directory, { recursive: true });
+      if (names.every((name) => name === IDENTITY)) rmSync(directory, { recursive: true });
       else log.error({ directory: entry.name }, "Cannot tell whose facts these are; they stay where they are");
       continue;
     }

@@ -468,13 +468,16 @@ describe("spool", () => {
     expect(left!.open.get(carried.call.eventId)?.attempt?.toString()).toBe("its second attempt");
   });
 
-  it("a folder that does not say whose it is stays while it holds facts, and goes when it holds none", async () => {
+  it("a folder that does not say whose it is stays while it holds anything, and goes when it holds nothing", async () => {
     const root = makeRoot();
-    for (const life of ["with-facts", "empty"]) mkdirSync(join(root, life));
+    for (const life of ["with-facts", "set-aside/life", "empty", "torn"])
+      mkdirSync(join(root, life), { recursive: true });
     writeFileSync(join(root, "with-facts", "00000001.segment"), "");
+    writeFileSync(join(root, "set-aside", "life", "00000001.segment"), "");
+    writeFileSync(join(root, "torn", "identity.json"), "{");
 
     expect(await readLeftovers(root, log)).toEqual([]);
-    expect(readdirSync(root)).toEqual(["with-facts"]);
+    expect(readdirSync(root).sort()).toEqual(["set-aside", "with-facts"]);
   });
 
   it("a part that is damaged in the middle hides nothing in the files after it", async () => {
