@@ -11,7 +11,7 @@ type Delta = { readonly case: "text" | "inputJson" | "signature"; readonly value
 
 /** A block while it is streamed. */
 type OpenBlock =
-  | { readonly kind: "text" | "reasoning" | "toolUse"; readonly index: number }
+  | { readonly kind: "text" | "reasoning" | "toolUse"; readonly index: number; hasGrown: boolean }
   /** Hidden reasoning has no delta in typed messages, so that it begins when all of it is there. */
   | { readonly kind: "redacted"; readonly parts: string[] };
 
@@ -104,6 +104,7 @@ export class ConversePieceReader implements PieceReader {
       if (block === undefined) return;
     }
     if (block.kind === "redacted") return;
+    block.hasGrown = true;
     pieces.push(toDelta(0, block.index, delta));
   }
 
@@ -121,7 +122,7 @@ export class ConversePieceReader implements PieceReader {
     if (this.#open.size >= MOST) return undefined;
     const index = this.#nextIndex;
     this.#nextIndex += 1;
-    const open: OpenBlock = { kind, index };
+    const open: OpenBlock = { kind, index, hasGrown: false };
     this.#open.set(number, open);
     pieces.push(toStarted(0, index, block));
     return open;
@@ -141,6 +142,10 @@ export class ConversePieceReader implements PieceReader {
       pieces.push(toStarted(0, index, whole));
     } else {
       ({ index } = block);
+      // A tool without input is one with an empty object, as it is in an answer in one piece: clients parse it.
+      if (block.kind === "toolUse" && !block.hasGrown) {
+        pieces.push(toDelta(0, index, { case: "inputJson", value: "{}" }));
+      }
     }
     pieces.push(toStopped(0, index));
   }

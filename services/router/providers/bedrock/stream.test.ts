@@ -88,6 +88,19 @@ describe("ConverseStreamReader", () => {
     expect(extras).toEqual({ metrics: { latencyMs: 812 } });
   });
 
+  it("gives a use of a tool whose input never comes an empty object", () => {
+    const { told } = readAll([
+      START,
+      toFrame("contentBlockStart", { contentBlockIndex: 0, start: { toolUse: { toolUseId: "t", name: "now" } } }),
+      toFrame("contentBlockDelta", { contentBlockIndex: 0, delta: { toolUse: { input: "" } } }),
+      toFrame("contentBlockStop", { contentBlockIndex: 0 }),
+      toFrame("messageStop", { stopReason: "tool_use" }),
+      toFrame("metadata", { usage: { inputTokens: 1, outputTokens: 1 } }),
+    ]);
+
+    expect(told).toEqual(["0 toolUse t now", "0 inputJson {}", "0 stop", "end 4 tool_use"]);
+  });
+
   it("gives the same however its bytes are cut", () => {
     const whole = readAll([ALL]);
 
