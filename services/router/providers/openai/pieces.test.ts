@@ -55,6 +55,33 @@ describe("OpenAiPieceReader", () => {
     expect(reader.providerModel).toBe("m");
   });
 
+  it.each([
+    ["no number", {}],
+    ["the same number", { index: 0 }],
+  ])("keeps uses of tools apart that come in events of their own with %s", (_, numbered) => {
+    const reader = new OpenAiPieceReader();
+    const use = (id: string, name: string, input: string) =>
+      event({ tool_calls: [{ ...numbered, id, function: { name, arguments: input } }] });
+
+    const pieces = [
+      use("t1", "f", '{"a":1}'),
+      use("t2", "g", '{"b":'),
+      use("t2", "g", "2}"),
+      event({}, "tool_calls"),
+    ].flatMap((bytes) => reader.read(bytes));
+
+    expect(tell(pieces)).toEqual([
+      "start 0.0 toolUse",
+      '0.0 {"a":1}',
+      "start 0.1 toolUse",
+      '0.1 {"b":',
+      "0.1 2}",
+      "stop 0.0",
+      "stop 0.1",
+      "end 0 tool_calls",
+    ]);
+  });
+
   it("keeps candidates apart, and ends those that the provider did not", () => {
     const reader = new OpenAiPieceReader();
 

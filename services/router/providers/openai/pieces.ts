@@ -9,8 +9,10 @@ import { toStopReason } from "./typed-answer.ts";
 
 /** A candidate while it is streamed. */
 class OpenCandidate extends GrowingCandidate {
-  /** Blocks of tool uses by the provider's index; they grow until the candidate ends. */
-  readonly tools = new Map<number, number>();
+  /** Uses of tools by the provider's index, the last one of each; their blocks grow until the candidate ends. */
+  readonly tools = new Map<number, { readonly id: string; readonly block: number }>();
+  /** The blocks of all of them. */
+  readonly toolBlocks: number[] = [];
   isRefused = false;
 }
 
@@ -71,21 +73,24 @@ export class OpenAiPieceReader implements PieceReader {
   #growTool(candidate: OpenCandidate, call: Record<string, unknown>, at: number, pieces: Piece[]): void {
     const number = typeof call.index === "number" ? call.index : at;
     const { name, arguments: input } = toObject(call.function);
-    let block = candidate.tools.get(number);
-    if (block === undefined) {
-      if (candidate.tools.size >= MOST_FOLLOWED) return;
+    const value = { id: toText(call.id), name: toText(name) };
+    let use = candidate.tools.get(number);
+    // Servers that send whole uses may number none of them, or all alike: another id with a name is another use.
+    if (use === undefined || (value.name !== "" && value.id !== "" && value.id !== use.id)) {
+      if (candidate.toolBlocks.length >= MOST_FOLLOWED) return;
       candidate.endGrowing(pieces);
-      const value = { id: toText(call.id), name: toText(name) };
-      block = candidate.begin(create(BlockSchema, { content: { case: "toolUse", value } }), pieces);
-      candidate.tools.set(number, block);
+      const block = candidate.begin(create(BlockSchema, { content: { case: "toolUse", value } }), pieces);
+      use = { id: value.id, block };
+      candidate.tools.set(number, use);
+      candidate.toolBlocks.push(block);
     }
     const text = toText(input);
-    if (text !== "") pieces.push(toDelta(candidate.index, block, { case: "inputJson", value: text }));
+    if (text !== "") pieces.push(toDelta(candidate.index, use.block, { case: "inputJson", value: text }));
   }
 
   #stop(candidate: OpenCandidate, reason: string, pieces: Piece[]): void {
     candidate.endGrowing(pieces);
-    for (const block of candidate.tools.values()) pieces.push(toStopped(candidate.index, block));
+    for (const block of candidate.toolBlocks) pieces.push(toStopped(candidate.index, block));
     candidate.isStopped = true;
     pieces.push(toCandidateStopped(candidate.index, toStopReason(reason, candidate.isRefused), reason));
   }
