@@ -206,6 +206,27 @@ describe("accounting", () => {
     await close(successor, clock);
   });
 
+  it("a recovery whose disk takes nothing before it is killed leaves one usage for each call", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    owners.isBusDown = true;
+    const call = sampleCall();
+    await beginCall((await open(root, owners))[0], call);
+    // Its first entry begins another file, which the disk does not let it.
+    const full = { region: "eu", instance: "eu-1", boot: createBootId() };
+    mkdirSync(join(root, full.boot));
+    writeFileSync(join(root, full.boot, "00000002.segment"), "");
+    const clock = new ManualClock(SAMPLE_MS);
+    const limitBytes = 2 ** 20;
+    await openAccounting({ producer: full, directory: root, limitBytes, segmentBytes: 0, roads: owners, log, clock });
+    owners.isBusDown = false;
+
+    const [successor, later] = await open(root, owners);
+    await until(later, () => owners.usages.has(call.eventId) && livesIn(root) === 1);
+
+    expect(owners.usages.size).toBe(1);
+    await close(successor, later);
+  });
+
   it("a life whose calls a successor has settled has none open any more", async () => {
     const [root, owners] = [makeRoot(), new Owners()];
     owners.isBusDown = true;

@@ -6,7 +6,7 @@ import type { Metrics } from "../../shared/telemetry/metrics.ts";
 import type { Denial } from "../admission/admission.ts";
 import type { Accounting, CallListener, OpenCall } from "./accounting.ts";
 import { endUsage, openFacts } from "./facts-frame.ts";
-import { type Leftover, readLeftovers, removeLeftover } from "./leftover.ts";
+import { type Leftover, markRecovered, readLeftovers, removeLeftover } from "./leftover.ts";
 import type { Outcome } from "./outcome.ts";
 import { encodeProducer, type ProducerName } from "./producer.ts";
 import { recoverCalls } from "./recover.ts";
@@ -65,6 +65,8 @@ class SpooledAccounting implements Accounting {
   readonly #stopping = new AbortController();
   readonly #own: FactSource;
   #leftovers: FactSource[];
+  /** Earlier lives whose calls are settled, but perhaps not on disk: till then nothing of these may go. */
+  #unmarked: readonly Leftover[];
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(options: AccountingOptions, clock: Clock, leftovers: readonly Leftover[]) {
@@ -72,6 +74,7 @@ class SpooledAccounting implements Accounting {
     this.#clock = clock;
     const { directory, producer, limitBytes, segmentBytes, roads, log, metrics } = options;
     this.#leftovers = leftovers.map((leftover) => this.#toSource(leftover));
+    this.#unmarked = leftovers;
     this.#spool = new Spool({
       root: directory,
       producer,
@@ -112,9 +115,8 @@ class SpooledAccounting implements Accounting {
 
   /** Begins to ship. */
   start(): void {
-    // What earlier lives began is settled on disk before their files may go.
     this.#spool.flush();
-    for (const source of this.#leftovers) this.#removeIfDone(source);
+    if (this.#spool.retry()) this.#markLeftovers();
     const { metrics } = this.#options;
     metrics?.onPage(() => this.#measure(metrics));
     this.#running = Promise.all([...this.#shippers.map((shipper) => shipper.run(this.#stopping.signal)), this.#tick()]);
@@ -163,8 +165,18 @@ class SpooledAccounting implements Accounting {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       await pause(this.#clock, TICK_MS, signal);
-      if (this.#spool.retry()) this.#writeRefusals(this.#clock.nowMs());
+      if (!this.#spool.retry()) continue;
+      this.#markLeftovers();
+      this.#writeRefusals(this.#clock.nowMs());
     }
+  }
+
+  /** Lets earlier lives go: what they began is settled on disk. */
+  #markLeftovers(): void {
+    if (this.#unmarked.length === 0) return;
+    for (const leftover of this.#unmarked) markRecovered(leftover);
+    this.#unmarked = [];
+    for (const source of this.#leftovers) this.#removeIfDone(source);
   }
 
   #writeRefusals(nowMs: number): void {
@@ -212,7 +224,7 @@ class SpooledAccounting implements Accounting {
   }
 
   #removeIfDone(source: FactSource): void {
-    if (!source.list.isAllPassed || !this.#leftovers.includes(source)) return;
+    if (this.#unmarked.length > 0 || !source.list.isAllPassed || !this.#leftovers.includes(source)) return;
     this.#leftovers = this.#leftovers.filter((other) => other !== source);
     removeLeftover(source);
   }

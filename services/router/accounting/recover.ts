@@ -2,7 +2,7 @@ import { OutcomeKind } from "../../../gen/weir/type/v1/usage_pb.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import { type AttemptNote, decodeAttemptNote } from "./attempt-note.ts";
 import { boundUsage } from "./bound.ts";
-import { type LeftOpenCall, type Leftover, markRecovered } from "./leftover.ts";
+import type { LeftOpenCall, Leftover } from "./leftover.ts";
 import type { AttemptOutcome, Outcome } from "./outcome.ts";
 import type { StartedCall } from "./started-call.ts";
 import { decodeStarted } from "./started-frame.ts";
@@ -30,7 +30,6 @@ export function recoverCalls(leftovers: readonly Leftover[], settle: SettleRecov
         log.error({ error, eventId }, "Cannot settle a call of a dead router");
       }
     }
-    markRecovered(leftover);
   }
   return count;
 }
