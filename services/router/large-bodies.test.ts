@@ -74,8 +74,8 @@ describe.each([1, 10, 30])("a body with a picture of %i MiB", (sizeMib) => {
   });
 });
 
-describe("a body whose copy for its target takes its place", () => {
-  it("reaches the targets after that as it came, beside those of other callers", async () => {
+describe("a body that one target is relayed and the next one is told in another format", () => {
+  it("reaches the third one as it came, beside those of other callers", async () => {
     const refuse: ProviderHandler = (response) => void response.writeHead(500).end();
     const refusing = await startProvider(refuse);
     const translated = await startProvider(refuse);

@@ -36,9 +36,13 @@ export class StreamBody {
     // An empty chunk would be the end.
     if (!this.#isFramed || bytes.length === 0) return body.write(bytes, onWritten);
     if (bytes.length <= COPIED_BYTES) return body.write(frame(bytes), onWritten);
+    // Together, as one write of the kernel.
+    body.cork();
     body.write(`${bytes.length.toString(16)}\r\n`, "latin1");
     body.write(bytes);
-    return body.write(LINE_END, onWritten);
+    const hasRoom = body.write(LINE_END, onWritten);
+    body.uncork();
+    return hasRoom;
   }
 
   /** Calls `listener` once the caller has caught up. */

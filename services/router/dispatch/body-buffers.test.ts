@@ -25,25 +25,13 @@ describe("BodyBuffers", () => {
     expect(buffers.allocate(40_000).buffer).not.toBe(foreign.buffer);
   });
 
-  it("frees other memory at once, where a body has it alone", () => {
-    const buffers = new BodyBuffers();
-    const whole = Buffer.allocUnsafeSlow(5_000);
-    const shared = Buffer.allocUnsafeSlow(6_000);
-
-    buffers.give(whole);
-    buffers.give(shared.subarray(1_000));
-
-    expect(whole).toHaveLength(0);
-    expect(shared).toHaveLength(6_000);
-  });
-
   it("lets the runtime have small and very large ones", () => {
     const buffers = new BodyBuffers();
     for (const size of [100, 4_096, 65_537]) {
       const body = buffers.allocate(size);
-      expect(body).toHaveLength(size);
       buffers.give(body);
 
+      expect(body).toHaveLength(size);
       expect(buffers.allocate(size)).not.toBe(body);
     }
   });

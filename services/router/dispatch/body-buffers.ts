@@ -9,8 +9,7 @@ const MOST = 128;
 
 /**
  * Memory for the bodies that are composed for targets, used again as soon as one is sent. Fresh memory is handed out by the
- * kernel page by page, at the first touch: for a body of 35 KB that takes six to ten times as long as the copy itself. For the same reason
- * what callers sent is freed as soon as it has been copied, and not when V8 collects: the next body is read into the same few pages.
+ * kernel page by page, at the first touch: for a body of 35 KB that takes six to ten times as long as the copy itself.
  */
 export class BodyBuffers implements BodyAllocator {
   readonly #ours = new WeakSet<ArrayBufferLike>();
@@ -28,16 +27,9 @@ export class BodyBuffers implements BodyAllocator {
     return fresh.subarray(0, sizeBytes);
   }
 
-  /**
-   * Takes a body back: its memory is used again if it is of these; else, unless it is small or shared, it is freed at once, and the body is
-   * empty. Nobody may read it any longer, not its connection, nor a later attempt.
-   */
-  give({ buffer, length }: Buffer): void {
-    if (length <= SMALL_BYTES) return;
-    if (!this.#ours.has(buffer)) {
-      if (length === buffer.byteLength) (buffer as ArrayBuffer).transfer(0);
-      return;
-    }
+  /** Takes a body back, if it is of these. Nobody may read it any longer: not its connection, nor a later attempt. */
+  give({ buffer }: Buffer): void {
+    if (!this.#ours.has(buffer)) return;
     const free = this.#free.get(buffer.byteLength);
     if (free === undefined) this.#free.set(buffer.byteLength, [buffer]);
     else if (free.length < MOST) free.push(buffer);

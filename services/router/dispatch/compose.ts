@@ -35,8 +35,7 @@ export class RequestComposer {
   /** The request as it is relayed, once it was, and what was left out of it. */
   #relayed: RelayedRequest | undefined;
   #leftOut: readonly string[] | undefined;
-  /** The request whose bytes the last target was sent, if it was sent any. */
-  #sent: RelayedRequest | undefined;
+  #isUsed = false;
 
   constructor(call: ChatCall, allocator: BodyAllocator) {
     this.#call = call;
@@ -47,7 +46,6 @@ export class RequestComposer {
   compose(target: SnapshotTarget, upstream: Upstream): ComposedRequest | OwnAnswer {
     const { request } = this.#call;
     try {
-      this.#leaveSent();
       const way = request.format === undefined ? undefined : upstream.ways.relayed.get(request.format);
       if (way === undefined || request.format === undefined) {
         if (request.format === undefined || request.estimate === undefined) return this.#composeTyped(target, upstream);
@@ -63,15 +61,11 @@ export class RequestComposer {
   #composeRelayed(request: RelayedRequest, model: string, way: RelayWay): ComposedRequest {
     const sent = this.#relayed ?? this.#leaveOutForeign(request);
     const leftOut = this.#leftOut;
+    // What is composed may stand in the bytes themselves, from which the earlier target's connection may still be sending.
+    if (this.#isUsed) sent.bytes = Buffer.from(sent.bytes);
+    this.#isUsed = true;
     const body = way.format.composeRelayed(sent, model, this.#allocator);
-    this.#sent = sent;
     return leftOut === undefined ? { way, body } : { way, body, dropped: leftOut };
-  }
-
-  /** Whatever the next target is asked: the last one's connection may still be sending the bytes, and their memory goes back with its attempt. */
-  #leaveSent(): void {
-    if (this.#sent !== undefined) this.#sent.bytes = Buffer.from(this.#sent.bytes);
-    this.#sent = undefined;
   }
 
   #leaveOutForeign(request: RelayedRequest): RelayedRequest {

@@ -95,8 +95,8 @@ export interface AnswerFormat {
 export interface RelayedFormat extends AnswerFormat {
   /**
    * The body for a target, from a request of this same format: its bytes with only what must change spliced in, either in
-   * place, if that can be done so that another model can be put there later, or as a copy: for a stream, which holds on to it for long, in
-   * memory of its own; for an answer in one piece in memory of `allocator`, and the copy may then be the request's bytes from now on.
+   * place, if that can be done so that another model can be put there later, or as a copy: for an answer in one piece in memory
+   * of `allocator`, for a stream, which holds on to it for long, in memory of its own.
    */
   composeRelayed(request: RelayedRequest, model: string, allocator: BodyAllocator): Buffer;
 }
@@ -154,14 +154,11 @@ export interface TypedAsk {
 /** A request that a caller wrote: the bytes as they came, and where that stands which must change for a target. */
 export interface RelayedRequest {
   readonly format: Format;
-  /**
-   * The whole body, as it came or as it was last composed for a target; emptied once nobody can need it again, so that a long stream does
-   * not keep its question in memory.
-   */
+  /** The whole body; emptied once nobody can need it again, so that a long stream does not keep its question in memory. */
   bytes: Buffer;
   /** Range of the value of `model`. */
   readonly modelStart: number;
-  modelEnd: number;
+  readonly modelEnd: number;
   readonly streamed: boolean;
   /** Range of the value of `stream_options`; -1 when it is absent. */
   readonly streamOptionsStart: number;
@@ -194,8 +191,6 @@ export interface RelayedRequest {
 export interface BodyAllocator {
   /** Memory with anything in it. */
   allocate(sizeBytes: number): Buffer;
-  /** Takes back a body that nobody reads any longer, wherever its memory came from. */
-  give(body: Buffer): void;
 }
 
 /** Tokens by meter, disjoint, whole numbers from 0. */

@@ -8,14 +8,13 @@ export interface Place {
   readonly end: number;
 }
 
-/** Gives each body memory of its own, and leaves it to the collector. */
-export const FRESH: BodyAllocator = { allocate: (sizeBytes) => Buffer.allocUnsafe(sizeBytes), give: () => undefined };
+/** Gives each body memory of its own. */
+export const FRESH: BodyAllocator = { allocate: (sizeBytes) => Buffer.allocUnsafe(sizeBytes) };
 
 /**
  * The caller's bytes with the target's model in place of the one asked for; everything else, known or not, stays as it came.
  * Where the model fits in the place of the one asked for, it is written there, with spaces for what it is shorter, and the bytes
- * themselves are returned: of 35 KB the copy alone would take a tenth of a whole request. Where it does not, and the answer comes in one
- * piece, the copy takes their place and they are given back at once: the next body that is read finds their memory still in the cache.
+ * themselves are returned: of 35 KB the copy alone would take a tenth of a whole request.
  */
 export function spliceModel(
   request: Pick<RelayedRequest, "bytes" | "streamed" | "modelStart" | "modelEnd">,
@@ -26,11 +25,7 @@ export function spliceModel(
   const written = writeModel(model);
   const place: Place = { start: modelStart, end: modelEnd };
   if (written.length <= modelEnd - modelStart) return writeInPlace(bytes, place, written);
-  if (streamed) return splice(FRESH, bytes, place, written);
-  request.bytes = splice(allocator, bytes, place, written);
-  request.modelEnd = modelStart + written.length;
-  allocator.give(bytes);
-  return request.bytes;
+  return splice(streamed ? FRESH : allocator, bytes, place, written);
 }
 
 function writeInPlace(bytes: Buffer, { start, end }: Place, written: Buffer): Buffer {

@@ -9,7 +9,7 @@ export class ChatCompletionsRequest implements RelayedRequest {
   readonly format: Format = "chat-completions";
   bytes: Buffer;
   readonly modelStart: number;
-  modelEnd: number;
+  readonly modelEnd: number;
   readonly streamed: boolean;
   readonly streamOptionsStart: number;
   readonly streamOptionsEnd: number;

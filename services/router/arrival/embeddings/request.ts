@@ -11,7 +11,7 @@ export class EmbeddingsRequest implements RelayedRequest {
   readonly wantsUsage = true;
   bytes: Buffer;
   readonly modelStart: number;
-  modelEnd: number;
+  readonly modelEnd: number;
 
   constructor(bytes: Buffer, modelStart: number, modelEnd: number) {
     this.bytes = bytes;

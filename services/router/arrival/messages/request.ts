@@ -17,7 +17,7 @@ export class MessagesRequest implements RelayedRequest {
   readonly format: Format = "messages";
   bytes: Buffer;
   readonly modelStart: number;
-  modelEnd: number;
+  readonly modelEnd: number;
   readonly streamed: boolean;
   readonly streamOptionsStart = -1;
   readonly streamOptionsEnd = -1;

@@ -9,7 +9,7 @@ export class ResponsesRequest implements RelayedRequest {
   readonly format: Format = "responses";
   bytes: Buffer;
   readonly modelStart: number;
-  modelEnd: number;
+  readonly modelEnd: number;
   readonly streamed: boolean;
   /** The format's own `stream_options` do not matter to Weir. */
   readonly streamOptionsStart = -1;

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { RelayedRequest } from "../dialect.ts";
-import { FRESH } from "../splice.ts";
 import { countTokens } from "./count-tokens.ts";
 import { messages } from "./messages.ts";
 
+const FRESH = { allocate: (sizeBytes: number) => Buffer.alloc(sizeBytes) };
 const BODY =
   '{"system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}],  "model" : "m1","x":[1.50,{"model":"m1"}],"messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":"Eq/+=="}]}]}';
 
