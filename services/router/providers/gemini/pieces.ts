@@ -31,6 +31,8 @@ export class GeminiPieceReader implements PieceReader {
   readonly #candidates = new Map<number, OpenCandidate>();
   readonly #candidateExtras = new CandidateExtras("logprobsResult");
   #extras: JsonObject | undefined;
+  /** Why the provider's filter blocked the prompt; empty when it did not. It may do so after a part of the answer. */
+  #blockReason = "";
   providerModel = "";
 
   /** What only the dialect knows of the answer; of its candidates under `candidates`. */
@@ -46,8 +48,11 @@ export class GeminiPieceReader implements PieceReader {
 
   end(): Piece[] {
     const pieces: Piece[] = [];
+    const reason = this.#blockReason === "" ? StopReason.OTHER : StopReason.FILTERED;
+    // Without any candidate one stands for the prompt that was blocked.
+    if (this.#blockReason !== "" && this.#candidates.size === 0) this.#find(0);
     for (const candidate of this.#candidates.values()) {
-      if (!candidate.isStopped) this.#stop(candidate, StopReason.OTHER, "", pieces);
+      if (!candidate.isStopped) this.#stop(candidate, reason, this.#blockReason, pieces);
     }
     return pieces;
   }
@@ -60,11 +65,7 @@ export class GeminiPieceReader implements PieceReader {
     for (const [at, candidate] of toList(event.candidates).entries()) {
       this.#readCandidate(toObject(candidate), exactCandidates[at] ?? candidate, pieces);
     }
-    if (isBlocked(event.promptFeedback) && this.#candidates.size === 0) {
-      const blocked = this.#find(0);
-      const { blockReason } = toObject(event.promptFeedback);
-      if (blocked !== undefined) this.#stop(blocked, StopReason.FILTERED, toText(blockReason), pieces);
-    }
+    if (isBlocked(event.promptFeedback)) this.#blockReason = toText(toObject(event.promptFeedback).blockReason);
   }
 
   #readCandidate(given: Record<string, unknown>, exact: unknown, pieces: Piece[]): void {

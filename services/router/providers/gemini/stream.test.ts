@@ -206,6 +206,19 @@ describe("a stream in the Gemini dialect", () => {
     });
   });
 
+  it("takes an answer that a filter broke off for a filtered one, not for one that ended", () => {
+    const { reader, pieces } = read([
+      Buffer.from(write(HELLO, { promptFeedback: { blockReason: "PROHIBITED_CONTENT" } })),
+    ]);
+
+    expect(reader.isComplete).toBe(true);
+    expect(assemble(pieces)).toMatchObject({
+      blocks: [{ content: { case: "text", value: { text: "Grüße" } } }],
+      stopReason: StopReason.FILTERED,
+      providerStopReason: "PROHIBITED_CONTENT",
+    });
+  });
+
   it("waits for each of the candidates that were asked for", () => {
     const candidate = (index: number, finishReason?: string) => ({
       candidates: [{ index, content: { parts: [{ text: "x" }] }, ...(finishReason && { finishReason }) }],
