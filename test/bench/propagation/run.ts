@@ -63,6 +63,8 @@ const BATCH = 1_000;
 const EACH_MS = 200;
 const IDLE_MS = 10_000;
 const CONNECTIONS = 4;
+/** Until most of what chats run is compiled. */
+const FIRST_CHATS = 2_000;
 const REGION = "eu";
 
 /** Runs all of it, on a mesh of its own. */
@@ -133,6 +135,10 @@ class Run {
     const bytes = after.bytes - before.bytes;
     await this.#note("changes");
     const received = this.#match(changed, after.seen);
+
+    onPhase("first chats");
+    await this.#warmUp(made);
+    await this.#note("first chats");
 
     onPhase(`${revocations} revocations under load`);
     const revoked = await this.#revoke(revocations);
@@ -253,9 +259,22 @@ class Run {
     return { received, receivedByAll };
   }
 
+  /** Has the routers answer chats for a while: code that runs for the first time holds an event loop longer than what comes later. */
+  async #warmUp(made: readonly CreateKeyResponse[]): Promise<void> {
+    const callers = new KeyCallers(this.#callerUrls(), made[0]!.secret);
+    await callers.begin(CONNECTIONS);
+    while (callers.accepted < FIRST_CHATS) await setTimeout(100);
+    callers.end();
+  }
+
+  #callerUrls(): string[] {
+    const { mesh } = this.#parts;
+    return [`${mesh.routerUrl("eu")}/v1`, `${mesh.routerUrl("us")}/v1`];
+  }
+
   async #revoke(count: number): Promise<Pick<Propagation, "revoked" | "chatsPerSecond">> {
-    const { mesh, keys } = this.#parts;
-    const urls = [`${mesh.routerUrl("eu")}/v1`, `${mesh.routerUrl("us")}/v1`];
+    const { keys } = this.#parts;
+    const urls = this.#callerUrls();
     const revoked: number[] = [];
     let chats = 0;
     let seconds = 0;
