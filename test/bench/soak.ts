@@ -46,7 +46,7 @@ export async function soak(
   return await withCompanionsAtWork(setup, async () => {
     const bytes = PROMPT_BYTES;
     const saturation = { mode: "closed", connections: CONNECTIONS, seconds: 5 } as const;
-    const rate = options.rate ?? Math.round((await putLoad(context, "soak", { bytes }, saturation)).rps / 2);
+    const rate = options.rate ?? Math.round((await putLoad(context, "soak-saturation", { bytes }, saturation)).rps / 2);
     const samples: SoakSample[] = [];
     const startedAt = performance.now();
     let cpuBefore = readCpuMicros(program.pids());
