@@ -1,6 +1,6 @@
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { FindingList } from "./finding.ts";
 import { listFiles } from "./list-files.ts";
 import { writeTree } from "./tree.fixture.ts";
@@ -50,9 +50,11 @@ describe("listFiles()", () => {
     const root = writeTree({ "..data/policy.yaml": "", "sub/own.yaml": "" });
     symlinkSync(join("..data", "policy.yaml"), join(root, "policy.yaml"));
     symlinkSync(join(outside, "stranger.yaml"), join(root, "stranger.yaml"));
-    mkdirSync(`${root}-beside`);
-    writeFileSync(`${root}-beside/neighbour.yaml`, "organisation: other");
-    symlinkSync(`${root}-beside/neighbour.yaml`, join(root, "neighbour.yaml"));
+    const beside = `${root}-beside`;
+    onTestFinished(() => rmSync(beside, { recursive: true }));
+    mkdirSync(beside);
+    writeFileSync(join(beside, "neighbour.yaml"), "organisation: other");
+    symlinkSync(join(beside, "neighbour.yaml"), join(root, "neighbour.yaml"));
     symlinkSync(outside, join(root, "folder"));
     symlinkSync("sub", join(root, "inside"));
     symlinkSync("nowhere", join(root, "broken.yaml"));
