@@ -1,14 +1,13 @@
-import type { EventEmitter } from "node:events";
 import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
 import type { Duplex } from "node:stream";
 import tls from "node:tls";
-import { systemClock } from "../clock.ts";
 import type { Address, Declarations, Settings } from "../settings.ts";
+import { admitPeer, askToLeave } from "./admit-peer.ts";
+import { answerBrokenRequest, findBrokenHead, refuseBroken } from "./broken-request.ts";
 import type { PlainHandler } from "./operations.ts";
 import { createPacer } from "./pacer.ts";
-import { findPeer, readPeer } from "./peer.ts";
 import { findTrustDomain, type Tls } from "./tls.ts";
 
 /** Bounds of a listener. All have defaults that suit a service. */
@@ -118,13 +117,13 @@ export async function listen(options: {
     },
     (request, response) => {
       const broken = findBrokenHead(request);
-      if (broken !== undefined) return refuse(response, broken);
+      if (broken !== undefined) return refuseBroken(response, broken);
       if (draining) response.setHeader("connection", "close");
       options.handler(request, response);
     },
   );
   h1.on("clientError", answerBrokenRequest);
-  h1.on("checkExpectation", (_request, response) => refuse(response, "UNKNOWN_EXPECTATION"));
+  h1.on("checkExpectation", (_request, response) => refuseBroken(response, "UNKNOWN_EXPECTATION"));
   // Node starts its watch over slow requests when a server listens. This one never does: it is fed.
   h1.emit("listening");
 
@@ -291,39 +290,6 @@ function whenNoneWaits(countAccepted: () => number): Promise<void> {
   });
 }
 
-/** Longest that a Node timer can wait, milliseconds. */
-const LONGEST_TIMER_MS = 2_147_483_647;
-/** How long before the end of its certificate a peer is asked to connect anew. */
-const FAREWELL_MS = 1_000;
-
-/**
- * Whether a peer under TLS may go on: with a certificate that verifies, until that ends, or with none. Ends the connection of any other. What
- * still runs at the end is cut: a watch would go on for ever.
- */
-function admitPeer(socket: tls.TLSSocket, trustDomain: string | undefined): boolean {
-  if (!socket.authorized) {
-    if (socket.getPeerX509Certificate() !== undefined) socket.destroy();
-    return !socket.destroyed;
-  }
-  const peer = readPeer(socket, trustDomain);
-  if (peer !== undefined) callAt(peer.expiresAtMs, socket, () => socket.destroy());
-  return true;
-}
-
-/** Sends a peer away (GOAWAY) before its certificate ends: its calls in flight may finish, those to come need the certificate that follows. */
-function askToLeave(session: http2.ServerHttp2Session): void {
-  const peer = findPeer({ socket: session.socket });
-  if (peer !== undefined) callAt(peer.expiresAtMs - FAREWELL_MS, session, () => session.close());
-}
-
-/** Calls at an instant, however far away, unless the connection has closed by then. */
-function callAt(atMs: number, connection: EventEmitter, act: () => void): void {
-  const leftMs = Math.max(atMs - systemClock.nowMs(), 0);
-  const next = leftMs > LONGEST_TIMER_MS ? () => callAt(atMs, connection, act) : act;
-  const timer = setTimeout(next, Math.min(leftMs, LONGEST_TIMER_MS)).unref();
-  connection.once("close", () => clearTimeout(timer));
-}
-
 /** Tells whether a plain-text connection begins as HTTP/2, and hands it on as if nothing had been read. */
 function sniff(socket: net.Socket, timeoutMs: number, decided: (isHttp2: boolean) => void): void {
   let seen = Buffer.alloc(0);
@@ -351,84 +317,11 @@ function watchSlowBody(
   timeoutMs: number,
 ): void {
   const timer = setTimeout(() => {
-    if (!response.headersSent) refuse(response as unknown as http.ServerResponse, "ERR_HTTP_REQUEST_TIMEOUT");
+    if (!response.headersSent) refuseBroken(response as unknown as http.ServerResponse, "ERR_HTTP_REQUEST_TIMEOUT");
     request.stream.close(http2.constants.NGHTTP2_CANCEL);
   }, timeoutMs).unref();
   const stop = () => clearTimeout(timer);
   request.once("end", stop);
   request.stream.once("close", stop);
   request.on("error", () => undefined);
-}
-
-/** What is wrong with the head of a request over HTTP/1 that Node lets by: others on its way might read it otherwise. */
-function findBrokenHead({ rawHeaders, headers }: http.IncomingMessage): string | undefined {
-  if (headers.host === undefined) return "NO_HOST";
-  // RFC 9112, section 3.2. Node keeps the first of several. Each request comes by here: this allocates nothing.
-  let hosts = 0;
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] as string;
-    if (name.length === 4 && name.toLowerCase() === "host") hosts += 1;
-  }
-  if (hosts > 1) return "TWO_HOSTS";
-  // Section 6.3. Node takes whatever ends in chunks for plain ones.
-  const encoding = headers["transfer-encoding"];
-  return encoding !== undefined && encoding.toLowerCase() !== "chunked" ? "NOT_CHUNKED" : undefined;
-}
-
-const BROKEN: Readonly<Record<string, readonly [status: number, phrase: string, code: string, state: string]>> = {
-  ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "request_timeout", "it took too long to arrive"],
-  HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "headers_too_large", "its headers are too large"],
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, "Payload Too Large", "chunk_too_large", "its chunk extensions are too large"],
-  NO_HOST: [400, "Bad Request", "malformed_request", "it names no host"],
-  TWO_HOSTS: [400, "Bad Request", "malformed_request", "it names more than one host"],
-  NOT_CHUNKED: [400, "Bad Request", "malformed_request", "its transfer encoding is not chunked alone"],
-  UNKNOWN_EXPECTATION: [417, "Expectation Failed", "unknown_expectation", "it expects what is not known here"],
-};
-
-/**
- * The answer to what is not a whole request. Its dialect is not known then: the body is what clients of the OpenAI
- * format read, with a top-level code and message as those of Connect do.
- */
-function describeBroken(errorCode: string | undefined): readonly [status: number, phrase: string, body: string] {
-  const [status, phrase, code, state] = BROKEN[errorCode ?? ""] ?? [
-    400,
-    "Bad Request",
-    "malformed_request",
-    "it is not HTTP",
-  ];
-  const message = `Cannot serve request: ${state}`;
-  const error = { message, type: "invalid_request_error", param: null, code };
-  return [status, phrase, JSON.stringify({ error, code: "invalid_argument", message })];
-}
-
-function refuse(response: http.ServerResponse, errorCode: string): void {
-  const [status, , body] = describeBroken(errorCode);
-  if (response.req.httpVersionMajor === 1) response.setHeader("connection", "close");
-  response
-    .writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(body) })
-    .end(body);
-}
-
-function answerBrokenRequest(error: NodeJS.ErrnoException, stream: Duplex): void {
-  const socket = stream as net.Socket & { readonly _httpMessage?: http.ServerResponse | null };
-  const answering = socket._httpMessage;
-  if (error.code === "ECONNRESET") {
-    socket.destroy();
-    return;
-  }
-  if (answering && (answering.writableEnded || answering.req.complete)) {
-    // The answer on its way goes first: to a whole request before the broken one (pipelining), or to the head of this
-    // one, if that was enough to refuse it.
-    const isAnswered = !answering.req.complete;
-    answering.once("finish", () => (isAnswered ? socket.destroySoon() : answerBrokenRequest(error, socket)));
-    return;
-  }
-  if (!socket.writable || answering?.headersSent) {
-    // A second answer in the middle of the first would be taken for part of it.
-    socket.destroySoon();
-    return;
-  }
-  const [status, phrase, body] = describeBroken(error.code);
-  const head = `HTTP/1.1 ${status} ${phrase}\r\nconnection: close\r\ncontent-type: application/json\r\n`;
-  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, () => socket.destroySoon());
 }
