@@ -6,7 +6,7 @@ import type { PlainHandler } from "../shared/mesh/operations.ts";
 import { type MeshServer, type MeshServerOptions, startMeshServer } from "../shared/mesh/server.ts";
 import { countRpcBody } from "./arrival/count-rpc-body.ts";
 import { createHttpSurface, type HttpSurfaceOptions } from "./arrival/http-surface.ts";
-import { MOST_VALUES } from "./arrival/most-values.ts";
+import { MOST_CALL_VALUES } from "./arrival/most-call-values.ts";
 import type { ReadBodyOptions } from "./arrival/read-body.ts";
 import type { Chats } from "./chat.ts";
 import { createChatService } from "./chat-service.ts";
@@ -63,7 +63,7 @@ export async function openCallerPort(options: CallerPortOptions): Promise<MeshSe
     judgeCaller: createCallerJudge({ chats, clock }),
     hot: grpc,
     readMaxBytes: body.limitBytes,
-    mostValues: MOST_VALUES,
+    mostValues: MOST_CALL_VALUES,
     first: (request, response) => {
       if (surface.take(request, response)) return true;
       if (isRpc(request.url)) countRpcBody(request, response, body.memory);

@@ -2,14 +2,14 @@ import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { requireFewJsonValues } from "../../shared/validation/few-values.ts";
 import { isExactNumber, parseExact, toNumber } from "../providers/exact-json.ts";
 import { invalid } from "./invalid.ts";
-import { MOST_VALUES } from "./most-values.ts";
+import { MOST_CALL_VALUES } from "./most-call-values.ts";
 
 /** Longest integer that is read, in characters; the longest of 64 bits has twenty. */
 const LONGEST_INTEGER = 32;
 
 /** Reads a body that was scanned and is to be translated. Throws BODY_TOO_LARGE when it has more values than become objects at a time. */
 export function readBodyObject(body: Buffer): ReadObject {
-  requireFewJsonValues(body, MOST_VALUES);
+  requireFewJsonValues(body, MOST_CALL_VALUES);
   return new ReadObject(parseExact(body.toString("utf8")), "");
 }
 

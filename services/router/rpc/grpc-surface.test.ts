@@ -20,7 +20,7 @@ import { startMeshServer } from "../../shared/mesh/server.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
 import { BodyMemory } from "../arrival/body-memory.ts";
 import type { Greeting, StartChat } from "../arrival/call.ts";
-import { MOST_VALUES } from "../arrival/most-values.ts";
+import { MOST_CALL_VALUES } from "../arrival/most-call-values.ts";
 import {
   answerError,
   answerEvents,
@@ -434,7 +434,7 @@ describe("the handler of gRPC", () => {
   it("refuses many values in few bytes before they become objects", async () => {
     pair = await startPair(answerWell, { bodyLimitBytes: 4 << 20 });
     // A field that nobody knows, again and again.
-    const message = Buffer.alloc(2 * MOST_VALUES + 2, Buffer.from([0x78, 0x00]));
+    const message = Buffer.alloc(2 * MOST_CALL_VALUES + 2, Buffer.from([0x78, 0x00]));
 
     const { trailers } = await ask(pair.hot, { body: envelope(message) });
 

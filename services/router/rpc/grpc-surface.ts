@@ -12,7 +12,7 @@ import { readAskedFallback } from "../arrival/asked-fallback.ts";
 import { readAskedTimeouts } from "../arrival/asked-timeouts.ts";
 import type { Greeting, StartChat } from "../arrival/call.ts";
 import { pickCallerHeaders } from "../arrival/http-headers.ts";
-import { MOST_VALUES } from "../arrival/most-values.ts";
+import { MOST_CALL_VALUES } from "../arrival/most-call-values.ts";
 import type { ReadBodyOptions } from "../arrival/read-body.ts";
 import { GrpcStreamSink, GrpcUnarySink } from "./grpc-sink.ts";
 import { toTypedCall } from "./typed-call.ts";
@@ -165,7 +165,7 @@ class GrpcArrival {
   }
 
   #parse(bytes: Buffer): ParsedRequest {
-    requireFewFields(this.#served.method.input, bytes, MOST_VALUES);
+    requireFewFields(this.#served.method.input, bytes, MOST_CALL_VALUES);
     try {
       return { message: fromBinary(this.#served.method.input, bytes) as ParsedRequest["message"], bytes };
     } catch {

@@ -10,9 +10,9 @@ export interface TransactionOptions {
 }
 
 /**
- * Runs `fn` in one transaction: committed when it resolves, rolled back when it throws. What `fn` throws, the caller gets;
- * errors of the database come as WeirError. INTERNAL when `fn` resolves although one of its statements failed: nothing is committed. An error during COMMIT leaves open whether it happened: what `fn` does must
- * be safe to repeat. `fn` must not keep the client.
+ * Runs `fn` in one transaction: committed when it resolves, rolled back when it throws. What `fn` throws, the caller gets; errors of the
+ * database come as WeirError. Throws INTERNAL when `fn` resolves although one of its statements failed: nothing is committed then. An error
+ * during COMMIT leaves open whether it happened: what `fn` does must be safe to repeat. `fn` must not keep the client.
  */
 export async function transaction<T>(
   pool: Pool,

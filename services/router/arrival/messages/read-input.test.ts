@@ -5,7 +5,7 @@ import { Role, ToolChoiceMode } from "../../../../gen/weir/router/v1/chat_pb.ts"
 import { WeirError } from "../../../shared/errors/weir-error.ts";
 import { composeTyped } from "../../providers/anthropic/typed-request.ts";
 import type { TypedAsk } from "../../providers/dialect.ts";
-import { MOST_VALUES } from "../most-values.ts";
+import { MOST_CALL_VALUES } from "../most-call-values.ts";
 import { readInput } from "./read-input.ts";
 
 const read = (body: object | string) =>
@@ -27,7 +27,7 @@ const rewrite = (body: object | string) => JSON.parse(composeTyped(read(body), A
 
 describe("readInput()", () => {
   it("refuses many values in few bytes before they become objects", () => {
-    expect(() => read(`{"messages":[${"{},".repeat(MOST_VALUES)}{}]}`)).toThrow("more than 50000 values");
+    expect(() => read(`{"messages":[${"{},".repeat(MOST_CALL_VALUES)}{}]}`)).toThrow("more than 50000 values");
   });
 
   it("reads a conversation with tools, pictures, documents and thinking", () => {
