@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { HOST } from "../../cli/up/layout.ts";
-import { ChildRun, type ProcessOptions } from "../../cli/up/managed-process.ts";
+import { ChildRun, type ProcessOptions, readLogTail } from "../../cli/up/managed-process.ts";
 import { createServiceProcess } from "../../cli/up/service-process.ts";
 import type { UsageRecorded } from "../../gen/weir/event/v1/usage_recorded_pb.ts";
 import { type Bus, connectBus } from "../../services/shared/bus/bus.ts";
@@ -45,7 +45,9 @@ beforeEach(() => {
   runs = [];
 });
 
-afterEach(async () => {
+afterEach(async ({ task }) => {
+  // What does not come has its reason there: a test that waits for it in vain ends by time.
+  if (task.result?.state === "fail") console.error(readLogTail(join(folder, "logs"), "metering-0"));
   for (const run of runs) run.signal("SIGKILL");
   await Promise.all(runs.map((run) => run.ended));
 });
