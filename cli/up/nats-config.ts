@@ -1,4 +1,5 @@
-import { HOST, type Region } from "./layout.ts";
+import type { StreamName } from "../../services/shared/bus/streams.ts";
+import { HOST, REGIONS, type Region } from "./layout.ts";
 
 /** Users of the NATS servers, by what they do. A user of a region exists on that region's server only. */
 export const NATS_USERS = [
@@ -26,71 +27,54 @@ export interface NatsServerOptions {
   readonly leafLinkPort: number;
   /** JetStream's folder. */
   readonly storeDir: string;
-  readonly passwords: Readonly<Record<NatsUser, string>>;
+  readonly passwords: Passwords;
 }
+
+type Passwords = Readonly<Record<NatsUser, string>>;
 
 interface Permissions {
   readonly publish: readonly string[];
   readonly subscribe: readonly string[];
 }
 
+/** Where answers come to. */
+const INBOXES = ["_INBOX.>"];
+
+/** Name of an audit's consumer of records. */
+const AUDIT_DURABLE = "audit";
+
 /** Name of metering's consumer of a region's usage, the only one whose acknowledgements the leaf link lets through. */
 function createMeteringDurable(region: Region): string {
   return `metering-${region}`;
 }
 
-/** What a producer into a stream of its own server may do: make sure of the stream, and publish. Nothing is deleted or read. */
-function producer(...subjects: string[]): Permissions {
-  return {
-    publish: [
-      ...subjects,
-      "$JS.API.INFO",
-      "$JS.API.STREAM.INFO.*",
-      "$JS.API.STREAM.CREATE.*",
-      "$JS.API.STREAM.UPDATE.*",
-      "$JS.API.STREAM.NAMES",
-    ],
-    subscribe: ["_INBOX.>"],
-  };
+// What users may publish, by what they do; all of them may listen to inboxes, for answers, and to nothing else. A producer needs its
+// subjects only: whoever takes messages in makes the stream that keeps them.
+
+/** What whoever makes a stream needs, through this API prefix: make sure of it, as `ensureStream` does, and of no other. */
+function maker(stream: StreamName, prefix = "$JS.API"): string[] {
+  return ["INFO", "CREATE", "UPDATE"].map((verb) => `${prefix}.STREAM.${verb}.${stream}`);
 }
 
-/** What a consumer of streams may do, through these API prefixes. */
-function consumer(...prefixes: string[]): Permissions {
-  const verbs = [
-    "INFO",
-    "STREAM.INFO.*",
-    "STREAM.CREATE.*",
-    "STREAM.UPDATE.*",
-    "STREAM.NAMES",
-    "STREAM.LIST",
-    "CONSUMER.>",
-  ];
-  return {
-    publish: [...prefixes.flatMap((prefix) => verbs.map((verb) => `${prefix}.${verb}`)), "$JS.ACK.>"],
-    subscribe: ["_INBOX.>"],
-  };
+/** What the one consumer of a stream needs, through this API prefix: make the stream and its own consumer, take messages, acknowledge them. */
+function consumer(stream: StreamName, durable: string, prefix = "$JS.API"): string[] {
+  const own = ["INFO", "CREATE", "MSG.NEXT"].map((verb) => `${prefix}.CONSUMER.${verb}.${stream}.${durable}`);
+  return [...maker(stream, prefix), ...own, `$JS.ACK.${stream}.${durable}.>`];
 }
 
-/** What policy may do: say that versions were published, and lay what was released into the stream of each region's server. */
-function publisher(...domains: string[]): Permissions {
-  const stream = domains.flatMap((domain) => [
-    `$JS.${domain}.API.INFO`,
-    `$JS.${domain}.API.STREAM.INFO.RELEASED`,
-    `$JS.${domain}.API.STREAM.CREATE.RELEASED`,
-    `$JS.${domain}.API.STREAM.UPDATE.RELEASED`,
-    `$JS.${domain}.API.STREAM.MSG.GET.RELEASED`,
-  ]);
-  return join(producer("policy.>", "released.>"), { publish: stream, subscribe: [] });
+/** What metering needs in a region: its server is reached through its JetStream domain. */
+function meter(region: Region): string[] {
+  return consumer("USAGE", createMeteringDurable(region), `$JS.${region}.API`);
 }
 
-/** What a router may do besides sending usage: read what was released to its region. It can write none of it. */
-function reader(): Permissions {
-  return { publish: ["$JS.API.STREAM.MSG.GET.RELEASED"], subscribe: [] };
+/** What policy needs in a region: lay what was released into the stream of its server. */
+function releaser(region: Region): string[] {
+  const prefix = `$JS.${region}.API`;
+  return [`released.${region}.>`, ...maker("RELEASED", prefix), `${prefix}.STREAM.MSG.GET.RELEASED`];
 }
 
-function join(...parts: Permissions[]): Permissions {
-  return { publish: parts.flatMap((part) => part.publish), subscribe: parts.flatMap((part) => part.subscribe) };
-}
+/** What a router needs to read what was released to its region. It can write none of it. */
+const RELEASED_READER = ["$JS.API.STREAM.INFO.RELEASED", "$JS.API.STREAM.MSG.GET.RELEASED"];
 
 /**
  * What may pass over the leaf link of a region, seen from the hub: the hub may call the API of the region's domain, lay what was released to
@@ -102,7 +86,7 @@ function join(...parts: Permissions[]): Permissions {
  */
 function leafLink(region: Region): Permissions {
   return {
-    publish: ["_INBOX.>"],
+    publish: INBOXES,
     subscribe: [`released.${region}.>`, `$JS.${region}.API.>`, `$JS.ACK.USAGE.${createMeteringDurable(region)}.>`],
   };
 }
@@ -119,17 +103,17 @@ accounts {
   MESH {
     jetstream: enabled
     users: [
-      ${user("policy", publisher("eu", "us"))}
-      ${user("metering", join(consumer("$JS.API", "$JS.hub.API", "$JS.eu.API", "$JS.us.API")))}
-      ${user("link-eu", leafLink("eu"))}
-      ${user("link-us", leafLink("us"))}
+      ${user("policy", ["policy.>", ...maker("POLICY"), ...REGIONS.flatMap(releaser)])}
+      ${user("metering", REGIONS.flatMap(meter))}
+      ${linkLine("eu", options.passwords)}
+      ${linkLine("us", options.passwords)}
     ]
   }
   CONTROL {
     jetstream: enabled
     users: [
-      ${user("control-producer", producer("audit.control.>"))}
-      ${user("control-audit", consumer("$JS.API"))}
+      ${user("control-producer", ["audit.control.>", ...maker("AUDIT")])}
+      ${user("control-audit", consumer("AUDIT", AUDIT_DURABLE))}
     ]
   }
 }
@@ -153,14 +137,14 @@ accounts {
   MESH {
     jetstream: enabled
     users: [
-      ${user(`router-${region}`, join(producer(`usage.${region}.>`), reader()))}
+      ${user(`router-${region}`, [`usage.${region}.>`, ...RELEASED_READER])}
     ]
   }
   REGION {
     jetstream: enabled
     users: [
-      ${user(`records-${region}`, producer(`audit.${region}.>`))}
-      ${user(`audit-${region}`, consumer("$JS.API"))}
+      ${user(`records-${region}`, [`audit.${region}.>`])}
+      ${user(`audit-${region}`, consumer("AUDIT", AUDIT_DURABLE))}
     ]
   }
 }
@@ -183,8 +167,15 @@ jetstream {
 }`;
 }
 
-function userLine(passwords: Readonly<Record<NatsUser, string>>) {
+function userLine(passwords: Passwords) {
+  return (name: NatsUser, publish: readonly string[]) => toLine(name, passwords, { publish, subscribe: INBOXES });
+}
+
+function linkLine(region: Region, passwords: Passwords): string {
+  return toLine(`link-${region}`, passwords, leafLink(region));
+}
+
+function toLine(name: NatsUser, passwords: Passwords, { publish, subscribe }: Permissions): string {
   const list = (subjects: readonly string[]) => `[${subjects.map((subject) => `"${subject}"`).join(", ")}]`;
-  return (name: NatsUser, { publish, subscribe }: Permissions) =>
-    `{ user: "${name}", password: "${passwords[name]}", permissions: { publish: { allow: ${list(publish)} }, subscribe: { allow: ${list(subscribe)} } } }`;
+  return `{ user: "${name}", password: "${passwords[name]}", permissions: { publish: { allow: ${list(publish)} }, subscribe: { allow: ${list(subscribe)} } } }`;
 }

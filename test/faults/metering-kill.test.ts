@@ -25,6 +25,7 @@ let postgres: TestPostgres;
 let nats: TestNatsMesh;
 let pool: Pool;
 let bus: Bus;
+let consumerBus: Bus;
 let runs: ChildRun[] = [];
 
 beforeAll(async () => {
@@ -32,10 +33,11 @@ beforeAll(async () => {
   [postgres, nats, port] = await Promise.all([startPostgres(), startNatsMesh(), getFreeBasePort()]);
   pool = createPool({ url: postgres.url("metering"), log });
   bus = await connectBus({ urls: [nats.url("router-eu")], name: "producer", log });
+  consumerBus = await connectBus({ urls: [nats.url("metering")], name: "consumer", log });
 });
 
 afterAll(async () => {
-  await bus?.close();
+  await Promise.all([bus?.close(), consumerBus?.close()]);
   await pool?.end();
   await Promise.all([postgres?.stop(), nats?.stop()]);
   rmSync(folder, { recursive: true, force: true });
@@ -165,17 +167,17 @@ class Producer {
   }
 }
 
-/** How many messages the region's server still keeps. */
+/** How many messages the region's server still keeps; only its consumer may ask, through the hub. */
 async function waitingMessages(): Promise<number> {
-  const connection = await bus.ready(AbortSignal.timeout(10_000));
-  const manager = await connection.jetstreamManager({ timeout: 1_000 });
+  const connection = await consumerBus.ready(AbortSignal.timeout(10_000));
+  const manager = await connection.jetstreamManager({ domain: "eu", timeout: 1_000, checkAPI: false });
   return (await manager.streams.info("USAGE")).state.messages;
 }
 
 describe("metering is killed", () => {
   it("between commit and acknowledgement: the usages come again and change nothing", async () => {
     let run = await startMetering();
-    await ensureStream(bus, "USAGE", "eu");
+    await ensureStream(consumerBus, "USAGE", "eu", { domain: "eu" });
     const producer = new Producer("commit-ack", 10);
     // The insert waits for this lock, so that the moment of the commit is ours to choose.
     const lock = await pool.connect();
@@ -197,8 +199,8 @@ describe("metering is killed", () => {
     run.signal("SIGKILL");
     await run.ended;
     await nats.hub.kill();
-    const waiting = await waitingMessages();
     await nats.hub.restart();
+    const waiting = await until(waitingMessages, () => true);
     run = await startMetering();
 
     expect(waiting).toBeGreaterThan(0);

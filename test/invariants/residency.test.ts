@@ -43,10 +43,12 @@ beforeAll(async () => {
   await supervisor.start(nats.hub);
   await Promise.all(REGIONS.map((region) => supervisor.start(nats.leaves[region])));
 
-  const router = await connectTo(nats.url("router-eu"));
-  await (await router.jetstreamManager()).streams.add({ name: "USAGE", subjects: ["usage.eu.>"] });
-  const records = await connectTo(nats.url("records-eu"));
-  await (await records.jetstreamManager()).streams.add({ name: "AUDIT", subjects: ["audit.eu.>"] });
+  const metering = await connectTo(nats.url("metering"));
+  const regional = await metering.jetstreamManager({ domain: "eu", timeout: 1_000, checkAPI: false });
+  await untilLinked(() => regional.streams.add({ name: "USAGE", subjects: ["usage.eu.>"] }));
+  const audit = await connectTo(nats.url("audit-eu"));
+  const own = await audit.jetstreamManager({ checkAPI: false });
+  await own.streams.add({ name: "AUDIT", subjects: ["audit.eu.>"] });
 }, 60_000);
 
 afterAll(async () => {
@@ -59,7 +61,7 @@ describe("the NATS servers of the development mesh", () => {
   it("let metering on the hub consume a region's usage through the region's domain", async () => {
     const router = await connectTo(nats.url("router-eu"));
     const metering = await connectTo(nats.url("metering"));
-    const manager = await untilLinked(() => metering.jetstreamManager({ domain: "eu", timeout: 1_000 }));
+    const manager = await metering.jetstreamManager({ domain: "eu", checkAPI: false });
     await manager.consumers.add("USAGE", { durable_name: "metering-eu", ack_policy: AckPolicy.Explicit });
 
     await router.jetstream().publish("usage.eu.eu-1", text.encode("a usage"));

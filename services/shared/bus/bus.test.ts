@@ -1,6 +1,6 @@
 import { AckPolicy } from "nats";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
-import { startNats, startNatsMesh, type TestNats } from "../../../test/parts.ts";
+import { startNats, startNatsMesh, type TestNats, type TestNatsMesh } from "../../../test/parts.ts";
 import { systemClock } from "../clock.ts";
 import { createLog } from "../telemetry/log.ts";
 import { type Bus, connectBus } from "./bus.ts";
@@ -458,14 +458,57 @@ describe("consume()", () => {
 });
 
 describe("the bus of the development mesh", () => {
+  let mesh: TestNatsMesh;
+
+  beforeAll(async () => {
+    mesh = await startNatsMesh();
+  }, 60_000);
+  afterAll(() => mesh?.stop());
+
+  it("lets whoever takes messages in at its own stream, and at no other", async () => {
+    const policy = await connect(mesh.url("policy"));
+    const metering = await connect(mesh.url("metering"));
+    const records = await connect(mesh.url("control-producer"));
+    const audit = await connect(mesh.url("audit-eu"));
+    const domain = "eu";
+
+    await retry(() => ensureStream(metering, "USAGE", "eu", { domain }));
+    await retry(() => ensureStream(policy, "RELEASED", "eu", { domain }));
+    await ensureStream(policy, "POLICY", "control");
+    await ensureStream(records, "AUDIT", "control");
+    await ensureStream(audit, "AUDIT", "eu");
+
+    const refusal = "NATS does not allow it";
+    await expect(ensureStream(metering, "RELEASED", "eu", { domain })).rejects.toThrow(refusal);
+    await expect(ensureStream(metering, "POLICY", "control")).rejects.toThrow(refusal);
+    await expect(ensureStream(policy, "USAGE", "eu", { domain })).rejects.toThrow(refusal);
+    await expect(ensureStream(policy, "RELEASED", "control")).rejects.toThrow(refusal);
+    await expect(ensureStream(records, "POLICY", "control")).rejects.toThrow(refusal);
+    await expect(ensureStream(audit, "USAGE", "eu")).rejects.toThrow(refusal);
+  });
+
+  it("lets a producer of a region at no stream, its own included: it publishes", async () => {
+    const metering = await connect(mesh.url("metering"));
+    const audit = await connect(mesh.url("audit-eu"));
+    await retry(() => ensureStream(metering, "USAGE", "eu", { domain: "eu" }));
+    await ensureStream(audit, "AUDIT", "eu");
+    const router = await connect(mesh.url("router-eu"));
+    const records = await connect(mesh.url("records-eu"));
+    await Promise.all([router.ready(), records.ready()]);
+
+    await send(router, "a usage");
+    await publish(records, { subject: "audit.eu.eu-1", payload: Buffer.from("a record"), messageId: "a record" });
+
+    const refusal = "NATS does not allow it";
+    await expect(ensureStream(router, "USAGE", "eu")).rejects.toThrow(refusal);
+    await expect(ensureStream(records, "AUDIT", "eu")).rejects.toThrow(refusal);
+  });
+
   it("metering at the hub takes in the usages of a region through its domain, also after hub and leaf were killed", async () => {
-    const mesh = await startNatsMesh();
-    onTestFinished(() => mesh.stop());
     const router = await connect(mesh.url("router-eu"));
     const metering = await connect(mesh.url("metering"));
-    await ensureStream(router, "USAGE", "eu");
-    const consuming = new Consuming(metering, { domain: "eu" });
-    await send(router, "one");
+    const consuming = new Consuming(metering, { durable: "metering-eu", domain: "eu", region: "eu" });
+    await sendForEver(router, "one");
     await consuming.until(has(["one"]));
 
     await mesh.hub.kill();

@@ -9,8 +9,11 @@ import { obtainNatsServer } from "../../../cli/up/nats-binary.ts";
 import { type Owner, preparePostgres } from "../../../cli/up/postgres.ts";
 import { createSilentProgress } from "../../../cli/up/progress.ts";
 import { createServiceProcess } from "../../../cli/up/service-process.ts";
+import { connectBus } from "../../../services/shared/bus/bus.ts";
+import { type EnsureStreamOptions, ensureStream, type StreamName } from "../../../services/shared/bus/streams.ts";
 import { generateNoteKey } from "../../../services/shared/note/note.ts";
 import { findProcess } from "../../../services/shared/process-identity.ts";
+import { createLog } from "../../../services/shared/telemetry/log.ts";
 import { pinProcess } from "./sample.ts";
 
 /** Everything that takes facts in, in processes of its own. */
@@ -40,6 +43,7 @@ export interface PartsOptions {
 
 const REPOSITORY = join(import.meta.dirname, "../../..");
 const START_TIMEOUT_MS = 60_000;
+const log = createLog({ service: "bench", level: "silent" });
 
 /** Starts PostgreSQL, a hub, the leaf of "eu", metering and the audit of "eu". Throws when a port is taken or one does not come up. */
 export async function startParts({ port, pinned, cpuProfile }: PartsOptions): Promise<Parts> {
@@ -104,6 +108,9 @@ export async function startParts({ port, pinned, cpuProfile }: PartsOptions): Pr
       }),
       0,
     );
+    // A service is stopped before it is sent anything, perhaps before it came to make its stream.
+    await makeStream(nats.url("metering"), "USAGE", { domain: "eu" });
+    await makeStream(nats.url("audit-eu"), "AUDIT");
     return {
       metering,
       audit,
@@ -132,6 +139,24 @@ async function waitReady(options: ProcessOptions, run: ChildRun, logs: string): 
       throw new Error(`Cannot start ${options.name}: it is not ready\n${readLogTail(logs, options.name)}`);
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Makes a stream as the user of the service that takes its messages in; tries until the leaf is linked to the hub. */
+async function makeStream(url: string, stream: StreamName, options: EnsureStreamOptions = {}): Promise<void> {
+  const bus = await connectBus({ urls: [url], name: "bench", log });
+  const deadline = performance.now() + START_TIMEOUT_MS;
+  try {
+    for (;;) {
+      try {
+        return await ensureStream(bus, stream, "eu", { ...options, signal: AbortSignal.timeout(START_TIMEOUT_MS) });
+      } catch (error) {
+        if (performance.now() > deadline) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+  } finally {
+    await bus.close();
   }
 }
 

@@ -1,6 +1,5 @@
 import { connectBus } from "../../../services/shared/bus/bus.ts";
 import { publish } from "../../../services/shared/bus/publish.ts";
-import { ensureStream } from "../../../services/shared/bus/streams.ts";
 import { createPool, type Pool, query } from "../../../services/shared/database/pool.ts";
 import { createLog } from "../../../services/shared/telemetry/log.ts";
 import { type EncodedMessage, encodeRecords, encodeUsages } from "./facts.ts";
@@ -161,7 +160,7 @@ const PRODUCER = { region: "eu", instance: "eu-bench" };
 
 function createMeteringBench(parts: Parts): Bench {
   const pool = createPool({ url: parts.databaseUrl("metering"), max: 1, log });
-  const filler = createFiller("USAGE", parts.usageUrl);
+  const filler = createFiller(parts.usageUrl);
   return {
     service: "metering",
     run: parts.metering,
@@ -202,7 +201,7 @@ function createMeteringBench(parts: Parts): Bench {
 
 function createAuditBench(parts: Parts): Bench {
   const pool = createPool({ url: parts.databaseUrl("audit_eu"), max: 1, log });
-  const filler = createFiller("AUDIT", parts.recordUrl);
+  const filler = createFiller(parts.recordUrl);
   let before = 0;
   return {
     service: "audit",
@@ -238,13 +237,12 @@ function createAuditBench(parts: Parts): Bench {
 }
 
 /** Publishes into the stream of the region, a few messages at a time. */
-function createFiller(stream: "USAGE" | "AUDIT", url: string) {
+function createFiller(url: string) {
   const connecting = connectBus({ urls: [url], name: "bench", log });
   return {
     async fill(messages: readonly EncodedMessage[]): Promise<void> {
       const bus = await connecting;
       await bus.ready(AbortSignal.timeout(10_000));
-      await ensureStream(bus, stream, PRODUCER.region);
       const waiting = messages[Symbol.iterator]();
       const send = async (): Promise<void> => {
         for (const message of waiting) await publish(bus, message);
