@@ -1,5 +1,5 @@
-import { createClient, createRouterTransport } from "@connectrpc/connect";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Code, createClient, createRouterTransport } from "@connectrpc/connect";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { AuditService } from "../../gen/weir/audit/v1/audit_service_pb.ts";
 import { startPostgres, type TestPostgres } from "../../test/parts.ts";
 import { createTestAccessInterceptor } from "../shared/authority/authority.fixture.ts";
@@ -50,10 +50,10 @@ afterAll(async () => {
   await postgres?.stop();
 });
 
-const client = () =>
+const client = (asked: Pool = pool) =>
   createClient(
     AuditService,
-    createRouterTransport((router) => router.service(AuditService, createAuditService(pool)), {
+    createRouterTransport((router) => router.service(AuditService, createAuditService(asked)), {
       router: { interceptors: [createErrorInterceptor(log), createTestAccessInterceptor()] },
     }),
   );
@@ -64,6 +64,15 @@ const reasonOf = (promise: Promise<unknown>) =>
   );
 
 describe("AuditService", () => {
+  it("answers UNAVAILABLE before the first migration has run", async () => {
+    const unmigrated = createPool({ url: postgres.url("audit_us"), log });
+    onTestFinished(() => unmigrated.end());
+
+    const listing = client(unmigrated).listRecords({});
+
+    await expect(listing).rejects.toMatchObject({ code: Code.Unavailable });
+  });
+
   it("lists records page by page, by rising index, each once", async () => {
     const seen: bigint[] = [];
     let pageToken = "";

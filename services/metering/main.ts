@@ -12,7 +12,6 @@ import { runService, type ServiceContext, type Stoppable } from "../shared/proce
 import { createMetrics } from "../shared/telemetry/metrics.ts";
 import { createAlarm } from "./alarm.ts";
 import { readConfig } from "./config.ts";
-import { createGate } from "./gate.ts";
 import { hearUsages } from "./intake.ts";
 import { createIntakeService } from "./intake-service.ts";
 import { takeInFacts } from "./spend.ts";
@@ -33,7 +32,6 @@ async function start({ environment, log, signal }: ServiceContext): Promise<Stop
   metrics.weir_bus_connected.set({ bus: "mesh" }, 0);
   bus.onChange((up) => metrics.weir_bus_connected.set({ bus: "mesh" }, up ? 1 : 0), signal);
 
-  let opened = false;
   const server = await startMeshServer({
     listen: config.WEIR_LISTEN,
     tls,
@@ -42,7 +40,6 @@ async function start({ environment, log, signal }: ServiceContext): Promise<Stop
       router.service(IntakeService, createIntakeService(pool));
     },
     services: [SpendService, IntakeService],
-    interceptors: [createGate(() => opened)],
     authority,
     reflection: config.WEIR_REFLECTION,
     health,
@@ -55,7 +52,7 @@ async function start({ environment, log, signal }: ServiceContext): Promise<Stop
   const report = createAlarm({ metrics, log });
   const commit = commitIntake.bind(undefined, pool);
   const working = (async () => {
-    opened = await openStore({ url: config.WEIR_DATABASE_URL, pool, clock, log, signal });
+    await openStore({ url: config.WEIR_DATABASE_URL, pool, clock, log, signal });
     await Promise.all([
       keepUp({ pool, health, metrics, clock, log, signal }),
       hearUsages({

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
-import { createClient, createRouterTransport } from "@connectrpc/connect";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Code, type ConnectRouter, createClient, createRouterTransport } from "@connectrpc/connect";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { IntakeService } from "../../gen/weir/metering/v1/intake_service_pb.ts";
 import { Dimension, QuerySpendRequestSchema, SpendService } from "../../gen/weir/metering/v1/spend_service_pb.ts";
 import { Meter } from "../../gen/weir/type/v1/usage_pb.ts";
@@ -11,6 +11,7 @@ import { ManualClock } from "../shared/clock.ts";
 import { migrate } from "../shared/database/migrate.ts";
 import { createPool, type Pool } from "../shared/database/pool.ts";
 import { toConnectError } from "../shared/errors/wire.ts";
+import { createErrorInterceptor } from "../shared/mesh/interceptors.ts";
 import { createLog } from "../shared/telemetry/log.ts";
 import { getValidator } from "../shared/validation/validator.ts";
 import { readFacts } from "./fact.ts";
@@ -71,6 +72,23 @@ async function wired<T>(act: () => T | Promise<T>): Promise<T> {
 }
 
 const COST = 7_500_000n;
+
+it("answers UNAVAILABLE before the first migration has run", async () => {
+  const unmigrated = createPool({ url: postgres.url("audit_us"), log });
+  onTestFinished(() => unmigrated.end());
+  const routes = (router: ConnectRouter): void => {
+    router.service(SpendService, createSpendService(unmigrated, clock));
+    router.service(IntakeService, createIntakeService(unmigrated));
+  };
+  const interceptors = [createErrorInterceptor(log), createTestAccessInterceptor()];
+  const early = createRouterTransport(routes, { router: { interceptors } });
+
+  const spend = createClient(SpendService, early).querySpend({ organisation: "acme" });
+  const mark = createClient(IntakeService, early).getWatermark({ region: "eu", instance: "eu-1", boot: "b" });
+
+  await expect(spend).rejects.toMatchObject({ code: Code.Unavailable });
+  await expect(mark).rejects.toMatchObject({ code: Code.Unavailable });
+});
 
 describe("QuerySpend", () => {
   it("answers one row with all of this month, of one organisation only", async () => {

@@ -25,6 +25,17 @@ beforeEach(async () => {
   [first, second] = await Promise.all([harness.start(), harness.start()]);
 });
 
+it("an instance answers UNAVAILABLE while its database has no tables, to who reads and to who publishes", async () => {
+  await harness.pool.query("drop schema public cascade");
+  await harness.pool.query("create schema public");
+
+  const reading = await getRefusal(first.policies.getPolicy({}));
+  const publishing = await getRefusal(publishSample(first));
+
+  expect(reading).toMatchObject({ reason: "UNAVAILABLE", facts: { sqlstate: "42P01" } });
+  expect(publishing).toMatchObject({ reason: "UNAVAILABLE", facts: { sqlstate: "42P01" } });
+});
+
 describe("publishPolicy()", () => {
   it("stores a version with one signed snapshot for each region", async () => {
     const { version } = await publishSample(first, undefined, { comment: "first" });

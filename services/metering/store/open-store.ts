@@ -16,12 +16,11 @@ export interface OpenStoreOptions {
 
 /**
  * Brings the database to the newest schema and makes the first partitions, before the first row comes that would have to go into
- * the default one. Waits for a database that is away; throws only when a migration is wrong. Returns false when the signal fired before.
+ * the default one. Waits for a database that is away, until the signal fires; throws only when a migration is wrong.
  */
-export async function openStore({ url, pool, clock, log, signal }: OpenStoreOptions): Promise<boolean> {
+export async function openStore({ url, pool, clock, log, signal }: OpenStoreOptions): Promise<void> {
   await migrateWhenUp({ url, directory: `${import.meta.dirname}/migrations`, clock, log, signal });
-  if (signal.aborted) return false;
+  if (signal.aborted) return;
   // Not a reason to stop: a backup may hold their lock for hours, and without them rows go into the default partition. Upkeep tries again.
   await ensurePartitions(pool, clock.nowMs()).catch((error) => log.error({ error }, "Cannot make partitions"));
-  return true;
 }

@@ -59,6 +59,20 @@ describe("createPool()", () => {
   });
 });
 
+describe("query(), before migrations have run", () => {
+  it.each([
+    ["a table", "select * from not_there_yet"],
+    ["a column", "select not_there_yet from pg_class"],
+  ])("answers UNAVAILABLE when %s is missing, alone and in a transaction", async (_, text) => {
+    const alone = query(pool, text);
+    const within = transaction(pool, (client) => client.query(text));
+
+    const notReady = { reason: "UNAVAILABLE", message: expect.stringContaining("the database is not ready") };
+    await expect(alone).rejects.toMatchObject(notReady);
+    await expect(within).rejects.toMatchObject(notReady);
+  });
+});
+
 describe("migrate()", () => {
   it("applies each migration once, whoever of several processes comes first", async () => {
     writeMigration("001_thing.sql", "create table thing (id bigint primary key, name text not null);");
@@ -100,9 +114,12 @@ describe("migrateWhenUp()", () => {
     await expect(waiting).resolves.toBeUndefined();
   });
 
-  it("does not wait for a wrong migration to mend itself", async () => {
+  it.each([
+    ["is no SQL", "create tabel;"],
+    ["needs a table that is not there", "alter table nowhere add column id bigint;"],
+  ])("does not wait for a migration to mend itself that %s", async (_, up) => {
     const wrong = mkdtempSync(join(tmpdir(), "weir-test-migrations-"));
-    writeFileSync(join(wrong, "001_wrong.sql"), "-- Up Migration\ncreate tabel;");
+    writeFileSync(join(wrong, "001_wrong.sql"), `-- Up Migration\n${up}`);
     const options = { url: postgres.url("metering"), directory: wrong, log, clock: new ManualClock() };
 
     const waiting = migrateWhenUp({ ...options, signal: new AbortController().signal });

@@ -3,7 +3,7 @@ import pg from "pg";
 import { type Clock, pause } from "../clock.ts";
 import { WeirError } from "../errors/weir-error.ts";
 import type { Log } from "../telemetry/log.ts";
-import { toDatabaseError } from "./database-error.ts";
+import { isSchemaMissing, toDatabaseError } from "./database-error.ts";
 
 /** Where the migrations are and where they go. */
 export interface MigrateOptions {
@@ -53,6 +53,16 @@ export async function migrate(options: MigrateOptions): Promise<void> {
       throw new WeirError(
         "INTERNAL",
         "Cannot migrate the database: its history and the migrations of this build differ",
+        {
+          cause: error,
+        },
+      );
+    }
+    // Nobody else brings what a migration itself does not find.
+    if (isSchemaMissing(error)) {
+      throw new WeirError(
+        "INTERNAL",
+        "Cannot migrate the database: a migration needs a table or column that is not there",
         {
           cause: error,
         },

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, type ServiceImpl } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { afterEach, describe, expect, it } from "vitest";
 import { BadRequestSchema, ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
@@ -38,6 +38,14 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
+/** Watches: one heartbeat, then nothing until they are ended. */
+const SNAPSHOTS: Partial<ServiceImpl<typeof SnapshotService>> = {
+  async *watchSnapshots(_, { signal }) {
+    yield { piece: { case: "heartbeat", value: {} } };
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+  },
+};
+
 /** A server of two small services. Watermarks: region "boom" throws, "hang" waits for its signal, else 7. */
 async function start(options: Partial<MeshServerOptions> = {}): Promise<{ url: string; health: Health }> {
   const health = new Health();
@@ -61,12 +69,7 @@ async function start(options: Partial<MeshServerOptions> = {}): Promise<{ url: s
           return { seq: 7n };
         },
       });
-      router.service(SnapshotService, {
-        async *watchSnapshots(_, { signal }) {
-          yield { piece: { case: "heartbeat", value: {} } };
-          await new Promise((resolve) => signal.addEventListener("abort", resolve));
-        },
-      });
+      router.service(SnapshotService, SNAPSHOTS);
     },
     ...options,
   });
@@ -473,20 +476,19 @@ describe("bad input", () => {
 
 describe("drain()", () => {
   it("lets a call in flight finish, ends watches with DRAINING, and says not serving", async () => {
-    let finish = () => {};
+    const finish = Promise.withResolvers<void>();
     const arrived = Promise.withResolvers<void>();
     const { url } = await start({
-      interceptors: [
-        (next) => async (request) => {
-          if (request.method.name === "GetWatermark") {
+      routes(router) {
+        router.service(IntakeService, {
+          async getWatermark() {
             arrived.resolve();
-            await new Promise<void>((resolve) => {
-              finish = resolve;
-            });
-          }
-          return next(request);
-        },
-      ],
+            await finish.promise;
+            return { seq: 7n };
+          },
+        });
+        router.service(SnapshotService, SNAPSHOTS);
+      },
     });
     const transport = createGrpcTransport({ baseUrl: url });
     const watch = createClient(SnapshotService, transport).watchSnapshots(REQUEST)[Symbol.asyncIterator]();
@@ -499,7 +501,7 @@ describe("drain()", () => {
     const drained = server.drain(60_000);
     const cut = await failureOf(watch.next());
     const healthEnd = await health.next();
-    finish();
+    finish.resolve();
     const answer = await call;
     await drained;
 

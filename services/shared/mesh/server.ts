@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { DescService } from "@bufbuild/protobuf";
-import { Code, ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { Health as HealthProto } from "../../../gen/grpc/health/v1/health_pb.ts";
 import type { Authority } from "../authority/authority.ts";
 import { type Clock, pause, systemClock } from "../clock.ts";
@@ -55,8 +55,6 @@ export interface MeshServerOptions {
   readonly first?: (request: IncomingMessage, response: ServerResponse) => boolean;
   /** Methods of `services` that are served off their streams when they come as plain gRPC; see {@link HotMethod}. */
   readonly hot?: readonly HotMethod[];
-  /** Run after errors are caught and messages are validated, outermost first. */
-  readonly interceptors?: readonly Interceptor[];
   /** Largest message, after decompression, bytes. Default 4 MiB. */
   readonly readMaxBytes?: number;
   /** Most values of a message. Default 300,000. */
@@ -111,7 +109,6 @@ export async function startMeshServer(options: MeshServerOptions): Promise<MeshS
       createDrainInterceptor(health),
       createGateInterceptor(),
       createValidation(),
-      ...(options.interceptors ?? []),
     ],
     gate,
     judgeCaller: options.judgeCaller,
