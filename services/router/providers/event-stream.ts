@@ -11,12 +11,16 @@ const BLANK_LINE = Buffer.from("\n\n");
 const LF = 0x0a;
 const CR = 0x0d;
 const SPACE = 0x20;
+const BYTE_ORDER_MARK = Buffer.from("\ufeff");
+/** A comment as long as the mark. */
+const COMMENT_LINE = Buffer.from(":\r\n");
 
 /**
  * Reads server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) of a provider while they are relayed.
  * Only whole events go on, so that what Weir adds after a cut never lands within one. Nothing is held back or copied as long as
  * reads end where events end, as they do with every provider known; what a read leaves over is kept until it is complete. Lines end
- * with LF or CR LF; a bare CR, which the specification allows, is not known of any provider.
+ * with LF or CR LF; a bare CR, which the specification allows, is not known of any provider. A byte order mark that the stream begins with becomes a
+ * comment: a caller whose answer has begun otherwise would lose the event that it stands in.
  *
  * A format extends this with {@link takeData}, which understands an event's data and sets what the fields below say.
  */
@@ -39,6 +43,8 @@ export abstract class EventStreamReader implements StreamReader {
   #dataStart = -1;
   #dataEnd = -1;
   #dataLines = 0;
+  /** Whether the stream is past its first event, be it an empty one. */
+  #isPastFirst = false;
   /** What was read before there was content. */
   #held: Buffer[] | undefined;
   #heldBytes = 0;
@@ -92,6 +98,7 @@ export abstract class EventStreamReader implements StreamReader {
         kept += search - eventStart;
       }
       eventStart = search;
+      this.#isPastFirst = true;
       this.#line = 0;
       this.#dataStart = -1;
       this.#dataLines = 0;
@@ -165,13 +172,23 @@ export abstract class EventStreamReader implements StreamReader {
     }
   }
 
-  #takeLine(bytes: Buffer, start: number, end: number, eventStart: number): void {
+  #takeLine(bytes: Buffer, lineStart: number, end: number, eventStart: number): void {
+    const start = bytes[lineStart] === BYTE_ORDER_MARK[0] ? this.#skipMark(bytes, lineStart, eventStart) : lineStart;
     // `data:` with or without a space after it; all other fields and comments only travel along.
     if (end - start < 5 || bytes[start] !== 0x64 || bytes[start + 1] !== 0x61) return;
     if (bytes[start + 2] !== 0x74 || bytes[start + 3] !== 0x61 || bytes[start + 4] !== 0x3a) return;
     this.#dataLines += 1;
     if (this.#dataLines === 1) this.#dataStart = start + 5 - eventStart;
     this.#dataEnd = end - eventStart;
+  }
+
+  /** Where a line begins behind a mark. Only the first line of a stream has one: anywhere else it is a part of the line. */
+  #skipMark(bytes: Buffer, start: number, eventStart: number): number {
+    if (this.#isPastFirst || start !== eventStart) return start;
+    const end = start + BYTE_ORDER_MARK.length;
+    if (!bytes.subarray(start, end).equals(BYTE_ORDER_MARK)) return start;
+    COMMENT_LINE.copy(bytes, start);
+    return end;
   }
 
   /** Understands a whole event; returns whether it goes on to the caller. */
