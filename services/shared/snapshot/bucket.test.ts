@@ -6,6 +6,7 @@ import { encodeEntries } from "./file.ts";
 const grant = (text: string) => Buffer.from(text);
 const fill = (entries: Readonly<Record<string, string>>, from = Bucket.EMPTY) =>
   from.change(new Map(Object.entries(entries).map(([id, text]) => [id, grant(text)])));
+const toHex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const read = (entries: Iterable<{ readonly id: string; readonly grant: Uint8Array }>) =>
   Array.from(entries, ({ id, grant: bytes }) => `${id}=${Buffer.from(bytes)}`);
 
@@ -52,13 +53,23 @@ describe("Bucket", () => {
     expect(read(after.differingFrom(fill({ b: "9", c: "3", d: "4" })))).toEqual([]);
   });
 
-  it("writeTo() writes what a page of the entries has, whatever their lengths, and as much as writtenBytes says", () => {
+  it("is encoded as a page of its entries is, whatever their lengths, and finds each of them", () => {
     const lengths = [1, 100, 127, 128, 129, 16_383, 16_384, 20_000];
     const bucket = fill(Object.fromEntries(lengths.map((length) => ["i".repeat(length), "g".repeat(length * 3)])));
-    const target = Buffer.alloc(bucket.writtenBytes + 3);
 
-    expect(bucket.writeTo(target, 2)).toBe(bucket.writtenBytes + 2);
-    expect(target.subarray(2, -1).equals(encodeEntries(bucket))).toBe(true);
+    expect(bucket.encoded.equals(encodeEntries(bucket))).toBe(true);
+    expect(lengths.map((length) => bucket.find("i".repeat(length))?.length)).toEqual(
+      lengths.map((length) => length * 3),
+    );
+  });
+
+  it("digest() is that of one entry after the other, also when it is larger than any before", () => {
+    const texts = ["i".repeat(200), "g".repeat(100_000)] as const;
+    const digested = texts.flatMap((text) => [Buffer.from(Uint32Array.of(text.length).buffer).swap32(), text]);
+    const sum = createHash("sha256");
+    for (const piece of digested) sum.update(piece);
+
+    expect(toHex(fill({ [texts[0]]: texts[1] }).digest())).toBe(sum.digest("hex"));
   });
 
   it("keeps its entries when the bytes that it was made of change afterwards", () => {
@@ -67,8 +78,6 @@ describe("Bucket", () => {
     bytes.write("2");
 
     expect(read(bucket)).toEqual(["a=1"]);
-    expect(Buffer.from(bucket.digest).toString("hex")).toBe(
-      createHash("sha256").update("\0\0\0\x01a\0\0\0\x011").digest("hex"),
-    );
+    expect(toHex(bucket.digest())).toBe(createHash("sha256").update("\0\0\0\x01a\0\0\0\x011").digest("hex"));
   });
 });

@@ -21,14 +21,8 @@ export function bucketOf(id: string): number {
   return (digest.charCodeAt(0) << 2) | (digest.charCodeAt(1) >>> 6);
 }
 
-/** The digest of a keyring from those of its buckets, in their order. Throws when there are not 1,024. */
-export function keyringDigest(bucketDigests: readonly Uint8Array[]): Uint8Array {
-  if (bucketDigests.length !== BUCKET_COUNT) {
-    throw new RangeError(`Cannot digest keyring: it has ${bucketDigests.length} buckets, needs ${BUCKET_COUNT}`);
-  }
-  return sha256(Buffer.concat(bucketDigests));
-}
-
+/** Of a bucket's digest. */
+const DIGEST_BYTES = 32;
 /** So many entries are put in their buckets in a step. */
 const STEP = 256;
 
@@ -38,17 +32,24 @@ const STEP = 256;
  */
 export class KeyringTree {
   readonly #buckets: readonly Bucket[];
+  /** Those of the buckets, one behind the other. */
+  readonly #digests: Uint8Array;
   #digest: Uint8Array | undefined;
   /** How many entries there are. */
   readonly size: number;
 
-  private constructor(buckets: readonly Bucket[]) {
+  private constructor(buckets: readonly Bucket[], digests: Uint8Array, size: number) {
     this.#buckets = buckets;
-    this.size = buckets.reduce((sum, { size }) => sum + size, 0);
+    this.#digests = digests;
+    this.size = size;
   }
 
   /** The keyring without entries: where a full load starts. */
-  static readonly EMPTY: KeyringTree = new KeyringTree(Array.from({ length: BUCKET_COUNT }, () => Bucket.EMPTY));
+  static readonly EMPTY: KeyringTree = new KeyringTree(
+    new Array<Bucket>(BUCKET_COUNT).fill(Bucket.EMPTY),
+    new Uint8Array(Buffer.alloc(BUCKET_COUNT * DIGEST_BYTES, Bucket.EMPTY.digest())),
+    0,
+  );
 
   /**
    * The keyring after a change: first the removed ids go (one that is not there is no error), then the changed entries are
@@ -77,16 +78,22 @@ export class KeyringTree {
       if (++count % STEP === 0) yield;
     }
     const buckets = [...this.#buckets];
+    const digests = this.#digests.slice();
+    let { size } = this;
     for (const [index, changes] of touched) {
-      buckets[index] = this.getBucket(index).change(changes);
+      const before = this.getBucket(index);
+      const bucket = before.change(changes);
+      buckets[index] = bucket;
+      digests.set(bucket.digest(), index * DIGEST_BYTES);
+      size += bucket.size - before.size;
       yield;
     }
-    return new KeyringTree(buckets);
+    return new KeyringTree(buckets, digests, size);
   }
 
   /** SHA-256 over the buckets' digests. 32 bytes; computed once. */
   digest(): Uint8Array {
-    this.#digest ??= keyringDigest(this.#buckets.map((bucket) => bucket.digest));
+    this.#digest ??= sha256(this.#digests);
     return this.#digest;
   }
 
@@ -106,6 +113,14 @@ export class KeyringTree {
   /** Every bucket, in their order. */
   buckets(): IterableIterator<Bucket> {
     return this.#buckets.values();
+  }
+
+  /** The buckets that are not those of another keyring, each with the one that stands there instead. A change touches few of them. */
+  *bucketsApartFrom(other: KeyringTree): IterableIterator<{ readonly bucket: Bucket; readonly instead: Bucket }> {
+    for (const [index, bucket] of this.#buckets.entries()) {
+      const instead = other.getBucket(index);
+      if (bucket !== instead) yield { bucket, instead };
+    }
   }
 
   /** Every entry, bucket by bucket. */

@@ -49,29 +49,29 @@ export function encodeEntries(entries: Iterable<DigestedEntry>): Uint8Array {
   return toBinary(KeyringPageSchema, page);
 }
 
-/** So many buckets are one piece of a file: of 100,000 keys some 100 KiB. */
-const BUCKETS_PER_PIECE = 8;
+/** So many buckets are one piece of a file: of 100,000 keys some 350 KiB. */
+const BUCKETS_PER_PIECE = 32;
 
 /**
  * The bytes of a keyring's file in pieces, each made as it is asked for and good until the next one is: a keyring is large, and there is
  * one array of bytes for all of its pieces. Parts of a page one behind the other are that page.
  */
 export function* toKeyringPieces(note: Uint8Array, tree: KeyringTree): Generator<Uint8Array, undefined> {
-  const pieces = Array.from({ length: BUCKET_COUNT / BUCKETS_PER_PIECE }, (_, piece) =>
-    Array.from({ length: BUCKETS_PER_PIECE }, (__, index) => tree.getBucket(piece * BUCKETS_PER_PIECE + index)),
-  );
-  const sizes = pieces.map((buckets) => buckets.reduce((size, { writtenBytes }) => size + writtenBytes, 0));
-  yield firstLine(
-    "keyring",
-    note.length,
-    sizes.reduce((sum, size) => sum + size, 0),
-  );
+  const buckets = Array.from(tree.buckets(), ({ encoded }) => encoded);
+  yield firstLine("keyring", note.length, sizeOf(buckets));
   yield note;
-  const bytes = Buffer.allocUnsafe(Math.max(...sizes));
-  for (const buckets of pieces) {
-    const end = buckets.reduce((at, bucket) => bucket.writeTo(bytes, at), 0);
+  const pieces = Array.from({ length: BUCKET_COUNT / BUCKETS_PER_PIECE }, (_, piece) =>
+    buckets.slice(piece * BUCKETS_PER_PIECE, (piece + 1) * BUCKETS_PER_PIECE),
+  );
+  const bytes = Buffer.allocUnsafe(Math.max(...pieces.map(sizeOf)));
+  for (const piece of pieces) {
+    const end = piece.reduce((at, bucket) => at + bucket.copy(bytes, at), 0);
     yield bytes.subarray(0, end);
   }
+}
+
+function sizeOf(arrays: readonly Uint8Array[]): number {
+  return arrays.reduce((size, { length }) => size + length, 0);
 }
 
 function firstLine(kind: HeadKind, noteLength: number, contentLength: number): Buffer {

@@ -197,7 +197,7 @@ export class SnapshotHold {
   }
 
   *#takeKeyring(note: Uint8Array, tree: KeyringTree): Steps<OfferVerdict> {
-    const verified = yield* verifyKeyring(note, tree, this.#context(this.#keyring), this.#keyring?.keyring.tree);
+    const verified = yield* verifyKeyring(note, tree, this.#context(this.#keyring), this.#keyring?.keyring);
     if (verified.verdict !== "verified") return verified;
     const { head, keyring } = verified;
     // While this one was looked at, the other road may have brought a newer one.

@@ -2,7 +2,8 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { type KeyGrant, type KeyringGrant, KeyringGrantSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { listSecrets } from "../decision/key-secrets.ts";
 import type { Bucket, DigestedEntry } from "./bucket.ts";
-import { bucketOf, type KeyringTree } from "./digest.ts";
+import { bucketOf, KeyringTree } from "./digest.ts";
+import type { Steps } from "./slices.ts";
 
 const TENANT_PREFIX = "tenant:";
 
@@ -18,14 +19,23 @@ export class Keyring {
   readonly tree: KeyringTree;
   readonly #disabled: ReadonlySet<string>;
 
-  /** Wraps entries that have been verified. */
-  constructor(tree: KeyringTree) {
+  private constructor(tree: KeyringTree, disabled: ReadonlySet<string>) {
     this.tree = tree;
-    const disabled = new Set<string>();
-    for (const bucket of tree.buckets()) {
-      for (const { id } of bucket.startingWith(TENANT_PREFIX)) disabled.add(id.slice(TENANT_PREFIX.length));
-    }
     this.#disabled = disabled;
+  }
+
+  /** The one without entries. */
+  static readonly EMPTY: Keyring = new Keyring(KeyringTree.EMPTY, new Set());
+
+  /** The keyring of entries that have been verified, in steps: only the buckets that this one lacks are looked into. */
+  *advanceSteps(tree: KeyringTree): Steps<Keyring> {
+    const disabled = new Set(this.#disabled);
+    for (const { bucket, instead } of tree.bucketsApartFrom(this.tree)) {
+      for (const { id } of instead.startingWith(TENANT_PREFIX)) disabled.delete(id.slice(TENANT_PREFIX.length));
+      for (const { id } of bucket.startingWith(TENANT_PREFIX)) disabled.add(id.slice(TENANT_PREFIX.length));
+      yield;
+    }
+    return new Keyring(tree, disabled);
   }
 
   /** How many entries there are, disabled tenants included. */

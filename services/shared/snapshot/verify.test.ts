@@ -3,6 +3,7 @@ import { Dialect } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import { Meter } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { generateNoteKey, parseSignerKey, parseVerifierKey } from "../note/note.ts";
 import { KeyringTree, snapshotDigest } from "./digest.ts";
+import { Keyring } from "./keyring.ts";
 import { runAtOnce } from "./slices.ts";
 import {
   SAMPLE_TRUST,
@@ -20,8 +21,8 @@ import {
 
 const verifySnapshot = (note: Uint8Array, content: Uint8Array, context: VerifyContext) =>
   runAtOnce(verifySnapshotSteps(note, content, context));
-const verifyKeyring = (note: Uint8Array, tree: KeyringTree, context: VerifyContext, verified?: KeyringTree) =>
-  runAtOnce(verifyKeyringSteps(note, tree, context, verified));
+const verifyKeyring = (note: Uint8Array, tree: KeyringTree, context: VerifyContext, before?: Keyring) =>
+  runAtOnce(verifyKeyringSteps(note, tree, context, before));
 
 const context = { trust: SAMPLE_TRUST, region: "eu" };
 
@@ -151,14 +152,14 @@ describe("verify", () => {
 
   it("what a keyring has that was verified before is not looked at again, and all that is new or other is", () => {
     const damaged = { id: "aaaaaaaaaaaa", grant: new Uint8Array() };
-    const { tree: verified } = sampleKeyring(1n, [damaged]);
+    const before = runAtOnce(Keyring.EMPTY.advanceSteps(sampleKeyring(1n, [damaged]).tree));
 
     const same = sampleKeyring(2n, [damaged, sampleKeyEntry("bbbbbbbbbbbb")]);
-    expect(verifyKeyring(same.note, same.tree, context, verified)).toMatchObject({ verdict: "verified" });
+    expect(verifyKeyring(same.note, same.tree, context, before)).toMatchObject({ verdict: "verified" });
     const more = sampleKeyring(2n, [damaged, { id: "bbbbbbbbbbbb", grant: new Uint8Array() }]);
-    expect(verifyKeyring(more.note, more.tree, context, verified)).toEqual(refusedAt("DECODE"));
+    expect(verifyKeyring(more.note, more.tree, context, before)).toEqual(refusedAt("DECODE"));
     const other = sampleKeyring(2n, [{ id: "aaaaaaaaaaaa", grant: Uint8Array.of(0xff) }]);
-    expect(verifyKeyring(other.note, other.tree, context, verified)).toEqual(refusedAt("DECODE"));
+    expect(verifyKeyring(other.note, other.tree, context, before)).toEqual(refusedAt("DECODE"));
   });
 
   it.each([

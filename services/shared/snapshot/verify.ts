@@ -6,7 +6,7 @@ import { type NoteVerifier, openNote } from "../note/note.ts";
 import { compileRules } from "../validation/compile-rules.ts";
 import { getValidator } from "../validation/validator.ts";
 import type { Bucket } from "./bucket.ts";
-import { BUCKET_COUNT, KeyringTree, snapshotDigest } from "./digest.ts";
+import { type KeyringTree, snapshotDigest } from "./digest.ts";
 import { parseHead, type SignedHead, type SignedKind, type SnapshotHead } from "./head.ts";
 import { findEntryProblem, Keyring } from "./keyring.ts";
 import type { Steps } from "./slices.ts";
@@ -139,29 +139,27 @@ function describeViolations(snapshot: Snapshot): string[] {
 }
 
 /**
- * Checks a keyring: as `verifySnapshot`, over the entries that its pages or a change have made. What `verified` has too, a keyring that
- * passed before, is not looked at again.
+ * Checks a keyring: as `verifySnapshot`, over the entries that its pages or a change have made. What `before` has too, a keyring that
+ * passed, is not looked at again.
  */
 export function* verifyKeyring(
   note: Uint8Array,
   tree: KeyringTree,
   context: VerifyContext,
-  verified: KeyringTree = KeyringTree.EMPTY,
+  before: Keyring = Keyring.EMPTY,
 ): Steps<VerifiedKeyring | SnapshotUnchanged | SnapshotRefusal> {
   const head = verifyHead(note, "keyring", context);
   if (head.verdict !== "newer") return head;
   const refuse = refuseAfter(head.head);
   if (!equalBytes(tree.digest(), head.head.digest)) return refuse("DIGEST", ["its entries have another digest"]);
   const problems: string[] = [];
-  for (let index = 0; index < BUCKET_COUNT; index++) {
-    const [bucket, known] = [tree.getBucket(index), verified.getBucket(index)];
-    if (bucket === known) continue;
-    problems.push(...findBucketProblems(bucket, known));
+  for (const { bucket, instead } of tree.bucketsApartFrom(before.tree)) {
+    problems.push(...findBucketProblems(bucket, instead));
     if (problems.length >= REASON_LIMIT) break;
     yield;
   }
   if (problems.length > 0) return refuse("DECODE", problems);
-  return { verdict: "verified", head: head.head, note, keyring: new Keyring(tree) };
+  return { verdict: "verified", head: head.head, note, keyring: yield* before.advanceSteps(tree) };
 }
 
 function findBucketProblems(bucket: Bucket, known: Bucket): string[] {
