@@ -17,13 +17,21 @@ export function encodeAttemptNote({ targetIndex, startedAtMs, earlier }: Attempt
   const written: WrittenNote = {
     targetIndex,
     startedAtMs,
-    earlier: earlier.map(({ target, usage, ...rest }) => ({
-      ...rest,
-      targetIndex: findTargetIndex(started, target),
-      ...(usage === undefined
-        ? {}
-        : { usage: { source: usage.source, quantities: Array.from(usage.quantities, ([m, q]) => [m, String(q)]) } }),
-    })),
+    // Each by its name: what else the caller's attempts carry, such as their errors, may quote names of any length from a request.
+    earlier: earlier.map(
+      ({ target, startedAtMs, firstContentAtMs, endedAtMs, outcome, reason, providerStatus, usage }) => ({
+        targetIndex: findTargetIndex(started, target),
+        startedAtMs,
+        ...(firstContentAtMs !== undefined && { firstContentAtMs }),
+        endedAtMs,
+        outcome,
+        ...(reason !== undefined && { reason }),
+        providerStatus,
+        ...(usage !== undefined && {
+          usage: { source: usage.source, quantities: Array.from(usage.quantities, ([m, q]) => [m, String(q)]) },
+        }),
+      }),
+    ),
   };
   return Buffer.from(JSON.stringify(written));
 }

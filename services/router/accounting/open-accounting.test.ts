@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { RecordSchema } from "../../../gen/weir/audit/v1/record_pb.ts";
 import { OutcomeKind, UsageSource } from "../../../gen/weir/type/v1/usage_pb.ts";
 import { ManualClock } from "../../shared/clock.ts";
+import { WeirError } from "../../shared/errors/weir-error.ts";
 import { createBootId } from "../../shared/ids.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
 import type { Accounting } from "./accounting.ts";
@@ -132,6 +133,29 @@ describe("accounting", () => {
     await until(clock, () => livesIn(root) === 1);
     await close(successor, clock);
     expect(livesIn(root)).toBe(0);
+  });
+
+  it("the note of a further attempt holds what is billed of the earlier ones, however long their errors are", async () => {
+    const [root, owners] = [makeRoot(), new Owners()];
+    owners.isBusDown = true;
+    const [killed] = await open(root, owners);
+    const targets = [sampleTarget("first"), sampleTarget("second")];
+    const candidates = targets.map((target) => ({ target, priority: 0, weight: 1, draw: 1 }));
+    const started = sampleCall({ candidates });
+    const { open: retried } = await beginCall(killed, started);
+    const error = new WeirError("ARGUMENT_INVALID", "Cannot write request", { facts: { field: "x".repeat(2 ** 21) } });
+    const refused = { ...sampleAttempt({ target: targets[0]!, reason: "ARGUMENT_INVALID" }), error };
+
+    retried.attemptStarted(targets[1]!, SAMPLE_MS + 9, [refused]);
+
+    owners.isBusDown = false;
+    const [successor, clock] = await open(root, owners);
+    await until(clock, () => owners.usages.size === 1);
+    expect(owners.usages.get(started.eventId)?.attempts).toMatchObject([
+      { target: "first", reason: "ARGUMENT_INVALID", lines: [{ quantity: 100n }, { quantity: 20n }] },
+      { target: "second", outcome: OutcomeKind.ABANDONED },
+    ]);
+    await close(successor, clock);
   });
 
   it("what an earlier build wrote is shipped and settled as if it were of this one", async () => {
