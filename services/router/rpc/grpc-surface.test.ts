@@ -248,6 +248,16 @@ describe("gRPC by its own handler and by the RPC library", () => {
     });
   });
 
+  it.each(["hot", "library"] as const)("say what is wrong with a field of a long name: %s", async (which) => {
+    const body = envelope(encode({ ...INPUT, extras: { [`${"x".repeat(90_000)}\0`]: 1 } }));
+
+    const { trailers } = await ask(pair[which], { body });
+
+    expect(decodeURIComponent(String(trailers["grpc-message"]))).toMatch(
+      /^Cannot accept CompleteRequest: input\.extras.*x…$/,
+    );
+  });
+
   it("are answered alike: an unknown method", async () => {
     const sent = { method: "Forget", body: envelope(GOOD) };
 

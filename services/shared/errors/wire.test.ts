@@ -1,4 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { describe, expect, it } from "vitest";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { REASONS } from "./reason.ts";
@@ -43,6 +44,31 @@ describe("toConnectError()", () => {
 
     expect(sent.rawMessage).toBe("cannot parse");
     expect(sent.findDetails(ErrorInfoSchema)[0]?.reason).toBe("ARGUMENT_INVALID");
+  });
+
+  it.each(["x", "水", "🌊"])(
+    "cuts texts of any length so that trailers hold them, also when they are all %s",
+    (character) => {
+      const text = character.repeat(100_000);
+      const facts = { field: text, path: text, model: text };
+      const violations = Array.from({ length: 50 }, () => ({ field: text, description: text }));
+
+      const sent = toConnectError(new WeirError("ARGUMENT_INVALID", text, { facts, violations }));
+
+      const trailers = setTrailerStatus(new Headers(), sent);
+      const sizeBytes = [...trailers].reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+      expect(sizeBytes).toBeLessThan(60_000);
+      expect(sent.findDetails(BadRequestSchema)[0]?.fieldViolations).toHaveLength(1);
+      expect(sent.rawMessage.endsWith("…")).toBe(true);
+    },
+  );
+
+  it("sends half of a character as one that stands for what can't be read", () => {
+    const sent = toConnectError(
+      new WeirError("ARGUMENT_INVALID", 'Cannot read "\ud800"', { facts: { field: "\udc00" } }),
+    );
+
+    expect(setTrailerStatus(new Headers(), sent).get("grpc-message")).toBe(encodeURIComponent('Cannot read "\ufffd"'));
   });
 
   it("sends the fields at fault as BadRequest", () => {

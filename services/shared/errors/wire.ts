@@ -3,10 +3,18 @@ import { type Duration, DurationSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { isReason, REASONS, type Reason } from "./reason.ts";
-import { WeirError } from "./weir-error.ts";
+import { type FieldViolation, WeirError } from "./weir-error.ts";
 
 /** `google.rpc.ErrorInfo.domain` of every error of ours. */
 const ERROR_DOMAIN = "weir";
+/**
+ * Most characters of an error's texts. gRPC sends all of them in trailers, for which HTTP/2 in Node has 64 KiB and other peers less; beyond
+ * that the stream is reset, and nobody hears what was wrong. These fit however they are encoded.
+ */
+const MESSAGE_CHARACTERS = 2_000;
+const FACT_CHARACTERS = 500;
+/** Of the fields at fault and what is said of them together; the last one that fits in part is cut. */
+const VIOLATIONS_CHARACTERS = 5_000;
 
 /** The reason that a bare code stands for, when its sender named none (a foreign server, a proxy, the RPC library). */
 const REASON_OF_CODE: Readonly<Record<Code, Reason>> = {
@@ -30,14 +38,15 @@ const REASON_OF_CODE: Readonly<Record<Code, Reason>> = {
 
 /**
  * What a caller gets to see of an error: code and message, `google.rpc.ErrorInfo` (reason, domain `weir`, facts),
- * `BadRequest` when fields are at fault, `RetryInfo` when trying again can help. The cause stays here. Anything that is
- * neither a `WeirError` nor an error of the RPC library becomes INTERNAL without detail, since nobody checked what its
+ * `BadRequest` when fields are at fault, `RetryInfo` when trying again can help. The cause stays here, and so does what is left of very long
+ * texts, which may quote a caller. Anything that is neither a `WeirError` nor an error of the RPC library becomes INTERNAL without detail, since nobody checked what its
  * message gives away (AIP-193).
  */
 export function toConnectError(error: unknown): ConnectError {
   if (error instanceof ConnectError) return completeConnectError(error);
   const known = error instanceof WeirError ? error : toWeirError(error);
-  return new ConnectError(known.message, REASONS[known.reason].code, undefined, toDetails(known), error);
+  const message = cut(known.message, MESSAGE_CHARACTERS);
+  return new ConnectError(message, REASONS[known.reason].code, undefined, toDetails(known), error);
 }
 
 /**
@@ -87,7 +96,7 @@ type OutgoingDetail = NonNullable<ConstructorParameters<typeof ConnectError>[3]>
 function toDetails(error: WeirError): OutgoingDetail[] {
   const details: OutgoingDetail[] = [toInfo(error.reason, error.facts)];
   if (error.violations.length > 0) {
-    details.push({ desc: BadRequestSchema, value: { fieldViolations: error.violations.map((v) => ({ ...v })) } });
+    details.push({ desc: BadRequestSchema, value: { fieldViolations: cutViolations(error.violations) } });
   }
   if (error.retryAfterMs !== undefined) {
     details.push({ desc: RetryInfoSchema, value: { retryDelay: toDuration(error.retryAfterMs) } });
@@ -96,7 +105,24 @@ function toDetails(error: WeirError): OutgoingDetail[] {
 }
 
 function toInfo(reason: Reason, facts: Readonly<Record<string, string>>): OutgoingDetail {
-  return { desc: ErrorInfoSchema, value: { reason, domain: ERROR_DOMAIN, metadata: { ...facts } } };
+  const metadata = Object.fromEntries(Object.entries(facts).map(([name, fact]) => [name, cut(fact, FACT_CHARACTERS)]));
+  return { desc: ErrorInfoSchema, value: { reason, domain: ERROR_DOMAIN, metadata } };
+}
+
+function cutViolations(violations: readonly FieldViolation[]): FieldViolation[] {
+  const sent: FieldViolation[] = [];
+  let left = VIOLATIONS_CHARACTERS;
+  for (const { field, description } of violations) {
+    if (left <= 0) break;
+    sent.push({ field: cut(field, left), description: cut(description, Math.max(0, left - field.length)) });
+    left -= field.length + description.length;
+  }
+  return sent;
+}
+
+/** Half of a character, which can't be sent, becomes U+FFFD, be it a caller's or of our cutting. */
+function cut(text: string, most: number): string {
+  return text.length <= most ? text.toWellFormed() : `${text.slice(0, most).toWellFormed()}…`;
 }
 
 function toDuration(milliseconds: number): Duration {
