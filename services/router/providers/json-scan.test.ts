@@ -217,6 +217,7 @@ describe("JsonScan", () => {
     ['{"a":[{"finish":"stop"}]}', true],
     ['{"a":[{"finish" : "stop","b":null}]}', true],
     ['{"a":[{"finish":null,"b":"stop"}]}', false],
+    ['{"a":[{"finish":"","b":"stop"}]}', false],
     ['{"finish":"stop"}', false],
     ['{"a":["finish","stop"]}', false],
   ])("says of %s whether the nested key has a string: %s", (text, expected) => {

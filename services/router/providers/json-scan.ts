@@ -107,7 +107,7 @@ export class JsonScan {
   problemKey = "";
   /** Bytes of text, see {@link WatchOptions.text}, escapes counted as written: how much text the object carries. */
   textBytes = 0;
-  /** Whether the watched nested key has a string as its value somewhere. */
+  /** Whether the watched nested key has a string that is not empty as its value somewhere. */
   nestedString = false;
   /** Offset just after the opening brace. */
   bodyStart = 0;
@@ -252,7 +252,7 @@ export class JsonScan {
       if (byte === 0x22) {
         const end = this.#skipString(bytes, i + 1, to);
         if (end < 0) return false;
-        if (depth > 1 && atNested) this.nestedString = true;
+        if (depth > 1 && atNested && end - i > 2) this.nestedString = true;
         if (depth > textDepth && (!isWithin || watched >= 0)) {
           this.#found += 4;
           const at = this.#found;

@@ -55,6 +55,20 @@ describe("OpenAiPieceReader", () => {
     expect(reader.providerModel).toBe("m");
   });
 
+  it("goes on while the reason of the end is empty, as some servers send it", () => {
+    const reader = new OpenAiPieceReader();
+
+    const pieces = [event({ role: "assistant", content: "Hel" }, ""), event({ content: "lo" }, ""), event({}, "stop")];
+
+    expect(tell(pieces.flatMap((bytes) => reader.read(bytes)))).toEqual([
+      "start 0.0 text",
+      "0.0 Hel",
+      "0.0 lo",
+      "stop 0.0",
+      "end 0 stop",
+    ]);
+  });
+
   it.each([
     ["no number", {}],
     ["the same number", { index: 0 }],

@@ -67,7 +67,8 @@ export class OpenAiPieceReader implements PieceReader {
     candidate.say("refusal", toText(refusal), pieces);
     candidate.isRefused ||= toText(refusal) !== "";
     for (const [place, call] of toList(tool_calls).entries()) this.#growTool(candidate, toObject(call), place, pieces);
-    if (typeof finish_reason === "string") this.#stop(candidate, finish_reason, pieces);
+    // Some servers say an empty one until there is one.
+    if (toText(finish_reason) !== "") this.#stop(candidate, toText(finish_reason), pieces);
   }
 
   #growTool(candidate: OpenCandidate, call: Record<string, unknown>, at: number, pieces: Piece[]): void {

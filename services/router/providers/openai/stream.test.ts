@@ -154,6 +154,14 @@ describe("OpenAiStreamReader", () => {
     expect(reader.isComplete).toBe(false);
   });
 
+  it("does not take a reason that is empty for the end of an answer", () => {
+    const unended = [chunk(delta({ role: "assistant" }, "")), chunk(delta({ content: "Hel" }, ""))];
+
+    const { reader } = relay([Buffer.from(write(...unended))]);
+
+    expect(reader.isComplete).toBe(false);
+  });
+
   it("adds the [DONE] that a server left out after all candidates ended", () => {
     expect(relay([Buffer.from(write(HELLO, STOP))], { wantsUsage: true }).text).toBe(write(HELLO, STOP, "[DONE]"));
     expect(relay([Buffer.from(write(HELLO, STOP))], { candidates: 2 }).reader.isComplete).toBe(false);
