@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -35,5 +35,13 @@ describe("a proof in files", () => {
     await expect(readProof(path)).rejects.toThrow(/more than 1000000/);
     await rm(join(folder, "large.record"));
     await expect(readProof(path)).rejects.toMatchObject({ code: "ENOENT" });
+  });
+
+  it("is refused when a file, whatever it says of its size, does not end", async () => {
+    const path = await writeProof(folder, "endless", content);
+    await rm(join(folder, "endless.record"));
+    await symlink("/dev/zero", join(folder, "endless.record"));
+
+    await expect(readProof(path)).rejects.toThrow(/more than 1000000/);
   });
 });
