@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { WeirError } from "../services/shared/errors/weir-error.ts";
-import { escapeControl, formatCost, formatTable, printFailure } from "./output.ts";
+import { escapeControl, formatCost, formatTable, printFailure, printJson } from "./output.ts";
 
 describe("formatTable()", () => {
   it("makes columns as wide as their widest cell, with numbers to the right", () => {
@@ -17,6 +17,12 @@ describe("formatTable()", () => {
 
   it("lets no cell move the cursor", () => {
     expect(formatTable(["name"], [["a\u001b[2Jb"]])).toBe("name\n-----------\na\\u001b[2Jb");
+  });
+
+  it("takes more rows than a call takes arguments", () => {
+    const rows = Array.from({ length: 200_000 }, () => ["a key"]);
+
+    expect(formatTable(["key"], rows)).toHaveLength(200_002 * "a key\n".length - 3);
   });
 
   it("is a header alone when there is nothing", () => {
@@ -36,6 +42,20 @@ describe("escapeControl()", () => {
   });
 });
 
+describe("printJson()", () => {
+  it("lets no text in it move the cursor, and reads as what it was", () => {
+    const printed = vi.spyOn(console, "log").mockImplementation(() => undefined);
+    onTestFinished(() => printed.mockRestore());
+    const record = { model: "\u009b2J\u202Ex\n" };
+
+    printJson(record);
+
+    const [text] = printed.mock.calls.flat() as [string];
+    expect(text).toBe('{\n  "model": "\\u009b2J\\u202ex\\n"\n}');
+    expect(JSON.parse(text)).toEqual(record);
+  });
+});
+
 describe("printFailure()", () => {
   it("prints line by line what failed and each field at fault, and lets neither move the cursor", () => {
     const printed = vi.spyOn(console, "error").mockImplementation(() => undefined);
@@ -50,5 +70,17 @@ describe("printFailure()", () => {
       '  name: has "\\u001b[2J"',
       'Cannot read "\\u009b2J"',
     ]);
+  });
+
+  it("lets nothing in its JSON move the cursor", () => {
+    const printed = vi.spyOn(console, "error").mockImplementation(() => undefined);
+    onTestFinished(() => printed.mockRestore());
+
+    printFailure("json", new Error('Cannot read "\u009b2J"'));
+
+    expect(JSON.parse(printed.mock.calls.flat()[0] as string)).toMatchObject({
+      error: { message: 'Cannot read "\u009b2J"' },
+    });
+    expect(printed.mock.calls.flat()[0]).not.toContain("\u009b");
   });
 });

@@ -13,8 +13,9 @@ export type OutputFormat = "text" | "json";
  */
 export function formatTable(header: readonly string[], cells: readonly (readonly string[])[]): string {
   const rows = cells.map((row) => row.map(escapeControl));
+  // One by one: an organisation has more keys than a call takes arguments.
   const widths = header.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => (row[column] ?? "").length)),
+    rows.reduce((widest, row) => Math.max(widest, (row[column] ?? "").length), title.length),
   );
   const line = (cells: readonly string[]) =>
     cells
@@ -35,9 +36,9 @@ export function printMessage<Desc extends DescMessage>(
   else console.log(toText());
 }
 
-/** Prints what no message of a service is, as one JSON document. */
+/** Prints what no message of a service is, as one JSON document. Texts in it are safe to print, as in a table: what reads JSON reads them as they were. */
 export function printJson(value: unknown): void {
-  console.log(JSON.stringify(value, null, 2));
+  console.log(escapeLines(JSON.stringify(value, null, 2)));
 }
 
 /** Text that is safe to print: what comes from a file or a service must not move a terminal's cursor or turn the direction of text. */
@@ -46,6 +47,11 @@ export function escapeControl(text: string): string {
     /[\p{Cc}\p{Bidi_Control}]/gu,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
+}
+
+/** The same of a text whose lines are ours. */
+function escapeLines(text: string): string {
+  return text.split("\n").map(escapeControl).join("\n");
 }
 
 /** Money as text with all its digits: "$0.000123450". */
@@ -69,10 +75,10 @@ export function printFailure(format: OutputFormat, error: unknown): void {
   const message = failure?.message ?? describeError(error as NodeJS.ErrnoException);
   if (format === "json") {
     const { reason = "INTERNAL", facts = {}, violations = [] } = failure ?? {};
-    console.error(JSON.stringify({ error: { reason, message, facts, violations } }));
+    console.error(escapeControl(JSON.stringify({ error: { reason, message, facts, violations } })));
     return;
   }
-  console.error(message.split("\n").map(escapeControl).join("\n"));
+  console.error(escapeLines(message));
   for (const { field, description } of failure?.violations ?? []) {
     console.error(escapeControl(`  ${field}: ${description}`));
   }

@@ -16,7 +16,7 @@ import { CALL_OPTIONS } from "../control-plane.ts";
 import { describeAct } from "../describe-act.ts";
 import { parseCount } from "../key-options.ts";
 import { createAuditOrigin } from "../keygen.ts";
-import { escapeControl, formatTable, formatTime, type OutputFormat, printMessage } from "../output.ts";
+import { escapeControl, formatTable, formatTime, type OutputFormat, printJson, printMessage } from "../output.ts";
 import { type Context, getContext } from "./context.ts";
 
 interface RegionOption {
@@ -112,7 +112,7 @@ async function get(recordId: string, region: string, { addresses }: Context): Pr
     client.getRecord({ recordId }, CALL_OPTIONS),
   );
   // A record is a tree; its JSON form is the readable one too.
-  console.log(JSON.stringify({ index: String(record!.index), ...asObject(decodeRecord(record!)) }, null, 2));
+  printJson({ index: String(record!.index), ...asObject(decodeRecord(record!)) });
 }
 
 async function proof(recordId: string, region: string, out: string, { addresses, output }: Context): Promise<void> {
@@ -152,18 +152,17 @@ async function verify(path: string, options: VerifyOptions, { addresses, output 
 
 function printVerdict(output: OutputFormat, verdict: Verdict): void {
   if (output === "json") {
-    console.log(
-      JSON.stringify(verdict, (_, value: unknown) =>
-        typeof value === "bigint"
-          ? String(value)
-          : value instanceof Uint8Array
-            ? Buffer.from(value).toString("base64")
-            : value,
-      ),
+    const text = JSON.stringify(verdict, (_, value: unknown) =>
+      typeof value === "bigint"
+        ? String(value)
+        : value instanceof Uint8Array
+          ? Buffer.from(value).toString("base64")
+          : value,
     );
+    console.log(escapeControl(text));
   } else if (verdict.kind === "proven") {
     const root = Buffer.from(verdict.root).toString("base64");
-    console.log(`PROVEN: ${verdict.origin}, ${verdict.size} records, root ${root}`);
+    console.log(escapeControl(`PROVEN: ${verdict.origin}, ${verdict.size} records, root ${root}`));
   } else {
     console.error(escapeControl(`REFUSED (${verdict.fault}): ${verdict.message}`));
   }
