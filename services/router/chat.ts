@@ -5,6 +5,7 @@ import type { Clock } from "../shared/clock.ts";
 import { listModels } from "../shared/decision/decide.ts";
 import type { Plan, RankedTarget } from "../shared/decision/plan.ts";
 import type { RuleTimeouts } from "../shared/decision/planned-rule.ts";
+import { REASONS } from "../shared/errors/reason.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import type { PinnedPolicy } from "../shared/snapshot/hold.ts";
 import type { Log } from "../shared/telemetry/log.ts";
@@ -185,6 +186,7 @@ class BegunChat implements PlannedChat, CallListener {
   readonly sink: AnswerSink;
   readonly head: AnswerHead;
   readonly targets: readonly SnapshotTarget[];
+  readonly mayLeadElsewhere: boolean;
   readonly upstreams: Upstreams;
   readonly #snapshot: Snapshot;
   readonly timeouts: RuleTimeouts | undefined;
@@ -203,7 +205,11 @@ class BegunChat implements PlannedChat, CallListener {
     this.head = head;
     this.#snapshot = admission.pinned.snapshot;
     this.upstreams = stations.upstreams.get(this.#snapshot);
-    this.targets = keepTargets(admission.plan, call, this.upstreams);
+    const { candidates, rejected } = admission.plan;
+    const led = keepBound(candidates.map(toTarget), call.request, this.upstreams);
+    // A caller who wants no other target is still led by another draw when it asks again.
+    this.targets = call.fallback === "none" ? led.slice(0, 1) : led;
+    this.mayLeadElsewhere = led.length > this.targets.length || rejected.some(({ reason }) => REASONS[reason].retry);
     this.timeouts = admission.plan.rules?.timeouts;
     this.#stations = stations;
     this.#started = started;
@@ -315,12 +321,6 @@ function isSkipped(attempt: AttemptResult): boolean {
 
 function toTarget({ target }: RankedTarget): SnapshotTarget {
   return target;
-}
-
-/** The targets that are asked, in their order: of a call that is bound to some those, and one only where the caller wants no more. */
-function keepTargets({ candidates }: Plan, { request, fallback }: ChatCall, upstreams: Upstreams) {
-  const targets = keepBound(candidates.map(toTarget), request, upstreams);
-  return fallback === "none" ? targets.slice(0, 1) : targets;
 }
 
 /** A plan with those candidates alone to which a call is bound: whatever happens to them, nobody else holds what it names. */

@@ -1,3 +1,5 @@
+import Anthropic from "@anthropic-ai/sdk";
+import OpenAI from "openai";
 import { describe, expect, it } from "vitest";
 import { Dialect, Server } from "../../gen/weir/policy/v1/policy_pb.ts";
 import type { Harness, HarnessProvider, ProviderHandler } from "./harness.fixture.ts";
@@ -29,6 +31,17 @@ const CALLS = {
   embeddings: { model: "small", input: "hi" },
   messages: { model: "small", max_tokens: 9, messages: [{ role: "user", content: "hi" }] },
 };
+/** A provider's answer of this status, with a body that says what its dialect says. */
+const answerError =
+  (status: number, error: object = {}): ProviderHandler =>
+  (response) => {
+    response.writeHead(status, { "content-type": "application/json" });
+    response.end(JSON.stringify({ error }));
+  };
+const QUOTA = answerError(429, { code: "insufficient_quota", message: "You exceeded your current quota" });
+const MODEL = answerError(404, { code: "model_not_found", message: "The model does not exist" });
+const FILE = answerError(404, { code: "not_found", message: "No such file" });
+const TOO_LARGE = answerError(429, { message: "Request too large for gpt-4o: limit 1000, requested 2000" });
 const ask = (router: Harness, path: keyof typeof CALLS, more: object = {}) =>
   fetch(`${router.url}/${path}`, {
     method: "POST",
@@ -96,5 +109,64 @@ describe("a provider's refusal of what was relayed to it", () => {
       type: "error",
       error: { type: "invalid_request_error", message: "The prompt was filtered — see /docs" },
     });
+  });
+});
+
+describe("a failure that would be the same again", () => {
+  it.each([
+    ["the provider's quota is used up", [QUOTA], "false"],
+    ["the credential is refused", [answerError(401)], "false"],
+    ["the provider lacks the model", [MODEL], "false"],
+    ["the provider lacks what the caller named", [FILE], "false"],
+    ["the request is beyond the whole rate limit", [TOO_LARGE], "false"],
+    ["no target can be asked before an operator acts", [answerError(401), QUOTA], "false"],
+    ["the provider is sick", [answerError(500)], null],
+    ["the rate limit is reached", [answerError(429)], null],
+    ["the first target may be well again", [answerError(500), QUOTA], null],
+    ["the last target may be well again", [QUOTA, answerError(500)], null],
+  ])("is told as such, and no other: %s", async (_, answers, shouldRetry) => {
+    const { router } = await startSides(answers.map((answer) => ({ answer })));
+
+    const responses = [await ask(router, "chat/completions"), await ask(router, "messages")];
+
+    expect(responses.map(({ ok }) => ok)).toEqual([false, false]);
+    expect(responses.map(({ headers }) => headers.get("x-should-retry"))).toEqual([shouldRetry, shouldRetry]);
+    expect(responses.every(({ headers }) => shouldRetry === null || !headers.has("retry-after"))).toBe(true);
+  });
+
+  it("is not told where another target is only out of rotation for now", async () => {
+    const { router } = await startSides([{ answer: answerError(529) }, { answer: QUOTA }]);
+
+    // The first call takes the first target out.
+    const responses = [await ask(router, "chat/completions"), await ask(router, "chat/completions")];
+
+    expect(responses.map(({ headers }) => headers.get("x-should-retry"))).toEqual([null, null]);
+  });
+
+  it("is not told to a caller who wanted one target only: another draw may lead to another", async () => {
+    const { router } = await startSides([{ answer: QUOTA }, { answer: QUOTA }]);
+    const headers = { authorization: `Bearer ${router.key}`, "content-type": "application/json" };
+
+    const response = await fetch(`${router.url}/chat/completions`, {
+      method: "POST",
+      headers: { ...headers, "x-weir-fallback": "none" },
+      body: JSON.stringify(CALLS["chat/completions"]),
+    });
+
+    expect(response.status).toBe(502);
+    expect(response.headers.has("x-should-retry")).toBe(false);
+  });
+
+  it("is asked once by the clients of OpenAI and Anthropic, which else ask three times", async () => {
+    const { router, providers } = await startSides([{ answer: QUOTA }]);
+    const openai = new OpenAI({ apiKey: router.key, baseURL: router.url });
+    const anthropic = new Anthropic({ apiKey: router.key, baseURL: router.url.replace("/v1", "") });
+
+    const chat = openai.chat.completions.create({ model: "small", messages: [{ role: "user", content: "hi" }] });
+    await expect(chat).rejects.toMatchObject({ status: 502 });
+    const message = anthropic.messages.create(CALLS.messages as Anthropic.MessageCreateParamsNonStreaming);
+    await expect(message).rejects.toMatchObject({ status: 502 });
+
+    expect(providers[0]?.requests).toHaveLength(2);
   });
 });

@@ -78,6 +78,8 @@ export interface AnswerHead {
 /** An error as a caller gets it. */
 export interface AnswerFailure {
   readonly error: WeirError;
+  /** Whether trying again is in vain, though with its reason it mostly helps. Default false. */
+  readonly lasts?: boolean;
   /** What the provider said to the caller, when it is the caller who must act. */
   readonly said?: ProviderFailure["said"];
   /** Status that the provider gave it; absent when it gave none. */

@@ -1,10 +1,9 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { REASONS } from "../../shared/errors/reason.ts";
-import type { WeirError } from "../../shared/errors/weir-error.ts";
 import type { CallerHeaders } from "../admission/credentials.ts";
 import type { HeaderList } from "../providers/dialect.ts";
 import { isListed } from "../providers/header-list.ts";
-import type { AnswerHead } from "./call.ts";
+import type { AnswerFailure, AnswerHead } from "./call.ts";
 import type { CallerFormat } from "./caller-format.ts";
 
 /** Longest header value that goes on or comes back. */
@@ -71,9 +70,10 @@ export function toAnswerHeaders(
  * The headers that only errors have. The SDKs repeat on 408, 409, 429 and 5xx, so a refusal that stays one says
  * `x-should-retry: false`. The reason is in `x-weir-reason`.
  */
-export function listErrorHeaders({ reason, retryAfterMs }: WeirError): Record<string, string> {
+export function listErrorHeaders({ error, lasts = false }: AnswerFailure): Record<string, string> {
+  const { reason, retryAfterMs } = error;
   const headers: Record<string, string> = { "x-weir-reason": reason };
-  if (!REASONS[reason].retry) headers["x-should-retry"] = "false";
+  if (lasts || !REASONS[reason].retry) headers["x-should-retry"] = "false";
   if (retryAfterMs !== undefined) {
     headers["retry-after"] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
     headers["retry-after-ms"] = String(Math.ceil(retryAfterMs));

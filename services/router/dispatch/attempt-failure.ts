@@ -1,7 +1,7 @@
-import type { Reason } from "../../shared/errors/reason.ts";
+import { REASONS, type Reason } from "../../shared/errors/reason.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import type { ProviderFailure } from "../providers/dialect.ts";
-import { type CallersFault, findFault, type TargetFault } from "../providers/fault.ts";
+import { type CallersFault, findFault, isLasting, type TargetFault } from "../providers/fault.ts";
 
 /** Why an attempt brought no answer, or no whole one. */
 export interface AttemptFailure {
@@ -10,6 +10,8 @@ export interface AttemptFailure {
   readonly elsewhere: boolean;
   /** What it says of the target; absent when nothing. */
   readonly fault?: TargetFault;
+  /** Whether the same request would fail in the same way again: it or its target must be changed by somebody. */
+  readonly lasts: boolean;
   readonly said?: ProviderFailure["said"];
   readonly status?: number;
   /** The provider's headers that may go to the caller with its refusal. */
@@ -46,7 +48,7 @@ export function stateFailure(target: FailedTarget, stated: StatedFailure): Attem
     facts: { ...facts, target: target.id },
     cause,
   });
-  return { error, elsewhere, ...(fault !== undefined && { fault }) };
+  return { error, elsewhere, lasts: !REASONS[reason].retry, ...(fault !== undefined && { fault }) };
 }
 
 /**
@@ -58,6 +60,8 @@ export function relayFailure(target: FailedTarget, failure: ProviderFailure, kin
   const { hideSecret: hide } = target;
   const status = target.status === 200 ? undefined : target.status;
   const fault = findFault(failure.reason, failure.fault);
+  // What a provider finds wrong with the request, and not with its target, it finds wrong again.
+  const lasts = !REASONS[failure.reason].retry || isLasting(fault) || failure.fault === "caller";
   const error = new WeirError(toReason(failure.reason, target), `Cannot answer: ${hide(failure.state)}`, {
     facts: {
       target: target.id,
@@ -65,11 +69,12 @@ export function relayFailure(target: FailedTarget, failure: ProviderFailure, kin
       ...(said?.code && { provider_code: hide(said.code) }),
       ...(said?.param && { param: hide(said.param) }),
     },
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(retryAfterMs !== undefined && !lasts && { retryAfterMs }),
   });
   return {
     error,
     elsewhere: failure.elsewhere,
+    lasts,
     ...(fault !== undefined && { fault }),
     ...(status !== undefined && { status }),
     ...(said && {

@@ -169,7 +169,7 @@ export class Attempt implements PooledCall, Watched {
 
   /** Ends the attempt for a reason of the caller or of this process; the provider's connection is cut. */
   cancel(error: WeirError): void {
-    this.#end({ error, elsewhere: false });
+    this.#end({ error, elsewhere: false, lasts: false });
   }
 
   /** The caller has caught up. */
@@ -358,7 +358,7 @@ export class Attempt implements PooledCall, Watched {
       try {
         this.#options.memory.take(chunk.length);
       } catch (error) {
-        this.#end({ error: error as WeirError, elsewhere: false });
+        this.#end({ error: error as WeirError, elsewhere: false, lasts: false });
         return;
       }
     }

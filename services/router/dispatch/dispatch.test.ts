@@ -157,6 +157,7 @@ function start(options: StartOptions = {}) {
     call,
     sink,
     targets: snapshot.targets,
+    mayLeadElsewhere: false,
     upstreams,
     renewUpstreams: () => upstreams,
     head: { eventId: "e" },

@@ -1,6 +1,6 @@
 import type { SnapshotTarget } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { OutcomeKind } from "../../../gen/weir/type/v1/usage_pb.ts";
-import type { Reason } from "../../shared/errors/reason.ts";
+import { REASONS, type Reason } from "../../shared/errors/reason.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 import { type Listed, OpenList } from "../../shared/open-list.ts";
 import type { AnswerFailure, AnswerHead, AnswerSink, ChatCall, SinkListener } from "../arrival/call.ts";
@@ -32,6 +32,8 @@ export interface PlannedChat {
   readonly sink: AnswerSink;
   /** The targets, in the order of their trial; at least one. None was rejected by `upstreams`. */
   readonly targets: readonly SnapshotTarget[];
+  /** Whether the same call, asked again soon, may be led to targets that are not among these. */
+  readonly mayLeadElsewhere: boolean;
   readonly upstreams: Upstreams;
   /** The upstreams with the credentials of now, which may have been replaced since the chat was planned. */
   renewUpstreams(): Upstreams;
@@ -100,6 +102,8 @@ class Run implements AttemptListener, SinkListener, Listed {
   #skipped: AttemptFailure | undefined;
   /** Why the last target that was asked did not answer. */
   #failure: AttemptFailure | undefined;
+  /** Whether something that kept a target from answering may pass by itself. */
+  #mayPass: boolean;
   #way: RelayWay | TypedWay | undefined;
   #next = 0;
   /** A target that is asked again with another credential than the one that it refused. */
@@ -115,6 +119,7 @@ class Run implements AttemptListener, SinkListener, Listed {
     this.#chat = chat;
     this.#head = chat.head;
     this.#runs = runs;
+    this.#mayPass = chat.mayLeadElsewhere;
     this.#composer = new RequestComposer(chat.call, options.buffers);
   }
 
@@ -125,7 +130,7 @@ class Run implements AttemptListener, SinkListener, Listed {
   }
 
   cut(error: WeirError): void {
-    if (this.#attempt === undefined) this.#finish({ error, elsewhere: false });
+    if (this.#attempt === undefined) this.#finish({ error, elsewhere: false, lasts: false });
     else this.#attempt.cancel(error);
   }
 
@@ -174,6 +179,7 @@ class Run implements AttemptListener, SinkListener, Listed {
     }
     const { retryAfterMs } = failure.error;
     this.#failure = failure;
+    if (!failure.lasts) this.#mayPass = true;
     if (retryAfterMs !== undefined) this.#retryAfterMs = Math.min(this.#retryAfterMs ?? retryAfterMs, retryAfterMs);
     // Nothing is tried elsewhere once content went out: the caller would get the beginning twice.
     if (failure.elsewhere && !this.#began && this.#next < targets.length) this.#tryNext();
@@ -226,7 +232,9 @@ class Run implements AttemptListener, SinkListener, Listed {
 
   #skip(target: SnapshotTarget, error: WeirError, startedAtMs: number): void {
     this.#attempts.push(skip(target, error, startedAtMs));
-    this.#skipped = { error, elsewhere: true };
+    const lasts = !REASONS[error.reason].retry;
+    this.#skipped = { error, elsewhere: true, lasts };
+    if (!lasts) this.#mayPass = true;
   }
 
   /** Tries the next target that can be asked at all. */
@@ -310,6 +318,8 @@ class Run implements AttemptListener, SinkListener, Listed {
       head: this.#toFailedHead(failure, last),
       failure: {
         error,
+        // A retry would go the same way only if each target that it may be led to would say the same.
+        lasts: failure.lasts && !this.#mayPass,
         ...(failure.said && { said: failure.said }),
         ...(failure.status !== undefined && { status: failure.status }),
       },

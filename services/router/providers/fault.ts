@@ -14,6 +14,14 @@ export type TargetFault = "failed" | "unreachable" | "limited" | "overloaded" | 
 /** A failure that the caller may have brought about, so that it says nothing of the target: else one caller could take it from all others. */
 export type CallersFault = "caller";
 
+/** Faults that stay as they are until an operator acts. */
+const LASTING: ReadonlySet<TargetFault> = new Set(["credential", "quota", "model"]);
+
+/** Whether the target will say the same when it is asked the same soon. */
+export function isLasting(fault: TargetFault | undefined): boolean {
+  return fault !== undefined && LASTING.has(fault);
+}
+
 /** What a reason says of the target where nothing more is known. All that is no word on the provider is the caller's, or ours. */
 const BY_REASON: Partial<Readonly<Record<Reason, TargetFault>>> = {
   PROVIDER_FAILED: "failed",

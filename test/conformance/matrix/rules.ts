@@ -203,7 +203,10 @@ function judgeError(cell: Cell, seen: Seen, isOwn: boolean, expect: Expect): voi
   if (retryAfterS !== undefined && cell.caller !== "grpc") {
     expect(seen.headers["retry-after"] === `${retryAfterS}`, `retry-after is ${seen.headers["retry-after"]}`);
   }
-  if (cell.due === "error") expect(seen.headers["x-should-retry"] !== "false", "clients won't try again");
+  // A refused credential is refused again.
+  const lasts = cell.due === "refusal" || status === 401;
+  const { "x-should-retry": again } = seen.headers;
+  expect((again === "false") === (lasts && cell.caller !== "grpc"), `x-should-retry is ${again}`);
 }
 
 function judgeErrorForm({ caller }: Cell, { error, headers }: Seen, isOwn: boolean, expect: Expect): void {

@@ -35,7 +35,7 @@ export function composeError(failure: AnswerFailure): ComposedError {
   const own = REASONS[error.reason].status;
   return {
     status: said !== undefined && status !== undefined && status >= 400 && status < 500 ? status : own,
-    headers: listErrorHeaders(error),
+    headers: listErrorHeaders(failure),
     body: findVerbatim(said?.body, isOpenAiError) ?? Buffer.from(JSON.stringify({ error: toOpenAiError(failure) })),
   };
 }

@@ -24,11 +24,11 @@ interface MessagesError {
  * Weir's reason is; where trying again may help and this router, not the provider, is the cause, that is 529 `overloaded_error`.
  */
 export function composeError(failure: AnswerFailure, head: AnswerHead): ComposedError {
-  const { error, said } = failure;
+  const { said } = failure;
   const status = toStatus(failure);
   return {
     status,
-    headers: listErrorHeaders(error),
+    headers: listErrorHeaders(failure),
     body: findVerbatim(said?.body, isMessagesError) ?? Buffer.from(JSON.stringify(toError(failure, status, head))),
   };
 }
