@@ -71,7 +71,8 @@ async function startMetering(instance = 0): Promise<ChildRun> {
   const options = metering(instance);
   const run = await ChildRun.start(options, join(folder, "logs"));
   runs.push(run);
-  await until(() => options.ready(AbortSignal.timeout(5_000)), Boolean);
+  await until(async () => run.hasEnded || (await options.ready(AbortSignal.timeout(5_000))), Boolean);
+  expect(run.hasEnded).toBe(false);
   return run;
 }
 

@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -56,6 +57,22 @@ describe("createPool()", () => {
     expect(error).toMatchObject({ reason: "UNAVAILABLE" });
     expect(String(error)).not.toContain("opensesame");
     await away.end();
+  });
+
+  it("outlives a server that greets and says within the same breath that it ends", async () => {
+    // AuthenticationOk, ReadyForQuery, ErrorResponse (https://www.postgresql.org/docs/current/protocol-message-formats.html).
+    const last = Buffer.from("SFATAL\0C57P01\0Mterminating connection due to unexpected postmaster exit\0\0");
+    const head = Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, 0, 0x5a, 0, 0, 0, 5, 0x49, 0x45, 0, 0, 0, last.length + 4]);
+    const server = createServer((socket) => socket.once("data", () => socket.end(Buffer.concat([head, last]))));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const dying = createPool({ url: `postgres://policy:opensesame@127.0.0.1:${port}/policy`, log });
+
+    const answer = transaction(dying, async () => "committed");
+
+    await expect(answer).rejects.toMatchObject({ reason: "UNAVAILABLE" });
+    await dying.end();
+    server.close();
   });
 });
 

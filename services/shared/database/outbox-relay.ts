@@ -131,8 +131,6 @@ export class OutboxRelay {
     const client = await pool.connect().catch((error: unknown) => {
       throw toDatabaseError("relay the outbox", error);
     });
-    const ignore = (): void => {};
-    client.on("error", ignore);
     let locked = false;
     try {
       locked = await tryLock(client, lane);
@@ -147,7 +145,6 @@ export class OutboxRelay {
     } finally {
       // A connection that may still hold the lock must not go back into the pool.
       client.release(locked);
-      client.off("error", ignore);
     }
   }
 

@@ -58,6 +58,9 @@ export function createPool(options: PoolOptions): Pool {
   });
   // Without a listener, a server that closes an idle connection would end the process.
   pool.on("error", (error) => options.log.warn({ error }, "An idle database connection broke"));
+  // The same of one that is handed out, and from its first moment: a server that dies says so right behind its greeting, before whoever
+  // waited for the connection has it. The next statement fails and tells them.
+  pool.on("connect", (client) => client.on("error", () => {}));
   return pool;
 }
 

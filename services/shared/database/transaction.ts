@@ -34,9 +34,6 @@ export async function transaction<T>(
     if (broken) cutConnection(client);
     client.release(broken);
   };
-  // A connection that breaks between two statements emits "error"; the next statement reports it, so nothing is lost here.
-  const ignore = (): void => {};
-  client.on("error", ignore);
   const cut = (): void => release(true);
   signal?.addEventListener("abort", cut, { once: true });
   let broken = true;
@@ -56,7 +53,6 @@ export async function transaction<T>(
   } finally {
     signal?.removeEventListener("abort", cut);
     release(broken);
-    client.off("error", ignore);
   }
 }
 
