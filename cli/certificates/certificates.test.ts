@@ -20,7 +20,7 @@ import type { ClientTls } from "../../services/shared/mesh/tls.ts";
 import { createLog } from "../../services/shared/telemetry/log.ts";
 import { WATCH_INTERVAL_MS } from "../../services/shared/watch-file.ts";
 import { addAuthority, bundlePath, readAuthorities } from "./authorities.ts";
-import { issueCertificate, listCertificates, renewCertificates } from "./certificates.ts";
+import { type CertificateOptions, issueCertificate, listCertificates, renewCertificates } from "./certificates.ts";
 
 const DAY_MS = 86_400_000;
 const log = createLog({ service: "test", level: "silent" });
@@ -40,9 +40,9 @@ afterEach(async () => {
 });
 
 const nowMs = () => systemClock.nowMs();
-const options = (rest: Partial<{ directory: string; ttlMs: number; overlapMs: number; nowMs: number }> = {}) => ({
+const TTL_MS = 7 * DAY_MS;
+const options = (rest: Partial<CertificateOptions> = {}) => ({
   directory,
-  ttlMs: 7 * DAY_MS,
   overlapMs: 0,
   nowMs: nowMs(),
   ...rest,
@@ -55,10 +55,10 @@ function nameOf(service: ServiceName, region: string, instance: string, trustDom
 /** Issues a certificate and opens it as a service would. */
 async function open(
   name: ReturnType<typeof nameOf>,
-  rest: Partial<Parameters<typeof options>[0]> = {},
+  { ttlMs = TTL_MS, ...rest }: Partial<CertificateOptions & { readonly ttlMs: number }> = {},
   clock = new ManualClock(nowMs()),
 ) {
-  const issued = await issueCertificate({ name, hosts: ["localhost"] }, options(rest));
+  const issued = await issueCertificate({ name, hosts: ["localhost"], ttlMs }, options(rest));
   const folder = join(rest.directory ?? directory, issued.folder);
   const settings = {
     WEIR_TLS_CERTIFICATE: join(folder, "tls.crt"),
@@ -167,10 +167,11 @@ describe("a control plane beyond loopback", () => {
 });
 
 it("a certificate takes the place of one of its own name, and of no other whose folder would be the same", async () => {
-  const first = { name: nameOf("router", "eu-router-a", "b"), hosts: [] };
+  const first = { name: nameOf("router", "eu-router-a", "b"), hosts: [], ttlMs: TTL_MS };
   await issueCertificate(first, options());
 
-  await expect(issueCertificate({ name: nameOf("router", "eu", "a-router-b"), hosts: [] }, options())).rejects.toThrow(
+  const second = { ...first, name: nameOf("router", "eu", "a-router-b") };
+  await expect(issueCertificate(second, options())).rejects.toThrow(
     "is that of spiffe://weir.test/region/eu-router-a/router/b",
   );
 
@@ -216,7 +217,7 @@ describe("renewing", () => {
   it("keeps what is good, renews from half of a life on, and changes neither name nor hosts", async () => {
     const made = nowMs();
     await issueCertificate(
-      { name: nameOf("router", "eu", "eu-1"), hosts: ["localhost", "10.0.0.1"] },
+      { name: nameOf("router", "eu", "eu-1"), hosts: ["localhost", "10.0.0.1"], ttlMs: TTL_MS },
       options({ nowMs: made }),
     );
 
@@ -230,8 +231,31 @@ describe("renewing", () => {
     ]);
   });
 
+  it("gives each certificate as long a life as it had, however often, or the one that is asked for", async () => {
+    let atMs = nowMs();
+    for (const [instance, ttlMs] of [
+      ["eu-1", DAY_MS],
+      ["eu-2", TTL_MS],
+    ] as const) {
+      await issueCertificate({ name: nameOf("router", "eu", instance), hosts: [], ttlMs }, options({ nowMs: atMs }));
+    }
+    const lives = () => listCertificates(directory).map(({ ttlMs }) => ttlMs);
+
+    for (let time = 0; time < 3; time += 1) {
+      atMs += 4 * DAY_MS;
+      await renewCertificates(options({ nowMs: atMs }));
+    }
+    const kept = lives();
+    await renewCertificates({ ...options({ nowMs: atMs + 4 * DAY_MS }), ttlMs: DAY_MS / 2 });
+
+    expect([kept, lives()]).toEqual([
+      [DAY_MS, TTL_MS],
+      [DAY_MS / 2, DAY_MS / 2],
+    ]);
+  });
+
   it("keeps keys where only their owner reads them", async () => {
-    await issueCertificate({ name: nameOf("router", "eu", "eu-1"), hosts: [] }, options());
+    await issueCertificate({ name: nameOf("router", "eu", "eu-1"), hosts: [], ttlMs: TTL_MS }, options());
 
     const keys = readdirSync(directory, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".key"));
 

@@ -6,25 +6,27 @@ import { isDeepStrictEqual } from "node:util";
 import { formatSpiffe, parseSpiffe, type SpiffeName } from "../../services/shared/authority/spiffe.ts";
 import { writeSecretFile } from "../up/secret-file.ts";
 import { addAuthority, chooseSigner, madeAtMs, readAuthorities, retireAuthorities } from "./authorities.ts";
-import { makeServiceCertificate } from "./make-certificate.ts";
+import { BACKDATE_MS, makeServiceCertificate, type ServiceCertificate } from "./make-certificate.ts";
 
 /** How certificates are made. */
 export interface CertificateOptions {
   /** Folder of the authorities and of a folder for each certificate. */
   readonly directory: string;
-  /** How long a new certificate is good. */
-  readonly ttlMs: number;
   /** How long services have to learn of a new authority before it signs, and of its certificates before the old one is trusted no more. */
   readonly overlapMs: number;
   readonly nowMs: number;
 }
 
+/** How certificates are renewed. */
+export interface RenewOptions extends CertificateOptions {
+  /** How long new certificates are good. Default: as long as those were whose place they take. */
+  readonly ttlMs?: number | undefined;
+}
+
 /** A certificate on disk. */
-export interface StoredCertificate {
+export interface StoredCertificate extends ServiceCertificate {
   /** Name of its folder, in which `tls.crt` and `tls.key` are. */
   readonly folder: string;
-  readonly name: SpiffeName;
-  readonly hosts: readonly string[];
   readonly validFromMs: number;
   readonly validToMs: number;
   readonly certificate: X509Certificate;
@@ -42,7 +44,7 @@ export interface Renewal {
 
 /** Issues a certificate for a service, and the mesh's first authority where there is none. Takes the place of one of the same name. */
 export async function issueCertificate(
-  service: { readonly name: SpiffeName; readonly hosts: readonly string[] },
+  service: ServiceCertificate,
   options: CertificateOptions,
 ): Promise<StoredCertificate> {
   const { directory, overlapMs, nowMs } = options;
@@ -52,7 +54,7 @@ export async function issueCertificate(
     chooseSigner(authorities, overlapMs, nowMs) ?? (await addAuthority(directory, service.name.trustDomain, nowMs));
   const folder = nameFolder(service.name);
   checkOwner(readCertificate(directory, folder), service.name);
-  const made = await makeServiceCertificate(signer.pem, { ...service, ttlMs: options.ttlMs }, nowMs);
+  const made = await makeServiceCertificate(signer.pem, service, nowMs);
   mkdirSync(join(directory, folder), { recursive: true, mode: 0o700 });
   // A service that reads between the two sees that they do not fit, and reads again.
   writeSecretFile(join(directory, folder, "tls.key"), made.key);
@@ -65,7 +67,7 @@ export async function issueCertificate(
  * Renews what is due: certificates past half of their life, and those of an authority that has given way to the next. Then lets go of
  * authorities that sign nothing any more, once services had the time to learn so. Safe to run at any time, and often.
  */
-export async function renewCertificates(options: CertificateOptions): Promise<Renewal> {
+export async function renewCertificates(options: RenewOptions): Promise<Renewal> {
   const { directory, overlapMs, nowMs } = options;
   const authorities = readAuthorities(directory);
   const signer = chooseSigner(authorities, overlapMs, nowMs);
@@ -77,7 +79,7 @@ export async function renewCertificates(options: CertificateOptions): Promise<Re
     const isSigned = signer !== undefined && certificate.verify(signer.certificate.publicKey);
     if (isSigned && nowMs < (validFromMs + validToMs) / 2) kept.push(folder);
     else {
-      await issueCertificate(stored, options);
+      await issueCertificate({ ...stored, ttlMs: options.ttlMs ?? stored.ttlMs }, options);
       renewed.push(folder);
     }
   }
@@ -108,12 +110,15 @@ function readCertificate(directory: string, folder: string): StoredCertificate |
   const of = (kind: string) => names.filter((each) => each.startsWith(kind)).map((each) => each.slice(kind.length));
   const name = parseSpiffe(of("URI:")[0] ?? "");
   if (name === undefined) throw new Error(`Cannot read certificate "${path}": it names no service of a mesh`);
+  const validFromMs = Date.parse(certificate.validFrom);
+  const validToMs = Date.parse(certificate.validTo);
   return {
     folder,
     name,
     hosts: [...of("DNS:"), ...of("IP Address:")],
-    validFromMs: Date.parse(certificate.validFrom),
-    validToMs: Date.parse(certificate.validTo),
+    ttlMs: validToMs - validFromMs - BACKDATE_MS,
+    validFromMs,
+    validToMs,
     certificate,
   };
 }

@@ -16,6 +16,7 @@ export interface ServiceCertificate {
   readonly name: SpiffeName;
   /** Names and IP addresses by which others reach the service. May be empty for a service that nobody calls. */
   readonly hosts: readonly string[];
+  /** How long it is good from when it is made. */
   readonly ttlMs: number;
 }
 

@@ -13,12 +13,12 @@ import { formatTable, type OutputFormat } from "../output.ts";
 
 interface FolderOptions {
   readonly dir: string;
-  readonly ttl: number;
   readonly overlap: number;
   readonly output: OutputFormat;
 }
 
 interface IssueOptions extends FolderOptions {
+  readonly ttl: number;
   readonly service: ServiceName;
   readonly region: string;
   readonly instance: string;
@@ -37,10 +37,11 @@ export function addCertificateCommands(program: Command): void {
     .requiredOption("--instance <name>", "its name: of a router that of WEIR_ROUTER")
     .option("--host <names...>", "names and IP addresses by which others reach it", [])
     .option("--domain <name>", "name of the mesh, the same in all its certificates", "weir.local")
+    .option("--ttl <duration>", "how long it is good, such as 24h or 7d", parseLife, 7 * 86_400_000)
     .action(async (options: IssueOptions) => {
-      const { service, region, instance, host: hosts, domain: trustDomain } = options;
+      const { service, region, instance, host: hosts, domain: trustDomain, ttl: ttlMs } = options;
       const name = { trustDomain, service: { kind: "service", service, region, instance } } as const;
-      const issued = await issueCertificate({ name, hosts }, toOptions(options));
+      const issued = await issueCertificate({ name, hosts, ttlMs }, toOptions(options));
       print(options.output, { issued: describe(issued), authorities: bundlePath(options.dir) }, () =>
         [
           `Issued ${formatSpiffe(issued.name)}, good until ${new Date(issued.validToMs).toISOString()}`,
@@ -52,8 +53,9 @@ export function addCertificateCommands(program: Command): void {
 
   withFolder(certificates.command("renew"))
     .description("renew what is past half of its life, or of an old authority; safe to run from cron, every hour")
-    .action(async (options: FolderOptions) => {
-      const renewal = await renewCertificates(toOptions(options));
+    .option("--ttl <duration>", "how long new ones are good; by default each as long as before", parseLife)
+    .action(async (options: FolderOptions & { readonly ttl?: number }) => {
+      const renewal = await renewCertificates({ ...toOptions(options), ttlMs: options.ttl });
       print(options.output, renewal, () =>
         [
           `Renewed: ${renewal.renewed.join(", ") || "none"}`,
@@ -97,12 +99,11 @@ export function addCertificateCommands(program: Command): void {
 function withFolder(command: Command): Command {
   return command
     .option("--dir <folder>", "folder of the authorities and certificates", "certificates")
-    .option("--ttl <duration>", "how long a certificate is good, such as 24h or 7d", parseLife, 7 * 86_400_000)
     .option("--overlap <duration>", "how long services have to learn of a new authority", parseLife, 3_600_000);
 }
 
-function toOptions({ dir: directory, ttl: ttlMs, overlap: overlapMs }: FolderOptions) {
-  return { directory, ttlMs, overlapMs, nowMs: Date.now() };
+function toOptions({ dir: directory, overlap: overlapMs }: FolderOptions) {
+  return { directory, overlapMs, nowMs: Date.now() };
 }
 
 function parseLife(text: string): number {
