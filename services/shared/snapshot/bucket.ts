@@ -23,22 +23,31 @@ let layout = Buffer.allocUnsafeSlow(32 * 1024);
  *
  * All of them are one array of bytes. With a map for each bucket, and an object for each of 100,000 keys, collections of garbage took
  * tens of milliseconds while keys were made, since whatever a change makes anew survives for a while and is copied; of this there are
- * three objects a bucket.
+ * four objects a bucket.
  */
 export class Bucket implements Iterable<DigestedEntry> {
   /** The entries as an encoded KeyringPage has them, by the bytes of their ids. To be read only. */
   readonly encoded: Buffer;
-  /** How many entries there are. */
-  readonly size: number;
-  #starts: readonly number[] | undefined;
+  /** Where each entry begins, by id. */
+  readonly #starts: Uint32Array;
 
-  private constructor(encoded: Buffer, size: number) {
-    this.encoded = encoded;
-    this.size = size;
+  private constructor(pieces: readonly Uint8Array[], size: number) {
+    // One array for both: as one of JavaScript's numbers, where entries begin would be most of what a collection copies.
+    const startsBytes = size * Uint32Array.BYTES_PER_ELEMENT;
+    const bytes = Buffer.concat([Buffer.allocUnsafe(startsBytes), ...pieces]);
+    this.encoded = bytes.subarray(startsBytes);
+    this.#starts = new Uint32Array(bytes.buffer, bytes.byteOffset, size);
+    for (let index = 0, start = 0; index < size; index++, start = endOf(this.encoded, start))
+      this.#starts[index] = start;
   }
 
   /** The one without entries. */
-  static readonly EMPTY: Bucket = new Bucket(Buffer.alloc(0), 0);
+  static readonly EMPTY: Bucket = new Bucket([], 0);
+
+  /** How many entries there are. */
+  get size(): number {
+    return this.#starts.length;
+  }
 
   /** The bucket after a change: entries that are new or different, and ids without a grant, which go (one that is not there is no error). */
   change(changes: ReadonlyMap<string, Uint8Array | undefined>): Bucket {
@@ -58,7 +67,7 @@ export class Bucket implements Iterable<DigestedEntry> {
       taken = end;
     }
     pieces.push(this.encoded.subarray(taken));
-    return new Bucket(Buffer.concat(pieces), size);
+    return new Bucket(pieces, size);
   }
 
   /** SHA-256 over id by id, each behind its length and before its grant with its own. 32 bytes; computed at each call. */
@@ -68,7 +77,7 @@ export class Bucket implements Iterable<DigestedEntry> {
     const most = encoded.length + 2 * this.size;
     if (layout.length < most) layout = Buffer.allocUnsafeSlow(2 * most);
     let end = 0;
-    for (let start = 0; start < encoded.length; start = endOf(encoded, start)) {
+    for (const start of this.#starts) {
       const id = contentOf(encoded, start);
       const grant = endOf(encoded, id);
       end = layOut(encoded, id, end);
@@ -85,7 +94,7 @@ export class Bucket implements Iterable<DigestedEntry> {
 
   /** Every entry, by the bytes of its id. */
   *[Symbol.iterator](): IterableIterator<DigestedEntry> {
-    for (let start = 0; start < this.encoded.length; start = endOf(this.encoded, start)) yield this.#read(start);
+    for (const start of this.#starts) yield this.#read(start);
   }
 
   /** The entries whose ids begin so. */
@@ -101,7 +110,7 @@ export class Bucket implements Iterable<DigestedEntry> {
   /** The entries that another bucket lacks, or has with another grant. */
   *differingFrom(other: Bucket): IterableIterator<DigestedEntry> {
     if (this.encoded.equals(other.encoded)) return;
-    for (let start = 0; start < this.encoded.length; start = endOf(this.encoded, start)) {
+    for (const start of this.#starts) {
       const id = contentOf(this.encoded, start);
       const known = other.#locate(this.encoded, contentOf(this.encoded, id), endOf(this.encoded, id));
       const end = endOf(this.encoded, start);
@@ -111,8 +120,6 @@ export class Bucket implements Iterable<DigestedEntry> {
 
   /** Where the entry of an id, the bytes from `begin` to `end`, stands; where it would, with no length, when it is not there. */
   #locate(id: Buffer, begin = 0, end = id.length): { readonly start: number; readonly end: number } {
-    // Found when somebody asks for the first time: most buckets are not asked before they have changed again.
-    this.#starts ??= findStarts(this.encoded);
     let [from, to] = [0, this.#starts.length];
     while (from < to) {
       const middle = (from + to) >>> 1;
@@ -136,12 +143,6 @@ export class Bucket implements Iterable<DigestedEntry> {
       grant: this.encoded.subarray(contentOf(this.encoded, grant), endOf(this.encoded, grant)),
     };
   }
-}
-
-function findStarts(encoded: Buffer): number[] {
-  const starts: number[] = [];
-  for (let start = 0; start < encoded.length; start = endOf(encoded, start)) starts.push(start);
-  return starts;
 }
 
 /** Lays out a field as it is digested, its length before its content, and returns where that ends. */
