@@ -1,4 +1,5 @@
 import { clone, create, type DescField, type DescMessage, type Message } from "@bufbuild/protobuf";
+import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { createValidator } from "@bufbuild/protovalidate";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -6,6 +7,15 @@ import { RecordSchema } from "../../../gen/weir/audit/v1/record_pb.ts";
 import { AuditRecordedSchema } from "../../../gen/weir/event/v1/audit_recorded_pb.ts";
 import { UsageRecordedSchema } from "../../../gen/weir/event/v1/usage_recorded_pb.ts";
 import { PolicySchema } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import {
+  CreateKeyRequestSchema,
+  ListKeysRequestSchema,
+  UpdateKeyRequestSchema,
+} from "../../../gen/weir/policy/v1/key_service_pb.ts";
+import {
+  ReportSnapshotRequestSchema,
+  ReportTrafficRequestSchema,
+} from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
 import { SnapshotSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { CallerSchema } from "../../../gen/weir/type/v1/caller_pb.ts";
 import { createUsage } from "../../../test/usages.ts";
@@ -18,6 +28,11 @@ const SCHEMAS: readonly DescMessage[] = [
   RecordSchema,
   CallerSchema,
   SnapshotSchema,
+  CreateKeyRequestSchema,
+  UpdateKeyRequestSchema,
+  ListKeysRequestSchema,
+  ReportSnapshotRequestSchema,
+  ReportTrafficRequestSchema,
 ];
 
 const UUID = "0190a5d0-0000-7000-8000-000000000000";
@@ -44,6 +59,9 @@ const texts = fc.oneof(
     "日本",
     "\0",
     "a.b",
+    "*",
+    "**",
+    "*a",
     "a".repeat(31),
     "a".repeat(32),
     "a".repeat(33),
@@ -59,6 +77,13 @@ const bytes = fc.oneof(
 );
 const int32s = fc.oneof(fc.constantFrom(-1, 0, 1, 598, 599, 600), fc.integer());
 const int64s = fc.oneof(fc.constantFrom(-1n, 0n, 1n, 2n ** 63n - 1n, -(2n ** 63n)), fc.bigInt(-100n, 100n));
+/** About the bounds of the rules, each a nanosecond aside too. */
+const durations = fc
+  .record({
+    seconds: fc.constantFrom(-1n, 0n, 14n, 15n, 86_400n, 2_592_000n, 3_153_600_000n, 315_576_000_000n),
+    nanos: fc.constantFrom(-1, 0, 1, 999_999_999),
+  })
+  .map((duration) => create(DurationSchema, duration));
 const enums = fc.oneof(fc.nat(9), fc.integer());
 
 /** Any message of a schema, well-typed as a decoder makes it, in which most fields keep no rule. */
@@ -82,6 +107,8 @@ function anyValue(field: DescField, depth: number): fc.Arbitrary<unknown> {
       ? fc.array(item, { maxLength: 2 })
       : fc.oneof({ arbitrary: fc.array(item, { maxLength: 3 }), weight: 6 }, many);
   }
+  if (field.fieldKind === "map") return fc.dictionary(texts, texts, { maxKeys: 2 });
+  if (field.fieldKind === "message" && field.message.typeName === DurationSchema.typeName) return durations;
   if (field.fieldKind === "message") return anyMessage(field.message, depth + 1);
   if (field.fieldKind === "enum") return enums;
   const type = field.fieldKind === "scalar" ? field.scalar : 0;
@@ -109,6 +136,30 @@ function listMessages(message: Message, schema: DescMessage): { message: Message
   return found;
 }
 
+const DAY = { seconds: 86_400n };
+const TENANT = { organisation: "acme", team: "search", app: "assistant" };
+const KEY = { models: ["*", "large"], labels: { stage: "test" }, regions: ["eu"], strictAfter: DAY };
+const INSTANCE = { region: "eu", instance: "eu-1", boot: "b" };
+/** Messages that keep all rules. */
+const GOOD: readonly { readonly schema: DescMessage; readonly message: Message }[] = [
+  { schema: UsageRecordedSchema, message: createUsage() },
+  {
+    schema: CreateKeyRequestSchema,
+    message: create(CreateKeyRequestSchema, { requestId: UUID, ...TENANT, environment: "test", ...KEY }),
+  },
+  {
+    schema: ReportSnapshotRequestSchema,
+    message: create(ReportSnapshotRequestSchema, { ...INSTANCE, kind: 1, phase: 1, reasons: ["broken"] }),
+  },
+  {
+    schema: ReportTrafficRequestSchema,
+    message: create(ReportTrafficRequestSchema, {
+      ...{ ...INSTANCE, snapshotVersion: 1n, snapshotAge: DAY, keyringAge: DAY },
+      overhead: [{ atMost: { nanos: 1 } }],
+    }),
+  },
+];
+
 const saysProtovalidate = (schema: DescMessage, message: Message): boolean =>
   validator.validate(schema, message).kind === "valid";
 
@@ -126,28 +177,31 @@ describe("compileRules()", () => {
     },
   );
 
-  it("says what protovalidate says of a good usage in which one field is another", () => {
-    const isValid = compileRules(UsageRecordedSchema);
-    const counts = { valid: 0, invalid: 0 };
-    const places = listMessages(createUsage(), UsageRecordedSchema).flatMap(({ schema }, index) =>
-      schema.fields.map((field) => ({ index, field })),
-    );
-    const changes = places.map(({ index, field }) => anyValue(field, 1).map((value) => ({ index, field, value })));
-    fc.assert(
-      fc.property(fc.oneof(...changes), ({ index, field, value }) => {
-        const usage = clone(UsageRecordedSchema, createUsage());
-        setField(listMessages(usage, UsageRecordedSchema)[index]!.message, field, value);
+  it.each(GOOD.map((good) => [good.schema.typeName, good] as const))(
+    "says what protovalidate says of a good %s in which one field is another",
+    (_, { schema, message: good }) => {
+      const isValid = compileRules(schema);
+      const counts = { valid: 0, invalid: 0 };
+      const places = listMessages(good, schema).flatMap((within, index) =>
+        within.schema.fields.map((field) => ({ index, field })),
+      );
+      const changes = places.map(({ index, field }) => anyValue(field, 1).map((value) => ({ index, field, value })));
+      fc.assert(
+        fc.property(fc.oneof(...changes), ({ index, field, value }) => {
+          const message = clone(schema, good);
+          setField(listMessages(message, schema)[index]!.message, field, value);
 
-        const verdict = saysProtovalidate(UsageRecordedSchema, usage);
+          const verdict = saysProtovalidate(schema, message);
 
-        counts[verdict ? "valid" : "invalid"] += 1;
-        expect(isValid(usage)).toBe(verdict);
-      }),
-      { numRuns: 3_000 },
-    );
-    // Both answers were tried often, else the property would say little.
-    expect(Math.min(counts.valid, counts.invalid)).toBeGreaterThan(200);
-  });
+          counts[verdict ? "valid" : "invalid"] += 1;
+          expect(isValid(message)).toBe(verdict);
+        }),
+        { numRuns: 3_000 },
+      );
+      // Both answers were tried often, else the property would say little.
+      expect(Math.min(counts.valid, counts.invalid)).toBeGreaterThan(200);
+    },
+  );
 
   it("refuses to compile rules that it does not know", () => {
     expect(() => compileRules(PolicySchema)).toThrow(RangeError);

@@ -5,24 +5,30 @@ import {
   isFieldSet,
   type Message,
   type MessageShape,
+  ScalarType,
 } from "@bufbuild/protobuf";
-import { StructSchema } from "@bufbuild/protobuf/wkt";
+import { type Duration, StructSchema } from "@bufbuild/protobuf/wkt";
 import {
   type BytesRules,
   BytesRulesSchema,
   type DoubleRules,
   DoubleRulesSchema,
+  type DurationRules,
+  DurationRulesSchema,
   type EnumRules,
   EnumRulesSchema,
+  type FieldRules,
   FieldRulesSchema,
   field as fieldOption,
   type Int32Rules,
   Int32RulesSchema,
   type Int64Rules,
   Int64RulesSchema,
+  MapRulesSchema,
   MessageRulesSchema,
   message as messageOption,
   oneof as oneofOption,
+  type RepeatedRules,
   RepeatedRulesSchema,
   type StringRules,
   StringRulesSchema,
@@ -61,11 +67,13 @@ function compileMessage(schema: DescMessage, known: Known): Check[] {
   return checks;
 }
 
+/** Rules of one kind of value, as they stand at a field and at the items of one. */
+const TYPED = ["float", "double", "int32", "int64", "string", "bytes", "enum", "duration", "repeated", "map"];
+
 // The field in its message: whether it is there, then what is in it. Undefined when nothing is asked of it.
 function compileField(field: DescField, known: Known): Check | undefined {
   const rules = getOption(field, fieldOption);
-  const typed = ["float", "double", "int32", "int64", "string", "bytes", "enum", "repeated"];
-  refuseOthers(String(field), FieldRulesSchema, rules, ["required", ...typed]);
+  refuseOthers(String(field), FieldRulesSchema, rules, ["required", ...TYPED]);
   const check = compileValue(field, rules.type, known);
   const { localName, oneof } = field;
   const required = rules.required;
@@ -88,7 +96,7 @@ function compileField(field: DescField, known: Known): Check | undefined {
   // A scalar that is not optional has a value at any rate, and rules hold for it even when it is zero.
   if (required) throw unknown(String(field), "required of what is no message");
   if (check === undefined) return undefined;
-  if (field.fieldKind !== "list" && field.proto.proto3Optional === true) {
+  if (field.proto.proto3Optional === true) {
     return (message) => {
       const value = (message as Fields)[localName];
       return value === undefined || check(value);
@@ -103,23 +111,14 @@ function compileValue(field: DescField, rules: TypedRules, known: Known): Check 
   const of = String(field);
   switch (field.fieldKind) {
     case "message": {
+      if (rules.case === "duration") return compileDuration(of, rules.value);
       if (rules.case !== undefined) throw unknown(of, rules.case);
       return compileInner(field.message, known);
     }
     case "list": {
       const checks: Check[] = [];
-      if (rules.case === "repeated") {
-        refuseOthers(of, RepeatedRulesSchema, rules.value, ["min_items", "max_items"]);
-        const [least, most] = [Number(rules.value.minItems), Number(rules.value.maxItems)];
-        if (isFieldSet(rules.value, RepeatedRulesSchema.field.minItems)) {
-          checks.push((list) => (list as readonly unknown[]).length >= least);
-        }
-        if (isFieldSet(rules.value, RepeatedRulesSchema.field.maxItems)) {
-          checks.push((list) => (list as readonly unknown[]).length <= most);
-        }
-      } else if (rules.case !== undefined) {
-        throw unknown(of, rules.case);
-      }
+      if (rules.case === "repeated") checks.push(...compileList(field, rules.value));
+      else if (rules.case !== undefined) throw unknown(of, rules.case);
       if (field.listKind === "message") {
         const check = compileInner(field.message, known);
         if (check !== undefined) checks.push((list) => (list as readonly unknown[]).every(check));
@@ -133,8 +132,73 @@ function compileValue(field: DescField, rules: TypedRules, known: Known): Check 
     case "scalar":
       return compileScalar(of, rules);
     case "map":
-      throw unknown(of, "map");
+      return compileMap(field, rules);
   }
+}
+
+function compileList(field: DescField & { readonly fieldKind: "list" }, rules: RepeatedRules): Check[] {
+  const of = String(field);
+  refuseOthers(of, RepeatedRulesSchema, rules, ["min_items", "max_items", "unique", "items"]);
+  const checks: Check[] = [];
+  const [least, most] = [Number(rules.minItems), Number(rules.maxItems)];
+  if (isFieldSet(rules, RepeatedRulesSchema.field.minItems)) {
+    checks.push((list) => (list as readonly unknown[]).length >= least);
+  }
+  if (isFieldSet(rules, RepeatedRulesSchema.field.maxItems)) {
+    checks.push((list) => (list as readonly unknown[]).length <= most);
+  }
+  if (rules.unique) {
+    // Bytes, and zero with its two signs, are told apart otherwise than by themselves.
+    if (field.listKind !== "scalar" || field.scalar !== ScalarType.STRING) throw unknown(of, "unique of no strings");
+    checks.push((list) => new Set(list as readonly unknown[]).size === (list as readonly unknown[]).length);
+  }
+  const check = compileItem(of, rules.items);
+  if (check !== undefined) checks.push((list) => (list as readonly unknown[]).every(check));
+  return checks;
+}
+
+function compileMap(field: DescField & { readonly fieldKind: "map" }, rules: TypedRules): Check | undefined {
+  const of = String(field);
+  if (field.mapKind === "message") throw unknown(of, "map of messages");
+  if (rules.case === undefined) return undefined;
+  if (rules.case !== "map") throw unknown(of, rules.case);
+  refuseOthers(of, MapRulesSchema, rules.value, ["max_pairs", "keys", "values"]);
+  // Keys of any other kind are texts in a message as well, and their rules are not for texts.
+  if (field.mapKey !== ScalarType.STRING) throw unknown(of, "map with keys that are no strings");
+  const [keepsKey, keepsValue] = [compileItem(of, rules.value.keys), compileItem(of, rules.value.values)];
+  const most = isFieldSet(rules.value, MapRulesSchema.field.maxPairs)
+    ? Number(rules.value.maxPairs)
+    : Number.POSITIVE_INFINITY;
+  return (map) => {
+    const pairs = Object.entries(map as Fields);
+    return (
+      pairs.length <= most && pairs.every(([key, value]) => keepsKey?.(key) !== false && keepsValue?.(value) !== false)
+    );
+  };
+}
+
+/** The rules of each item of a list or of a map. */
+function compileItem(of: string, rules: FieldRules | undefined): Check | undefined {
+  if (rules === undefined) return undefined;
+  refuseOthers(of, FieldRulesSchema, rules, TYPED);
+  return compileScalar(of, rules.type);
+}
+
+function compileDuration(of: string, rules: DurationRules): Check {
+  refuseOthers(of, DurationRulesSchema, rules, ["lt", "lte", "gt", "gte"]);
+  const { greaterThan, lessThan } = rules;
+  // There is nothing between two nanoseconds, so that what is beyond a bound begins at the next.
+  const least = greaterThan.value && toNanos(greaterThan.value) + (greaterThan.case === "gt" ? 1n : 0n);
+  const most = lessThan.value && toNanos(lessThan.value) - (lessThan.case === "lt" ? 1n : 0n);
+  if (least !== undefined && most !== undefined && least > most) throw unknown(of, "a range turned round");
+  return (value) => {
+    const nanos = toNanos(value as Duration);
+    return (least === undefined || nanos >= least) && (most === undefined || nanos <= most);
+  };
+}
+
+function toNanos({ seconds, nanos }: Duration): bigint {
+  return seconds * 1_000_000_000n + BigInt(nanos);
 }
 
 function compileScalar(of: string, rules: TypedRules): Check | undefined {
@@ -179,8 +243,10 @@ function compileString(of: string, rules: StringRules): Check {
 
 const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
 // From one end to the other, classes of letters, digits, hyphens and ._/: (which mean themselves there), each a bounded number of
-// times: RE2 and RegExp read these alike, and neither goes back and forth.
-const PLAIN_PATTERN = /^\^(?:\[(?:[a-zA-Z0-9](?:-[a-zA-Z0-9])?|[._/:])+-?\](?:\{[0-9]{1,3}(?:,[0-9]{1,3})?\})?)+\$$/;
+// times; all of it perhaps in brackets, as what may be absent or a star instead: RE2 and RegExp read these alike, and neither goes back
+// and forth.
+const CLASSES = /(?:\[(?:[a-zA-Z0-9](?:-[a-zA-Z0-9])?|[._/:])+-?\](?:\{[0-9]{1,3}(?:,[0-9]{1,3})?\})?)+/.source;
+const PLAIN_PATTERN = new RegExp(String.raw`^\^(?:${CLASSES}|\((?:\\\*\|)?${CLASSES}\)\??)\$$`);
 
 function compilePattern(of: string, pattern: string): Check {
   if (!PLAIN_PATTERN.test(pattern)) throw unknown(of, `pattern ${pattern}`);
