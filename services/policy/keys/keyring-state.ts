@@ -48,8 +48,9 @@ export function* advanceKeyringSteps(
   const dropped = all.length <= CHANGE_LIMIT ? undefined : all[all.length - CHANGE_LIMIT - 1];
   if (dropped === undefined) return { version, tree, recent: all, recentSince: state.recentSince };
   // A version's changes are remembered whole or not at all.
-  const recent = all.filter((change) => change.version > dropped.version);
-  return { version, tree, recent, recentSince: dropped.version };
+  let from = all.length - CHANGE_LIMIT;
+  while (all[from]?.version === dropped.version) from += 1;
+  return { version, tree, recent: all.slice(from), recentSince: dropped.version };
 }
 
 /**
@@ -59,6 +60,7 @@ export function* advanceKeyringSteps(
 export function findChangesSince(state: KeyringState, base: bigint): readonly KeyringChangeEntry[] | undefined {
   if (base < 1n || base < state.recentSince || base > state.version) return undefined;
   const latest = new Map<string, KeyringChangeEntry>();
-  for (const change of state.recent) if (change.version > base) latest.set(change.id, change);
+  const from = state.recent.findLastIndex((change) => change.version <= base) + 1;
+  for (const change of state.recent.slice(from)) latest.set(change.id, change);
   return [...latest.values()];
 }
