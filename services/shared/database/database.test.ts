@@ -81,12 +81,14 @@ describe("query(), before migrations have run", () => {
     ["a table", "select * from not_there_yet"],
     ["a column", "select not_there_yet from pg_class"],
   ])("answers UNAVAILABLE when %s is missing, alone and in a transaction", async (_, text) => {
-    const alone = query(pool, text);
-    const within = transaction(pool, (client) => client.query(text));
+    const [alone, within] = await Promise.allSettled([
+      query(pool, text),
+      transaction(pool, (client) => client.query(text)),
+    ]);
 
     const notReady = { reason: "UNAVAILABLE", message: expect.stringContaining("the database is not ready") };
-    await expect(alone).rejects.toMatchObject(notReady);
-    await expect(within).rejects.toMatchObject(notReady);
+    expect(alone).toMatchObject({ reason: notReady });
+    expect(within).toMatchObject({ reason: notReady });
   });
 });
 
