@@ -21,12 +21,12 @@ const NEW = "sk-new-credential";
 const credentialsOf = (secret: string) => new Map([["credential-0", secret]]);
 
 /** A provider that honours some credentials, which a test may change, and a router with the old one. */
-async function start(handle: ProviderHandler = answerWell) {
+async function start(handle: ProviderHandler = answerWell, refusal = 401) {
   const honoured = new Set([OLD]);
   const provider = await startProvider((response, body) => {
     const sent = provider.requests.at(-1)?.headers.authorization?.replace("Bearer ", "") ?? "";
     if (honoured.has(sent)) return handle(response, body);
-    response.writeHead(401, { "content-type": "application/json" });
+    response.writeHead(refusal, { "content-type": "application/json" });
     response.end(
       JSON.stringify({ error: { message: `Incorrect API key provided: ${sent}`, type: "invalid_request_error" } }),
     );
@@ -107,6 +107,29 @@ describe("S4: replacing a credential under load", () => {
       { outcome: OutcomeKind.FAILED, providerStatus: 401 },
       { outcome: OutcomeKind.ANSWERED, providerStatus: 200 },
     ]);
+  });
+
+  it.each([401, 403])("asks again with the new one when the old one is refused with status %s", async (refusal) => {
+    const { honoured, provider, router } = await start(answerWell, refusal);
+    router.renewUpstreams();
+    honoured.clear();
+    honoured.add(NEW);
+    router.credentials.replace(credentialsOf(NEW));
+
+    const response = await ask(router);
+
+    expect([response.status, provider.requests.length]).toEqual([200, 2]);
+  });
+
+  it("does not ask again when the credential that was refused is gone", async () => {
+    const { honoured, provider, router } = await start();
+    router.renewUpstreams();
+    honoured.clear();
+    router.credentials.replace(new Map());
+
+    const response = await ask(router);
+
+    expect([response.status, provider.requests.length]).toEqual([502, 1]);
   });
 
   it("lets a stream that runs end with the credential that it began with", async () => {

@@ -16,6 +16,17 @@ describe("BodyBuffers", () => {
     expect(second).toHaveLength(40_000);
   });
 
+  it("keeps at most 128 of a size", () => {
+    const buffers = new BodyBuffers();
+    const bodies = Array.from({ length: 130 }, () => buffers.allocate(35_000));
+    for (const body of bodies) buffers.give(body);
+
+    const again = bodies.map(() => buffers.allocate(35_000));
+
+    const known = new Set(bodies.map(({ buffer }) => buffer));
+    expect(again.filter(({ buffer }) => known.has(buffer))).toHaveLength(128);
+  });
+
   it("keeps nothing that is not its own", () => {
     const buffers = new BodyBuffers();
     const foreign = Buffer.allocUnsafeSlow(64 * 1024);

@@ -101,10 +101,18 @@ interface StartOptions {
   readonly model?: string;
   /** Whether all connections are busy. Default false. */
   readonly isFull?: boolean;
+  /** Whether its caller has left before it begins. Default false. */
+  readonly isGone?: boolean;
+  /** What the caller says. Default nothing. */
+  readonly text?: string;
+  /** What the router answers itself, in place of a target that can't be asked. Default nothing: targets are asked. */
+  readonly estimate?: string;
+  /** Whether what is counted is held back until a test answers. Default false. */
+  readonly isHeld?: boolean;
 }
 
 function start(options: StartOptions = {}) {
-  const { streamed = true, targets = 2, deadlineMs, model = "small", isFull = false } = options;
+  const { streamed = true, targets = 2, deadlineMs, model = "small", isFull = false, text = "" } = options;
   const clock = new ManualClock();
   const sweep = new DeadlineSweep(clock, 0);
   const calls: FakeCall[] = [];
@@ -121,8 +129,11 @@ function start(options: StartOptions = {}) {
     providers: Array.from({ length: targets }, (_, index) => `http://127.0.0.1:${index + 1}/v1`),
     timeoutsMs: TIMEOUTS,
   });
-  const body = Buffer.from(`{"model":"${model}","messages":[{}],"stream":${streamed}}`);
-  const { request, ...scanned } = scanRequest(body);
+  const body = Buffer.from(`{"model":"${model}","messages":[{"content":"${text}"}],"stream":${streamed}}`);
+  const { request: asked, ...scanned } = scanRequest(body);
+  const { estimate } = options;
+  const request: typeof asked =
+    estimate === undefined ? asked : { ...asked, format: "count-tokens", estimate: () => Buffer.from(estimate) };
   const call: ChatCall = {
     ...scanned,
     request,
@@ -140,8 +151,10 @@ function start(options: StartOptions = {}) {
     ...(deadlineMs !== undefined && { deadlineMonotonicMs: clock.monotonicMs() + deadlineMs }),
   };
   const sink = new FakeSink();
+  if (options.isGone === true) sink.listen = (listener) => listener.onGone();
   const results: DispatchResult[] = [];
   const counter = new FakeCounter();
+  counter.isHeld = options.isHeld ?? false;
   const standings = new Standings({ clock, router: "eu-1" });
   const dispatcher = new ChatDispatcher({ pools, standings, sweep, clock, memory, counter, answerLimitBytes: 100_000 });
   const upstreams = new Upstreams(snapshot, () => undefined);
@@ -172,11 +185,12 @@ function start(options: StartOptions = {}) {
     clock.advance(ms);
     sweep.look();
   };
-  return { clock, sweep, calls, memory, counter, sink, results, dispatcher, standings, sending, eject, pass };
+  return { call, clock, sweep, calls, memory, counter, sink, results, dispatcher, standings, sending, eject, pass };
 }
 
 const ROLE = 'data: {"choices":[{"index":0,"delta":{"role":"assistant"},"finish_reason":null}]}\n\n';
 const CONTENT = 'data: {"choices":[{"index":0,"delta":{"content":"abcdefgh"},"finish_reason":null}]}\n\n';
+const USAGE = 'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\n';
 const END = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n';
 
 describe("ChatDispatcher", () => {
@@ -214,6 +228,17 @@ describe("ChatDispatcher", () => {
     expect(calls.map(({ options }) => JSON.parse(String(options.body)).model)).toEqual(["upstream-0", "upstream-1"]);
   });
 
+  it("uses no memory again from which an earlier target's connection may still be sending", () => {
+    const { calls } = start({ streamed: false, targets: 3, model: "m", text: "x".repeat(5_000) });
+    for (const index of [0, 1]) {
+      calls[index]!.connect();
+      calls[index]!.head(500, {});
+      calls[index]!.end();
+    }
+
+    expect(new Set(calls.map(({ options }) => (options.body as Buffer).buffer))).toHaveProperty("size", 3);
+  });
+
   it("asks before each attempt is sent, and not before it has a connection", () => {
     const { calls, sending } = start();
     expect(sending.times).toBe(0);
@@ -235,6 +260,38 @@ describe("ChatDispatcher", () => {
     expect(calls[0]!.aborted).toBeDefined();
     expect(calls).toHaveLength(1);
     expect(results).toMatchObject([{ kind: OutcomeKind.FAILED, reason: "SPOOL_FULL" }]);
+  });
+
+  it("asks nobody for a caller who is gone before it begins", () => {
+    const { calls, results, dispatcher } = start({ isGone: true });
+
+    expect(calls).toEqual([]);
+    expect(results).toMatchObject([{ kind: OutcomeKind.CANCELLED, reason: "CALLER_GONE", attempts: [] }]);
+    expect(dispatcher.openChats).toBe(0);
+  });
+
+  describe("where no target can be asked, and the router answers itself", () => {
+    it("answers once the request is counted, and bills nothing", () => {
+      const { calls, counter, results, sink, dispatcher } = start({ estimate: "42", isHeld: true });
+      expect([sink.text, results, dispatcher.openChats]).toEqual(["", [], 1]);
+
+      counter.answer([7]);
+
+      expect([calls, sink.text, dispatcher.openChats]).toEqual([[], "42", 0]);
+      expect(results).toMatchObject([
+        { kind: OutcomeKind.ANSWERED, attempts: [{ usage: { source: UsageSource.UNSPECIFIED } }] },
+      ]);
+    });
+
+    it("says nothing more to a caller who left meanwhile", () => {
+      const { counter, results, sink } = start({ estimate: "42", isHeld: true });
+
+      sink.listener?.onGone();
+      counter.answer([7]);
+
+      expect([sink.head, sink.text]).toEqual([undefined, ""]);
+      expect(results).toMatchObject([{ kind: OutcomeKind.CANCELLED, attempts: [] }]);
+    });
   });
 
   it("aborts a connection that comes after it was given up", () => {
@@ -394,6 +451,53 @@ describe("ChatDispatcher", () => {
     expect(results).toMatchObject([{ kind: OutcomeKind.CUT }]);
   });
 
+  it("gives an answer no more time for a caller who caught up without having been waited for", () => {
+    const { calls, pass, results, sink } = start();
+    calls[0]!.connect();
+    calls[0]!.head();
+    calls[0]!.data(CONTENT);
+    pass(TIMEOUTS.idle - 1);
+
+    sink.listener?.onDrain();
+    pass(1);
+
+    expect(results).toMatchObject([{ kind: OutcomeKind.CUT }]);
+  });
+
+  it("holds on to nothing once an answer is whole: request, text, deadline", () => {
+    const { call, calls, memory, sweep } = start();
+    calls[0]!.connect();
+    calls[0]!.head();
+    calls[0]!.data(CONTENT);
+    expect(call.request.format === undefined ? undefined : call.request.bytes).toHaveLength(0);
+    expect(memory.usedBytes).toBeGreaterThan(0);
+
+    calls[0]!.data(USAGE + END);
+    calls[0]!.end();
+
+    expect([memory.usedBytes, sweep.size]).toEqual([0, 0]);
+  });
+
+  it("says what is wrong with a last event that comes without its blank line", () => {
+    const { calls, results } = start({ targets: 1 });
+    calls[0]!.connect();
+    calls[0]!.head();
+    calls[0]!.data(`${ROLE}data: [DONE]`);
+    calls[0]!.end();
+
+    expect(results[0]?.failure?.error.message).toBe("Cannot answer: the provider's stream ended without content");
+  });
+
+  it("counts at least one token of an answer without text", () => {
+    const { calls, results } = start();
+    calls[0]!.connect();
+    calls[0]!.head();
+    calls[0]!.data(END);
+    calls[0]!.end();
+
+    expect(results[0]?.attempts[0]?.usage?.quantities.get(Meter.OUTPUT_TOKENS)).toBe(1);
+  });
+
   it("aborts the provider at once when the caller is gone", () => {
     const { calls, results, sink } = start();
     calls[0]!.connect();
@@ -481,6 +585,30 @@ describe("ChatDispatcher", () => {
 
     expect(results).toMatchObject([{ kind: OutcomeKind.FAILED, reason: "DRAINING" }]);
     expect(dispatcher.openChats).toBe(0);
+  });
+
+  it("tells of no time to come back once an answer has begun", () => {
+    const { calls, results } = start();
+    calls[0]!.connect();
+    calls[0]!.head(429, { "retry-after": "5" });
+    calls[0]!.end();
+    calls[1]!.connect();
+    calls[1]!.head();
+    calls[1]!.data(CONTENT);
+    calls[1]!.break();
+
+    expect(results[0]?.failure?.error).toMatchObject({ reason: "STREAM_CUT", retryAfterMs: undefined });
+  });
+
+  it("names the target that refused last, and none that was never reached", () => {
+    const refused = start({ targets: 1 });
+    refused.calls[0]!.connect();
+    refused.calls[0]!.head(500, {});
+    refused.calls[0]!.end();
+    const unreached = start({ targets: 1 });
+    unreached.calls[0]!.break();
+
+    expect([refused, unreached].map(({ results }) => results[0]?.head.target)).toEqual(["p0/small", undefined]);
   });
 
   it("begins the answer with the target that gives it", () => {

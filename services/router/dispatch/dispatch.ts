@@ -191,8 +191,7 @@ class Run implements AttemptListener, SinkListener, Listed {
    * credential can be replaced at a provider that refuses the old one at once.
    */
   #renewCredential({ target, providerStatus }: AttemptResult): boolean {
-    if ((providerStatus !== 401 && providerStatus !== 403) || this.#began || this.#renewed?.target === target)
-      return false;
+    if ((providerStatus !== 401 && providerStatus !== 403) || this.#renewed?.target === target) return false;
     const upstreams = this.#chat.renewUpstreams();
     if (upstreams.findRejection(target) !== undefined) return false;
     if (upstreams.get(target).secret === this.#chat.upstreams.get(target).secret) return false;
@@ -312,7 +311,7 @@ class Run implements AttemptListener, SinkListener, Listed {
     }
     const error = this.#withRetryAfter(failure.error);
     this.#chat.onDone({
-      kind: toKind(failure.error.reason, this.#began, last),
+      kind: toKind(failure.error.reason, this.#began),
       reason: error.reason,
       attempts: this.#attempts,
       head: this.#toFailedHead(failure, last),
@@ -375,7 +374,7 @@ function toHead(head: AnswerHead, dropped: readonly string[] | undefined): Answe
   return rest;
 }
 
-function toKind(reason: Reason, began: boolean, last: AttemptResult | undefined): OutcomeKind {
+function toKind(reason: Reason, began: boolean): OutcomeKind {
   if (reason === "CALLER_GONE" || reason === "DEADLINE_EXCEEDED") return OutcomeKind.CANCELLED;
-  return last !== undefined && began ? OutcomeKind.CUT : OutcomeKind.FAILED;
+  return began ? OutcomeKind.CUT : OutcomeKind.FAILED;
 }

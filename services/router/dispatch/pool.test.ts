@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Dispatcher } from "undici";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Pool, type PooledCall } from "./pool.ts";
 
 /** A call that tells how it ended. */
@@ -180,6 +180,14 @@ describe("Pool", () => {
 
     expect(sockets.size).toBe(5);
     expect(pool.count().busy).toBe(0);
+  });
+
+  it("forgets a connection that the provider closes while nobody uses it", async () => {
+    await send("1").ended;
+    expect(pool.count()).toEqual({ busy: 0, free: 1, waiting: 0 });
+
+    server.closeAllConnections();
+    await vi.waitFor(() => expect(pool.count()).toEqual({ busy: 0, free: 0, waiting: 0 }));
   });
 
   it("tells of what can't be reached, and keeps nothing of it", async () => {

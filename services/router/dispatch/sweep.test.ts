@@ -31,6 +31,19 @@ describe("DeadlineSweep", () => {
     expect(sweep.size).toBe(0);
   });
 
+  it("calls none that another one has taken away whose deadline passed with its own", () => {
+    const clock = new ManualClock();
+    const sweep = new DeadlineSweep(clock, 0);
+    const first = watch(sweep, 10);
+    const second = watch(sweep, 10);
+    first.onDeadline = () => sweep.remove(second);
+
+    clock.advance(10);
+    sweep.look();
+
+    expect(second.calls).toBe(0);
+  });
+
   it("heeds a deadline that was moved, and one that was taken away", () => {
     const clock = new ManualClock();
     const sweep = new DeadlineSweep(clock, 0);
