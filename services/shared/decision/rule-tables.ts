@@ -93,9 +93,9 @@ class PlannedModelRules implements ModelRules {
     const fixed = rules.filter(({ rest }) => rest.length === 0);
     this.#fixed = applyRules(fixed, model);
     this.#isFixed = fixed.length === rules.length;
-    // One of the others might shield a call.
-    const mayShield = rules.some(({ rule, rest }) => rule.effect.case === "allow" && rest.length > 0);
-    this.deniesAll = this.#fixed.denial !== undefined && !mayShield;
+    // Of the others only those that shield can make a call possible: as if each did.
+    const kindest = rules.filter(({ rule, rest }) => rest.length === 0 || rule.effect.case === "allow");
+    this.deniesAll = applyRules(kindest, model).denial !== undefined;
   }
 
   apply(asked: AskedFacts, hasTools: boolean): AppliedRules {

@@ -223,6 +223,10 @@ describe("decide() under rules", () => {
       ]),
     ).toHaveLength(2);
     expect(list([{ id: "no", when: "call.streamed", effect: DENY }])).toHaveLength(2);
+    const allow = { id: "ok", when: "call.streamed", effect: ALLOW };
+    expect(list([{ id: "few", effect: only("modelsOnly", "large") }, allow])).toEqual(["large"]);
+    expect(list([allow, { id: "few", effect: only("modelsOnly", "large") }])).toEqual(["large"]);
+    expect(list([{ id: "no", effect: DENY }, allow])).toEqual([]);
   });
 
   it("refuses a snapshot with a condition that it does not understand, or a rule twice", () => {
