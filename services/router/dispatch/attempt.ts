@@ -198,6 +198,8 @@ export class Attempt implements PooledCall, Watched {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     if (this.#state === "over") return void controller.abort(new Error("the attempt is over"));
+    // Nobody waits for the answer any longer, which costs all the same.
+    if (this.#options.clock.monotonicMs() >= this.#totalDeadlineMs) return void this.onDeadline();
     try {
       this.#listener.onSending();
     } catch (error) {

@@ -413,6 +413,19 @@ describe("ChatDispatcher", () => {
     expect(calls[0]!.aborted).toBeDefined();
   });
 
+  it("sends nothing to a target once the time is over, though no look at the deadlines has found that yet", () => {
+    const { clock, calls, results, sending } = start({ deadlineMs: 200 });
+    clock.advance(200);
+
+    calls[0]!.connect();
+
+    expect([calls.length, sending.times]).toEqual([1, 0]);
+    expect(calls[0]!.aborted).toBeDefined();
+    expect(results).toMatchObject([
+      { reason: "DEADLINE_EXCEEDED", attempts: [{ usage: { source: UsageSource.UNSPECIFIED } }] },
+    ]);
+  });
+
   it.each([
     ["back", -3_600_000],
     ["forward", 3_600_000],
