@@ -440,7 +440,7 @@ export class Attempt implements PooledCall, Watched {
       const isOurs = connectMs < allowed.connectMs || this.#waited;
       return ["connect", connectMs, "no connection to the provider", isOurs ? "caller" : "unreachable"];
     }
-    if (this.#state === "answering" || this.#collectedBytes > 0) {
+    if (this.#state === "answering" || (this.#collectedBytes > 0 && this.#status === 200)) {
       return ["idle", idleMs, "the provider sent nothing more", idleMs < allowed.idleMs ? "caller" : "failed"];
     }
     const fault = firstTokenMs < allowed.firstTokenMs ? "caller" : "failed";

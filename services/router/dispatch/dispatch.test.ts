@@ -317,6 +317,17 @@ describe("ChatDispatcher", () => {
     expect(calls[0]!.aborted).toMatchObject({ reason: "PROVIDER_TIMEOUT", facts: { timeout: "first_token" } });
   });
 
+  it("waits for the whole of a refusal no longer than for content, and says which time that was", () => {
+    const { calls, pass } = start();
+    calls[0]!.connect();
+    calls[0]!.head(500, {});
+    pass(TIMEOUTS.firstToken - 1);
+    calls[0]!.data('{"error"');
+    pass(1);
+
+    expect(calls[0]!.aborted).toMatchObject({ reason: "PROVIDER_TIMEOUT", facts: { timeout: "first_token" } });
+  });
+
   it("passes over a target that was ejected since the chat was planned, and asks the one after it", () => {
     const { calls, eject, results } = start({ targets: 3, streamed: false });
     calls[0]!.connect();
