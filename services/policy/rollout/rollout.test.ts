@@ -60,6 +60,15 @@ describe("planWaves()", () => {
     ]);
   });
 
+  it("begins with the first region where no router is connected", () => {
+    expect(describeWaves(undefined, { staged: ["eu", "us"], live: [] })[0]).toEqual(["eu", 1, 5]);
+  });
+
+  it("leaves out a wave whose regions are all open", () => {
+    const wanted = rollout({ waves: [{ regions: ["eu"] }, { regions: ["eu"], percent: 50 }] });
+    expect(describeWaves(wanted, { staged: ["eu"], live: ["eu"] })).toEqual([["eu", "all", 10]]);
+  });
+
   it("plans no wave where nothing runs", () => {
     expect(planWaves(undefined, { staged: [], live: [] })).toEqual([]);
   });
@@ -115,11 +124,22 @@ describe("judgeGates()", () => {
     }
   });
 
-  it("lets one in ten routers be gone for good, but not be slow", () => {
+  it("lets one in ten routers be gone for good, once it was waited for, but not be slow", () => {
     const rest = Array.from({ length: 9 }, (_, index) => router({ name: `eu/${index}` }));
-    const of = (last: Partial<AdmittedRouter>) => facts({ routers: [...rest, router(last)], rollingMs: 10_000 });
-    expect(judgeGates(limits, of({ isConnected: false })).verdict).toBe("open");
-    expect(judgeGates(limits, of({ hasApplied: false })).verdict).toBe("failed");
+    const judge = (last: Partial<AdmittedRouter>, rollingMs: number) =>
+      judgeGates(limits, facts({ routers: [...rest, router(last)], rollingMs })).verdict;
+    expect(judge({ isConnected: false }, 9_999)).toBe("waiting");
+    expect(judge({ isConnected: false }, 10_000)).toBe("open");
+    expect(judge({ hasApplied: false }, 10_000)).toBe("failed");
+  });
+
+  it.each([
+    ["refuse it", { hasApplied: false, refusal: ["TRIAL"] }, 0],
+    ["are slow", { hasApplied: false }, 10_000],
+    ["are waited for", { hasApplied: false }, 0],
+  ])("names sixteen routers at most that %s", (_, change, rollingMs) => {
+    const routers = Array.from({ length: 20 }, () => router(change));
+    expect(judgeGates(limits, facts({ routers, rollingMs }))).toHaveProperty("reasons.length", 16);
   });
 
   it("does not wait for a router that came later and has said nothing", () => {
@@ -133,6 +153,7 @@ describe("judgeGates()", () => {
     ["denials beyond what the others have and 10 % more", { calls: 100, failures: 0, denials: 13 }, "failed"],
     ["denials up to that", { calls: 100, failures: 0, denials: 12 }, "open"],
     ["too few calls to say", { calls: 19, failures: 19, denials: 19 }, "open"],
+    ["as few calls as say something", { calls: 20, failures: 20, denials: 0 }, "failed"],
   ])("%s", (_, newTraffic, verdict) => {
     const oldTraffic = { ...quiet, calls: 1_000, failures: 60, denials: 20 };
     expect(judgeGates(limits, facts({ newTraffic: { ...quiet, ...newTraffic }, oldTraffic })).verdict).toBe(verdict);
@@ -167,8 +188,14 @@ describe("judgeGates()", () => {
         "The slowest 5 of 100 calls take routers with it more than 25 ms of their own, the others at most 2 ms; at most 20 ms more may be",
       ],
     });
-    const lenient = toGateLimits(rollout({ gates: { overheadP95: "0.030s" } }).gates);
+    const lenient = toGateLimits(rollout({ gates: { overheadP95: "0.023s" } }).gates);
     expect(judgeGates(lenient, slower).verdict).toBe("open");
+  });
+
+  it("compares no time of fewer calls than the policy wants to see", () => {
+    const careful = toGateLimits(rollout({ gates: { minimumCalls: 500 } }).gates);
+    const slower = facts({ newTraffic: taking(0, 0, 0, 499), oldTraffic: taking(1_000) });
+    expect(judgeGates(careful, slower).verdict).toBe("open");
   });
 
   it("compares no time with routers that do not say theirs", () => {
@@ -208,6 +235,13 @@ describe("findNextStep()", () => {
     expect(findNextStep(position({ state, wave: 2, inStateMs: 10_000 }), facts())).toEqual({ step: "finish" });
   });
 
+  it("watches a wave for as long as the policy says, to the millisecond", () => {
+    const wanted = planWaves(rollout({ waves: [{ regions: ["eu"], bake: "1.5s" }] }), { staged: ["eu"], live: ["eu"] });
+    const stepAfter = (inStateMs: number) =>
+      findNextStep(position({ state: ReleaseState.BAKING, waves: wanted, inStateMs }), facts()).step;
+    expect([stepAfter(1_499), stepAfter(1_500)]).toEqual(["stay", "finish"]);
+  });
+
   it("takes no time for a wave that gave the version to nobody", () => {
     expect(findNextStep(position({ isWaveEmpty: true }), facts({ routers: [] }))).toEqual({
       step: "begin-wave",
@@ -220,6 +254,12 @@ describe("findNextStep()", () => {
     const late = facts({ routers, rollingMs: 20_000 });
     expect(findNextStep(position({ state: ReleaseState.BAKING, inStateMs: 20_000 }), late)).toEqual({ step: "roll" });
     expect(findNextStep(position({}), late).step).toBe("halt");
+  });
+
+  it("goes on watching a wave when one router in ten, which was waited for, is gone for good", () => {
+    const rest = Array.from({ length: 9 }, (_, index) => router({ name: `eu/${index}` }));
+    const fewer = facts({ routers: [...rest, router({ isConnected: false })] });
+    expect(findNextStep(position({ state: ReleaseState.BAKING }), fewer).step).toBe("stay");
   });
 
   it("halts when a gate fails while it rolls or bakes, and then rolls back", () => {
