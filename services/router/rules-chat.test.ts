@@ -124,6 +124,7 @@ describe("a chat under rules", () => {
       .catch((thrown: unknown) => thrown);
 
     expect(error).toMatchObject({ status: 504, code: "provider_timeout" });
+    expect(String(error)).toContain("within 50 ms");
   });
 
   it("does not see a model of which rules deny every call", async () => {

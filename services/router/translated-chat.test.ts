@@ -11,7 +11,7 @@ import {
   type HarnessProvider,
   type ProviderHandler,
 } from "./harness.fixture.ts";
-import { TYPED_ONLY } from "./providers/typed-only.fixture.ts";
+import { TYPED_ONLY, typedOnly } from "./providers/typed-only.fixture.ts";
 import { type Side, startSides } from "./sides.fixture.ts";
 
 const typed = (answer: ProviderHandler, policy: Partial<HarnessProvider> = {}): Side => ({
@@ -213,6 +213,31 @@ describe("what a target can't be asked", () => {
 
     expect(response.status).toBe(502);
     expect(response.headers.get("x-weir-reason")).toBe("PROVIDER_FAILED");
+    expect(response.headers.get("x-weir-target")).toBe("p0/small");
+  });
+
+  it("ends the chat where it is a mistake of ours, which would be the same elsewhere", async () => {
+    const composeTyped = () => {
+      throw new TypeError("a mistake");
+    };
+    const mistaken = { ...typedOnly, typed: { ...typedOnly.typed, composeTyped } };
+    const dialects = new Map([[Dialect.GEMINI, mistaken]]);
+    const { router, providers } = await startSides([typed(answerWell), relayed(answerWell)], { dialects });
+
+    const response = await ask(router, {});
+
+    expect(response.status).toBe(500);
+    expect(await response.text()).not.toContain("a mistake");
+    expect(providers.flatMap(({ requests }) => requests)).toEqual([]);
+  });
+
+  it("is not said to be left out by the answer of a later target that was told all", async () => {
+    const { router } = await start(typed(answerError(503), { inexpressible: Inexpressible.DROP }), relayed(answerWell));
+
+    const response = await ask(router, { messages: UNSAYABLE });
+
+    expect(response.headers.get("x-weir-target")).toBe("p1/small");
+    expect(response.headers.get("x-weir-dropped")).toBeNull();
   });
 
   it("is left out where the policy says so, and named in a header and in the log", async () => {

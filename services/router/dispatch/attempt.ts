@@ -461,7 +461,7 @@ export class Attempt implements PooledCall, Watched {
     this.#state = "over";
     this.#options.sweep.remove(this);
     if (failure !== undefined) this.#controller?.abort(failure.error);
-    const usage = used ?? this.#measure(state, failure);
+    const usage = used ?? this.#measure(state);
     const end: AttemptEnd = { failure, outcome: toOutcome(state === "answering", failure), endedAtMs };
     if (usage === undefined || "source" in usage) {
       this.#tell(end, usage);
@@ -493,16 +493,14 @@ export class Attempt implements PooledCall, Watched {
   }
 
   /** What is known of the usage at the end. Undefined leaves it to accounting's rule for what nobody knows. */
-  #measure(state: string, failure: AttemptFailure | undefined): Used | undefined {
+  #measure(state: string): Used | undefined {
     if (state === "connecting") return NOTHING_USED;
     const reader = this.#reader;
     const answer = this.#text;
     if (reader === undefined || answer === undefined) return undefined;
     const { quantities, textBytes } = reader;
     if (quantities !== undefined) return { source: UsageSource.PROVIDER, quantities };
-    if (state === "answering") return { answer, textBytes };
-    // The provider itself said that there is no answer, before any content.
-    return reader.failure !== undefined && failure !== undefined ? NOTHING_USED : undefined;
+    return state === "answering" ? { answer, textBytes } : undefined;
   }
 }
 

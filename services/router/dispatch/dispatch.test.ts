@@ -79,15 +79,15 @@ class FakeSink implements AnswerSink {
   fail(_head: AnswerHead, _failure: AnswerFailure): void {}
 }
 
-/** A counter under the hand of a test; by itself it counts nothing, at once. */
+/** A counter under the hand of a test; by itself it counts nothing, at once, and takes no text. */
 class FakeCounter implements TokenCounter {
   isHeld = false;
   readonly asked: string[][] = [];
   #waiting: CountDone[] = [];
   count(texts: readonly KeptText[], done: CountDone): void {
+    if (!this.isHeld) return void done(undefined);
     this.asked.push(texts.map((text) => Buffer.from(text.handOver()).toString()));
-    if (this.isHeld) this.#waiting.push(done);
-    else done(undefined);
+    this.#waiting.push(done);
   }
   answer(tokens: readonly number[] | undefined): void {
     for (const done of this.#waiting.splice(0)) done(tokens);
@@ -98,12 +98,14 @@ interface StartOptions {
   readonly streamed?: boolean;
   readonly targets?: number;
   readonly deadlineMs?: number;
+  /** How long the caller waits, where that is less than the policy's. */
+  readonly timeouts?: ChatCall["timeouts"];
   readonly model?: string;
   /** Whether all connections are busy. Default false. */
   readonly isFull?: boolean;
   /** Whether its caller has left before it begins. Default false. */
   readonly isGone?: boolean;
-  /** What the caller says. Default nothing. */
+  /** What the caller says. Default "hi". */
   readonly text?: string;
   /** What the router answers itself, in place of a target that can't be asked. Default nothing: targets are asked. */
   readonly estimate?: string;
@@ -112,7 +114,7 @@ interface StartOptions {
 }
 
 function start(options: StartOptions = {}) {
-  const { streamed = true, targets = 2, deadlineMs, model = "small", isFull = false, text = "" } = options;
+  const { streamed = true, targets = 2, deadlineMs, model = "small", isFull = false, text = "hi" } = options;
   const clock = new ManualClock();
   const sweep = new DeadlineSweep(clock, 0);
   const calls: FakeCall[] = [];
@@ -148,6 +150,7 @@ function start(options: StartOptions = {}) {
     streamed,
     requestBytes: body.length,
     relayedHeaders: [],
+    timeouts: options.timeouts,
     ...(deadlineMs !== undefined && { deadlineMonotonicMs: clock.monotonicMs() + deadlineMs }),
   };
   const sink = new FakeSink();
@@ -375,6 +378,68 @@ describe("ChatDispatcher", () => {
     expect(standings.isQuiet).toBe(isFull);
   });
 
+  it.each([
+    ["connects", { connectMs: 50 }],
+    ["goes on", { idleMs: 50 }],
+  ])("a caller who waits less than the policy allows until a target %s says nothing of the target", (_, timeouts) => {
+    const { calls, pass, results, standings } = start({ targets: 1, timeouts });
+    if ("idleMs" in timeouts) {
+      calls[0]!.connect();
+      calls[0]!.head();
+      calls[0]!.data(CONTENT);
+    }
+
+    pass(50);
+
+    expect(results[0]?.failure?.error.facts).toMatchObject({ limit_ms: "50" });
+    expect(standings.isQuiet).toBe(true);
+  });
+
+  it("takes an answer of the largest size, and none beyond it, whether or not its size was said before", () => {
+    const answerOf = (sizeBytes: number, headers: Record<string, string>) => {
+      const { calls, results } = start({ targets: 1, streamed: false });
+      calls[0]!.connect();
+      calls[0]!.head(200, { "content-type": "application/json", "content-encoding": "identity", ...headers });
+      calls[0]!.data(`{"choices":[]${" ".repeat(sizeBytes - 14)}}`);
+      calls[0]!.end();
+      return results[0]?.failure?.error.message ?? "answered";
+    };
+    const tooLarge = "Cannot answer: the provider's answer is larger than 100000 bytes";
+
+    expect(answerOf(100_000, {})).toBe("answered");
+    expect(answerOf(100_000, { "content-length": "100000" })).toBe("answered");
+    expect(answerOf(100_001, {})).toBe(tooLarge);
+    expect(answerOf(100_001, { "content-length": "100001" })).toBe(tooLarge);
+  });
+
+  it("hands on a provider's headers with its refusal, and not with what broke within an answer", () => {
+    const told = { "content-type": "text/event-stream", "x-ratelimit-limit-requests": "9" };
+    const headersOf = (status: number, text: string) => {
+      const { calls, results } = start({ targets: 1 });
+      calls[0]!.connect();
+      calls[0]!.head(status, told);
+      calls[0]!.data(text);
+      calls[0]!.end();
+      return results[0]?.head.relayedHeaders;
+    };
+
+    expect(headersOf(429, "")).toEqual([["x-weir-provider-x-ratelimit-limit-requests", "9"]]);
+    expect(headersOf(200, 'data: {"error":{}}\n\n')).toBeUndefined();
+  });
+
+  it("reads no more of a refusal than tells why", () => {
+    const { calls, memory } = start();
+    calls[0]!.connect();
+    calls[0]!.head(500, {});
+    calls[0]!.data("x".repeat(64 * 1024));
+    expect([calls.length, memory.usedBytes]).toEqual([1, 0]);
+
+    calls[0]!.data("x");
+
+    expect([calls.length, memory.usedBytes]).toEqual([2, 0]);
+    expect(calls[0]!.aborted).toBeDefined();
+  });
+
   it("ends an answer that falls silent, and takes comments for silence", () => {
     const { calls, pass, results } = start();
     calls[0]!.connect();
@@ -553,7 +618,7 @@ describe("ChatDispatcher", () => {
       calls[0]!.data(END);
       calls[0]!.end();
       expect(results).toEqual([]);
-      expect(counter.asked).toEqual([["", "abcdefgh"]]);
+      expect(counter.asked).toEqual([["hi\\n", "abcdefgh"]]);
       expect(dispatcher.openChats).toBe(1);
 
       counter.answer([7, 3]);
