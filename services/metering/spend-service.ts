@@ -11,8 +11,8 @@ import { type Access, getAccess } from "../shared/authority/access.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { Pool } from "../shared/database/pool.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
-import { createPageToken, readNumberToken, readPageSize, readPageToken, readPlaceNumber } from "../shared/page.ts";
-import { listEntries, type StoredEntry } from "./store/ledger.ts";
+import { createPageToken, readPageSize, readPageToken, readPlaceId, readPlaceNumber } from "../shared/page.ts";
+import { type EntryPlace, listEntries, type StoredEntry } from "./store/ledger.ts";
 import { querySpend, type SpendColumn, type SpendCursor, type SpendGroup } from "./store/spend.ts";
 
 const PAGE = { default: 100, max: 1_000 };
@@ -79,7 +79,7 @@ async function answerSpend(pool: Pool, request: QuerySpendRequest, today: string
 async function answerEntries(pool: Pool, { organisation, eventId, pageSize, pageToken }: ListLedgerEntriesRequest) {
   const limit = readPageSize(pageSize, PAGE);
   const question = ["ledger", organisation, eventId];
-  const before = readNumberToken(question, pageToken);
+  const before = readPlace(question, pageToken);
   const found = await listEntries(pool, {
     organisation,
     limit: limit + 1,
@@ -90,7 +90,10 @@ async function answerEntries(pool: Pool, { organisation, eventId, pageSize, page
   const last = page.at(-1);
   return {
     entries: page.map(toEntry),
-    nextPageToken: found.length > limit && last !== undefined ? createPageToken(question, [String(last.position)]) : "",
+    nextPageToken:
+      found.length > limit && last !== undefined
+        ? createPageToken(question, [last.postingId, String(last.number)])
+        : "",
   };
 }
 
@@ -127,6 +130,11 @@ function readCursor(question: readonly unknown[], token: string, groupLength: nu
   if (place === undefined) return undefined;
   const [cost, ...group] = place;
   return { costNanos: readPlaceNumber(cost), group };
+}
+
+function readPlace(question: readonly unknown[], token: string): EntryPlace | undefined {
+  const place = readPageToken(question, token, 2);
+  return place && { postingId: readPlaceId(place[0]), number: Number(readPlaceNumber(place[1])) };
 }
 
 // The form is checked by the rules in the proto; that there is such a day is not.

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createPageToken, readPageSize, readPageToken, readPlaceNumber } from "./page.ts";
+import { createPageToken, readPageSize, readPageToken, readPlaceId, readPlaceNumber } from "./page.ts";
 
 const list = ["records", "acme", 0];
 const token = createPageToken(list, ["40", "10"]);
@@ -33,6 +33,18 @@ describe("page token", () => {
     ["a NUL", createPageToken(list, ["40", "\0"])],
   ])("%s is refused", (_, bad) => {
     expect(() => readPageToken(list, bad, 2)).toThrow(refused);
+  });
+});
+
+describe("a place that is an id", () => {
+  const id = "019a0000-0000-7000-8000-0000000000ff";
+
+  it("is read as PostgreSQL writes it", () => {
+    expect(readPlaceId(id)).toBe(id);
+  });
+
+  it.each([[id.toUpperCase()], [id.replaceAll("-", "")], [`${id}0`], [""], [undefined]])("%s is refused", (text) => {
+    expect(() => readPlaceId(text)).toThrow(refused);
   });
 });
 

@@ -39,6 +39,12 @@ export function readPlaceNumber(text: string | undefined): bigint {
   return BigInt(text);
 }
 
+/** A place that is a UUID as PostgreSQL writes it; ARGUMENT_INVALID for any other text. */
+export function readPlaceId(text: string | undefined): string {
+  if (text === undefined || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text)) throw refuse();
+  return text;
+}
+
 function parse(token: string): readonly unknown[] {
   try {
     const bytes = Buffer.from(token, "base64url");

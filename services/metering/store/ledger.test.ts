@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, it } from "vitest";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { startPostgres, type TestPostgres } from "../../../test/parts.ts";
 import { createEventIdAt, NOON_MS } from "../../../test/usages.ts";
 import { ManualClock } from "../../shared/clock.ts";
@@ -7,7 +8,7 @@ import { createPool, type Pool, query } from "../../shared/database/pool.ts";
 import { transaction } from "../../shared/database/transaction.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
 import type { Posting } from "../ledger/posting.ts";
-import { insertEntries, listEntries } from "./ledger.ts";
+import { insertEntries, listEntries, type StoredEntry } from "./ledger.ts";
 import { openStore } from "./open-store.ts";
 import { DAYS_AHEAD, ensurePartitions, lowestId } from "./partitions.ts";
 
@@ -54,13 +55,16 @@ it.each(["update ledger_entry set amount_nanos = 1", "delete from ledger_entry",
   },
 );
 
-it("entries are listed newest first, the sides of a posting together, page after page", async () => {
-  const postings = [createPosting([1n, -1n]), createPosting([2n, -2n]), createPosting([3n, -3n])];
-  for (const posting of postings) await insert({ ...posting, organisation: "pages" });
+it("entries of the newest calls are listed first, whenever they were posted, the sides of a posting together, page after page", async () => {
+  const [old, late, young] = [
+    createPosting([1n, -1n]),
+    createPosting([2n, -2n], NOON_MS + 1),
+    createPosting([3n, -3n], NOON_MS + 2),
+  ];
+  for (const posting of [old, young, late]) await insert({ ...posting, organisation: "pages" });
 
-  const first = await listEntries(pool, { organisation: "pages", limit: 4 });
-  const before = first.at(-1)!.position;
-  const second = await listEntries(pool, { organisation: "pages", limit: 4, before });
+  const first = await listEntries(pool, { organisation: "pages", limit: 3 });
+  const second = await listEntries(pool, { organisation: "pages", limit: 3, before: first.at(-1)! });
 
   expect([...first, ...second].map(({ amountNanos }) => amountNanos)).toEqual([-3n, 3n, -2n, 2n, -1n, 1n]);
 });
@@ -118,9 +122,77 @@ it("a store opens without partitions that cannot be made now: rows go into the d
   });
 
   await expect(opening).resolves.toBeUndefined();
+  await query(pool, "drop type usage_20260814");
 });
 
 it("the lowest id of an instant sorts below every event of it and above every event before", () => {
   expect(lowestId(NOON_MS) < createEventIdAt(NOON_MS)).toBe(true);
   expect(lowestId(NOON_MS + 1) > createEventIdAt(NOON_MS)).toBe(true);
+});
+
+describe("a list over the partitions of months", () => {
+  const DAY_MS = 86_400_000;
+  const LAST_MS = NOON_MS + 160 * DAY_MS;
+
+  beforeAll(async () => {
+    // What is of days before and after stays in the default partition.
+    await ensurePartitions(pool, LAST_MS);
+  });
+
+  async function readPages(organisation: string, limit: number): Promise<(readonly [string, number])[]> {
+    const listed: StoredEntry[] = [];
+    for (;;) {
+      const last = listed.at(-1);
+      const page = await listEntries(pool, { organisation, limit, ...(last && { before: last }) });
+      listed.push(...page);
+      if (page.length < limit) return listed.map(({ postingId, number }) => [postingId, number]);
+    }
+  }
+
+  it("has the same pages as one question without bounds, of days with a partition and without one", async () => {
+    let histories = 0;
+    const days = fc.array(fc.integer({ min: -60, max: 220 }), { maxLength: 8 });
+    await fc.assert(
+      fc.asyncProperty(days, fc.integer({ min: 1, max: 9 }), async (offsets, limit) => {
+        histories += 1;
+        const organisation = `history-${histories}`;
+        const postings = offsets.map((day) => createPosting([5n, -2n, -3n], NOON_MS + day * DAY_MS));
+        if (postings.length > 0) await insert(...postings.map((posting) => ({ ...posting, organisation })));
+
+        const pages = await readPages(organisation, limit);
+
+        const rows = await query<{ postingId: string; number: number }>(
+          pool,
+          `select posting_id as "postingId", number from ledger_entry where organisation = $1 order by posting_id desc, number desc`,
+          [organisation],
+        );
+        expect(pages).toEqual(rows.map(({ postingId, number }) => [postingId, number]));
+        for (const { eventId } of postings) {
+          const call = await listEntries(pool, { organisation, eventId, limit });
+          expect(call.map(({ number }) => number)).toEqual([3, 2, 1].slice(0, limit));
+        }
+      }),
+      { numRuns: 12 },
+    );
+  });
+
+  it("locks no partitions but those of the days that it looks into", async () => {
+    const organisation = "frugal";
+    await insert({ ...createPosting([9n, -9n], LAST_MS), organisation });
+    const single = createPool({ url: postgres.url("metering"), log, max: 1 });
+    onTestFinished(() => single.end());
+
+    await query(single, "begin");
+    const page = await listEntries(single, { organisation, limit: 2 });
+    const [row] = await query<{ locked: bigint; all: bigint }>(
+      single,
+      `select count(*) filter (where oid in (select relation from pg_locks where pid = pg_backend_pid())) as locked, count(*) as all
+         from pg_class where relname ~ '^ledger_entry_2[0-9]{7}$'`,
+    );
+    await query(single, "commit");
+
+    expect(page).toHaveLength(2);
+    expect(Number(row?.locked)).toBeLessThan(40);
+    expect(Number(row?.all)).toBeGreaterThan(100);
+  });
 });

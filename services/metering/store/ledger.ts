@@ -1,14 +1,13 @@
 import { int2Array, int8Array, textArray, uuidArray } from "../../shared/database/arrays.ts";
 import { type Pool, type PoolClient, query } from "../../shared/database/pool.ts";
 import type { Posting } from "../ledger/posting.ts";
+import { DAY_MS, findDays, lowestId, readTimeMs } from "./partitions.ts";
 
 /** An entry as it stands in the ledger. */
 export interface StoredEntry {
   readonly postingId: string;
   /** Number within the posting, from 1. */
   readonly number: number;
-  /** Order of posting within the whole ledger. */
-  readonly position: bigint;
   readonly eventId: string;
   readonly organisation: string;
   readonly account: string;
@@ -16,13 +15,16 @@ export interface StoredEntry {
   readonly postedAt: Date;
 }
 
+/** Where an entry stands in the ledger: entries are in the order of their postings' ids, which begin with the time, and within one of their numbers. */
+export type EntryPlace = Pick<StoredEntry, "postingId" | "number">;
+
 /** Which entries, and where to go on. */
 export interface EntryQuery {
   readonly organisation: string;
   /** Only those of this call. */
   readonly eventId?: string;
-  /** Only those posted before this position. */
-  readonly before?: bigint;
+  /** Only those that stand before this place. */
+  readonly before?: EntryPlace;
   readonly limit: number;
 }
 
@@ -47,18 +49,57 @@ export async function insertEntries(client: PoolClient, postings: readonly Posti
   );
 }
 
-/** Lists entries, newest first. */
+/** How many days are looked into at a time: each is some four locks, and less than a twentieth of a millisecond. */
+const WINDOW_DAYS = 32;
+const LOWEST_ID = "00000000-0000-0000-0000-000000000000";
+/** Behind every entry. */
+const END: EntryPlace = { postingId: "ffffffff-ffff-ffff-ffff-ffffffffffff", number: 0 };
+
+/**
+ * Lists entries, those of the newest calls first. Reads the days backwards, a window of them at a time, until there are enough: asked for all at once,
+ * PostgreSQL would lock and plan for the partition of every day that ever was. What is posted meanwhile is in the list or not; nothing is in it twice.
+ */
 export async function listEntries(
   pool: Pool,
-  { organisation, eventId, before, limit }: EntryQuery,
+  { organisation, eventId, before = END, limit }: EntryQuery,
+): Promise<StoredEntry[]> {
+  // No posting is older than its call.
+  const floor = eventId?.toLowerCase() ?? LOWEST_ID;
+  const days = await findDays(pool, "ledger_entry");
+  const entries: StoredEntry[] = [];
+  for (let below = before; ; ) {
+    const from = findWindow(below, days);
+    const isLast = from <= floor;
+    const window = { from: isLast ? floor : from, below, limit: limit - entries.length };
+    entries.push(...(await listWindow(pool, organisation, eventId, window)));
+    if (isLast || entries.length >= limit) return entries;
+    below = { postingId: from, number: 0 };
+  }
+}
+
+/** The id from which on entries below a place are looked for next; the lowest one when no partition is older. */
+function findWindow({ postingId }: EntryPlace, days: Awaited<ReturnType<typeof findDays>>): string {
+  if (days === undefined) return LOWEST_ID;
+  const endMs = Math.min(readTimeMs(postingId), days.lastMs + DAY_MS);
+  const fromMs = Math.floor(endMs / DAY_MS - WINDOW_DAYS) * DAY_MS;
+  return fromMs <= days.firstMs ? LOWEST_ID : lowestId(fromMs);
+}
+
+/** The part of a list that stands from an id on and below a place. Both are bounds of the partition key, so that the planner leaves the other partitions alone. */
+async function listWindow(
+  pool: Pool,
+  organisation: string,
+  eventId: string | undefined,
+  { from, below, limit }: { readonly from: string; readonly below: EntryPlace; readonly limit: number },
 ): Promise<StoredEntry[]> {
   return await query<StoredEntry & Record<string, unknown>>(
     pool,
-    `select posting_id as "postingId", number, position, event_id as "eventId", organisation, account,
-            amount_nanos as "amountNanos", posted_at as "postedAt"
+    `select posting_id as "postingId", number, event_id as "eventId", organisation, account, amount_nanos as "amountNanos",
+            posted_at as "postedAt"
        from ledger_entry
-      where organisation = $1 and ($2::uuid is null or event_id = $2) and ($3::bigint is null or position < $3)
-      order by position desc limit $4`,
-    [organisation, eventId ?? null, before ?? null, limit],
+      where organisation = $1 and ($2::uuid is null or event_id = $2)
+        and posting_id >= $3 and posting_id <= $4 and (posting_id, number) < ($4, $5::smallint)
+      order by posting_id desc, number desc limit $6`,
+    [organisation, eventId ?? null, from, below.postingId, below.number, limit],
   );
 }

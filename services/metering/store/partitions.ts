@@ -2,7 +2,8 @@ import { isUniqueViolation } from "../../shared/database/database-error.ts";
 import { type Pool, query } from "../../shared/database/pool.ts";
 import { WeirError } from "../../shared/errors/weir-error.ts";
 
-const DAY_MS = 86_400_000;
+/** How long a partition is. */
+export const DAY_MS = 86_400_000;
 /** Days made ahead: an upkeep that fails for this long costs nothing but a fuller default partition. */
 export const DAYS_AHEAD = 7;
 const TABLES = ["usage", "ledger_entry"] as const;
@@ -15,22 +16,26 @@ const TABLES = ["usage", "ledger_entry"] as const;
 export async function ensurePartitions(pool: Pool, nowMs: number): Promise<void> {
   const today = Math.floor(nowMs / DAY_MS) * DAY_MS;
   for (const table of TABLES) {
-    const newest = await findNewestDay(pool, table);
-    const first = newest === undefined ? today - DAY_MS : Math.min(today - DAY_MS, newest + DAY_MS);
+    const days = await findDays(pool, table);
+    const first = days === undefined ? today - DAY_MS : Math.min(today - DAY_MS, days.lastMs + DAY_MS);
     for (let day = first; day <= today + DAYS_AHEAD * DAY_MS; day += DAY_MS) await ensurePartition(pool, table, day);
   }
 }
 
-/** The last day that has a partition, in milliseconds since 1970; undefined when none has. */
-async function findNewestDay(pool: Pool, table: (typeof TABLES)[number]): Promise<number | undefined> {
-  const rows = await query<{ day: string | null }>(
+/** The first and the last day that have a partition, in milliseconds since 1970; undefined when none has. */
+export async function findDays(
+  pool: Pool,
+  table: (typeof TABLES)[number],
+): Promise<{ readonly firstMs: number; readonly lastMs: number } | undefined> {
+  const rows = await query<{ first: string | null; last: string | null }>(
     pool,
-    `select max(to_date(substring(inhrelid::regclass::text from '_([0-9]{8})$'), 'YYYYMMDD')) as day
-       from pg_inherits where inhparent = $1::regclass`,
+    `select min(day) as first, max(day) as last
+       from pg_inherits, to_date(substring(inhrelid::regclass::text from '_([0-9]{8})$'), 'YYYYMMDD') as day
+      where inhparent = $1::regclass`,
     [table],
   );
-  const day = rows[0]?.day ?? undefined;
-  return day === undefined ? undefined : Date.parse(day);
+  const { first, last } = rows[0] ?? {};
+  return first == null || last == null ? undefined : { firstMs: Date.parse(first), lastMs: Date.parse(last) };
 }
 
 async function ensurePartition(pool: Pool, table: (typeof TABLES)[number], dayMs: number): Promise<void> {
@@ -64,4 +69,9 @@ function isDefaultInUse(error: unknown): boolean {
 export function lowestId(timeMs: number): string {
   const hex = timeMs.toString(16).padStart(12, "0");
   return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`;
+}
+
+/** The time that a UUIDv7 begins with, the reverse of {@link lowestId}. */
+export function readTimeMs(id: string): number {
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
 }

@@ -307,7 +307,7 @@ export const ListLedgerEntriesRequestSchema: GenMessage<ListLedgerEntriesRequest
   messageDesc(file_weir_metering_v1_spend_service, 5);
 
 /**
- * Ledger entries, newest first.
+ * Ledger entries, those of the newest calls first; the entries of one posting together.
  *
  * @generated from message weir.metering.v1.ListLedgerEntriesResponse
  */
@@ -497,7 +497,7 @@ export const SpendService: GenService<{
     output: typeof QuerySpendResponseSchema;
   },
   /**
-   * Lists entries of the ledger, newest first. Entries are never changed; what was wrong is undone by an opposite entry.
+   * Lists entries of the ledger, those of the newest calls first: what is posted late stands where its call belongs. Entries are never changed; what was wrong is undone by an opposite entry.
    *
    * @generated from rpc weir.metering.v1.SpendService.ListLedgerEntries
    */
