@@ -20,7 +20,6 @@ import type { PoolClient } from "../shared/database/pool.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
 import { createSecret } from "../shared/key/key.ts";
 import type { Acting } from "./acting.ts";
-import { checkAgainstPolicy } from "./current-policy.ts";
 import { createKeyRecord } from "./distribution/key-record.ts";
 import { mintKeyring } from "./distribution/mint-keyring.ts";
 import { getKey } from "./get-key.ts";
@@ -64,7 +63,7 @@ export async function updateKey(parts: ChangeParts, request: UpdateKeyRequest, a
     change: KeyChange.UPDATED,
     digest: digest(UpdateKeyRequestSchema, asked),
     edit: async (grant, at, client) => {
-      await checkAgainstPolicy(client, "update key", (policy) =>
+      await parts.current.check(client, "update key", (policy) =>
         findSettingViolations(policy, settings, at.getTime()).map(({ field, description }) => ({
           field: `settings.${field}`,
           description,

@@ -4,7 +4,6 @@ import { KeyChange } from "../../gen/weir/audit/v1/record_pb.ts";
 import { appendToOutbox } from "../shared/database/outbox.ts";
 import type { PoolClient } from "../shared/database/pool.ts";
 import type { Acting } from "./acting.ts";
-import { checkAgainstPolicy } from "./current-policy.ts";
 import { createKeyRecord } from "./distribution/key-record.ts";
 import { mintKeyring } from "./distribution/mint-keyring.ts";
 import { findPathViolations } from "./keys/check-key.ts";
@@ -40,7 +39,7 @@ export async function disableTenant(
     const { tenant } = request;
     // Keys outlive their tenant in the policy, and routers may run one of before.
     if (!(await hasLivingKeys(client, tenant))) {
-      await checkAgainstPolicy(client, "disable tenant", (policy) => findPathViolations(policy, tenant));
+      await parts.current.check(client, "disable tenant", (policy) => findPathViolations(policy, tenant));
     }
     return {
       change: KeyChange.TENANT_DISABLED,

@@ -9,7 +9,6 @@ import { type FieldViolation, WeirError } from "../shared/errors/weir-error.ts";
 import { createKey } from "../shared/key/key.ts";
 import { mapInSteps, runInSlices } from "../shared/snapshot/slices.ts";
 import type { Acting } from "./acting.ts";
-import { checkAgainstPolicy } from "./current-policy.ts";
 import { createKeyRecord } from "./distribution/key-record.ts";
 import { mintKeyring } from "./distribution/mint-keyring.ts";
 import { findSettingViolations, findTenantViolations } from "./keys/check-key.ts";
@@ -84,11 +83,11 @@ const NONE: ReadonlyMap<string, string> = new Map();
 /** Returns the secret of each key by its request's id. */
 async function storeKeys(
   client: PoolClient,
-  { signer, clock, catalogue }: ChangeParts,
+  { signer, clock, catalogue, current }: ChangeParts,
   { actor, asked, fieldOf }: AskedKeys,
 ): Promise<ReadonlyMap<string, string>> {
   const at = new Date(clock.nowMs());
-  await checkAgainstPolicy(client, "create key", async (policy) => {
+  await current.check(client, "create key", async (policy) => {
     const violations = await runInSlices(
       mapInSteps(asked, ({ request }, index) =>
         [...findTenantViolations(policy, request), ...findSettingViolations(policy, request, at.getTime())].map(

@@ -18,6 +18,7 @@ import type { NoteSigner } from "../shared/note/note.ts";
 import type { Log } from "../shared/telemetry/log.ts";
 import type { Metrics } from "../shared/telemetry/metrics.ts";
 import { createCredentialService } from "./credential-service.ts";
+import { CurrentPolicy } from "./current-policy.ts";
 import { createPublishedRelay, createRecordRelay } from "./distribution/announce.ts";
 import { Attendance } from "./distribution/attendance.ts";
 import { Catalogue } from "./distribution/catalogue.ts";
@@ -91,7 +92,7 @@ export function createPolicyInstance(options: PolicyOptions): PolicyInstance {
     for (const relay of relays) relay.wake();
   };
   const worker = new PolicyWorker({ clock, log });
-  const changes = { pool, signer, clock, catalogue, worker, announce };
+  const changes = { pool, signer, clock, catalogue, current: new CurrentPolicy(), worker, announce };
   const releases = new ReleaseDriver(changes, log, options.reconnectGraceMs);
   const traffic = new TrafficDesk({ pool, clock, log });
   const secondRoad = new SecondRoad({

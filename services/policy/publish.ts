@@ -14,6 +14,7 @@ import { createEventId } from "../shared/ids.ts";
 import type { NoteSigner } from "../shared/note/note.ts";
 import type { CompileOptions } from "./compilation/compile.ts";
 import { hasError } from "./compilation/finding.ts";
+import type { CurrentPolicy } from "./current-policy.ts";
 import { beginRelease } from "./distribution/begin-release.ts";
 import type { Catalogue } from "./distribution/catalogue.ts";
 import { createPublishedFact, createRecordFact } from "./distribution/facts.ts";
@@ -37,6 +38,7 @@ export interface ChangeParts {
   readonly signer: NoteSigner;
   readonly clock: Clock;
   readonly catalogue: Catalogue;
+  readonly current: CurrentPolicy;
   /** Checks, compiles and compares policies. */
   readonly worker: PolicyWorker;
   /** Wakes the relays of the outbox; called after a commit. */

@@ -60,6 +60,15 @@ export async function findPolicy(client: Pool | PoolClient, version: bigint): Pr
   return complete === undefined ? undefined : { ...complete, content: row.content };
 }
 
+/** Digest of the latest version's content; undefined when nothing is published yet. */
+export async function findLatestDigest(client: PoolClient): Promise<Uint8Array | undefined> {
+  const rows = await query<{ digest: Buffer }>(
+    client,
+    "select digest from policy_version order by version desc limit 1",
+  );
+  return rows[0]?.digest;
+}
+
 /** The version that a request of this operator made, when it made one. */
 export async function findVersionByRequest(
   client: PoolClient,
