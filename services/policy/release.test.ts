@@ -147,6 +147,22 @@ describe("a release", () => {
     expect(acts.rows[0].acts).toBe(2 + 1 + 8);
   });
 
+  it("gives the version to whoever comes to a region that is open, and to all who come once it is over", async () => {
+    const [, us1] = (await startRouters([EU1, US1])) as [TestRouter, TestRouter];
+    const { version } = await publish([{ regions: ["eu"], bake: "86400s" }]);
+    await until(async () => (await getRelease(version)).state === ReleaseState.BAKING, "watching the first region");
+    const eu2 = new TestRouter(second.snapshots, EU2);
+    await until(() => eu2.ran.length > 0, "starting a router where the region is open");
+    expect([eu2.ran, us1.ran]).toEqual([[2n], [1n]]);
+
+    const { version: next } = await publish(QUICK);
+    expect((await follow(second, next)).at(-1)).toMatchObject({ state: ReleaseState.DONE });
+
+    const us2 = new TestRouter(second.snapshots, { region: "us", instance: "us-2" });
+    await until(() => us2.ran.length > 0, "starting a router after the release");
+    expect(us2.ran).toEqual([3n]);
+  });
+
   it("gives the version to nobody else while its first router is watched, whoever comes or restarts", async () => {
     const [eu1, eu2, us1] = (await startRouters([EU1, EU2, US1])) as [TestRouter, TestRouter, TestRouter];
 
