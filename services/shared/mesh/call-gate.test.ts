@@ -2,6 +2,7 @@
 // The RPCs are found in gen/, so that one that comes to be is asked here without another line.
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { Duplex } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { create, type DescMethod, type DescService, getOption, hasOption, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, type ServiceImpl, type Transport } from "@connectrpc/connect";
@@ -11,7 +12,9 @@ import { PermissionSchema } from "../../../gen/weir/type/v1/permission_pb.ts";
 import { Reach, reach, Scope, scope } from "../../../gen/weir/type/v1/scope_pb.ts";
 import type { Identity } from "../authority/identity.ts";
 import type { RoleName } from "../authority/roles.ts";
+import { WeirError } from "../errors/weir-error.ts";
 import { createLog } from "../telemetry/log.ts";
+import { createCallGate } from "./call-gate.ts";
 import { Health } from "./health.ts";
 import { findPermission } from "./permission.ts";
 import { type MeshServer, startMeshServer } from "./server.ts";
@@ -216,6 +219,30 @@ it("a message in the address is not unpacked, whoever asks: a few kilobytes may 
   });
 
   expect([answer.status, ((await answer.json()) as { code: string }).code]).toEqual([501, "unimplemented"]);
+});
+
+it.each([
+  [
+    "at once",
+    (error: Error) => {
+      throw error;
+    },
+  ],
+  ["after a while", (error: Error) => Promise.reject(error)],
+])("a caller of whom nobody can tell who it is, found out %s, is refused, and measured", async (_, identify) => {
+  const error = new WeirError("UNAVAILABLE", "Cannot tell who asks: the issuer does not answer");
+  const measured: unknown[] = [];
+  const gate = createCallGate({
+    authority: { identify: () => identify(error) },
+    isLocal: false,
+    settle: (...call) => void measured.push(call),
+  });
+  const method = methods.find(({ name }) => name === "ListKeys") as DescMethod;
+
+  const decision = await gate(method, { headers: {}, socket: new Duplex() });
+
+  expect(decision).toMatchObject({ refusal: { code: Code.Unavailable } });
+  expect(measured).toEqual([["weir.policy.v1.KeyService/ListKeys", expect.any(Number), error]]);
 });
 
 describe("a stranger", () => {
