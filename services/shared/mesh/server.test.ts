@@ -340,6 +340,27 @@ describe("bad input", () => {
     expect((await refused.text()).replaceAll("%20", " ")).toContain("has more than 300000 values");
   });
 
+  it("refuses a second message of many values before it becomes objects, as the first", async () => {
+    const { url } = await start();
+
+    const refused = await post(url, toEnvelopes([Buffer.alloc(0), MANY_FIELDS]), {
+      "content-type": "application/grpc-web",
+    });
+
+    expect((await refused.text()).replaceAll("%20", " ")).toContain("has more than 300000 values");
+  });
+
+  it("refuses a body that has become too large before it has ended, and gathers no more of it", async () => {
+    const { url } = await start({ readMaxBytes: 1_000 });
+    const request = http.request(`${url}${PATH}`, { method: "POST", headers: { "content-type": "application/proto" } });
+    request.write(Buffer.alloc(2_000));
+
+    const [response] = (await once(request, "response")) as [http.IncomingMessage];
+
+    expect(response.statusCode).toBe(429);
+    request.destroy();
+  });
+
   it("refuses many values in few bytes also when they are compressed, whole and in an envelope", async () => {
     const { url } = await start();
     const zipped = gzipSync(MANY_FIELDS);
