@@ -254,6 +254,17 @@ describe("a fact that cannot be posted", () => {
     await checkInvariants();
   });
 
+  it("contradicts what stands before it in the same intake: the first is posted", async () => {
+    const eventId = createEventIdAt(NOON_MS);
+    const attempts = [{ provider: "p", lines: [[Meter.INPUT_TOKENS, 1n, 1_000_000n]] as const }];
+
+    await takeIn([createUsage({ eventId, attempts }), createUsage({ eventId, seq: 2n })]);
+
+    expect(await query(pool, "select cost_nanos from usage")).toEqual([{ cost_nanos: 1n }]);
+    expect(await query(pool, "select kind from parked_fact")).toEqual([{ kind: "CONTRADICTION" }]);
+    await checkInvariants();
+  });
+
   it("is found among a thousand when PostgreSQL refuses it, and the others are posted", async () => {
     const batch = createUsages(1_200);
     const poison = batch[777]!.eventId;

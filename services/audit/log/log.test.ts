@@ -6,10 +6,10 @@ import { ManualClock } from "../../shared/clock.ts";
 import { migrate } from "../../shared/database/migrate.ts";
 import { createPool, type Pool, query } from "../../shared/database/pool.ts";
 import { getWatermark } from "../../shared/database/watermark.ts";
-import { generateNoteKey, openNote, parseSignerKey, parseVerifierKey } from "../../shared/note/note.ts";
+import { generateNoteKey, openNote, parseSignerKey, parseVerifierKey, signNote } from "../../shared/note/note.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
 import { appendLeaves, computeRoot, EMPTY_EDGE } from "../merkle/append.ts";
-import { type Checkpoint, parseCheckpoint } from "../merkle/checkpoint.ts";
+import { type Checkpoint, formatCheckpoint, parseCheckpoint } from "../merkle/checkpoint.ts";
 import { hashLeaf } from "../merkle/hash.ts";
 import { assembleProof, planInclusion } from "../merkle/proof.ts";
 import { isIncluded } from "../merkle/verify.ts";
@@ -318,6 +318,31 @@ describe("checkStoredLog()", () => {
   ])("refuses %s", async (_, damage) => {
     for (const statement of damage.split("; ")) await query(pool, statement);
     await expect(checkStoredLog(pool, lead, identity)).rejects.toThrow(refused);
+  });
+
+  it("refuses a record that stands behind those that were counted", async () => {
+    await take(say(7));
+    await query(pool, "update log_state set sequenced = 6");
+    await expect(checkStoredLog(pool, lead, identity)).rejects.toThrow(refused);
+  });
+
+  it("refuses a checkpoint of another log, though it is signed with this one's key", async () => {
+    const latest = (await findLatestCheckpoint(pool))!;
+    const note = signNote(formatCheckpoint({ ...latest, origin: "weir.local/audit/us" }), signer);
+    await query(pool, "update checkpoint set note = $1", [Buffer.from(note)]);
+    await expect(checkStoredLog(pool, lead, identity)).rejects.toThrow(refused);
+  });
+
+  it("refuses a signed log that is not the one, or one record behind the one, that this process has seen", async () => {
+    const { size, root } = (await findLatestCheckpoint(pool))!;
+    const seen = { origin: ORIGIN, size, root };
+    expect(await checkStoredLog(pool, lead, identity, seen)).toMatchObject({ size: 6n });
+
+    for (const other of [
+      { ...seen, root: new Uint8Array(32) },
+      { ...seen, size: size + 1n },
+    ])
+      await expect(checkStoredLog(pool, lead, identity, other)).rejects.toThrow(refused);
   });
 });
 
