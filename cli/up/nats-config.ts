@@ -3,13 +3,13 @@ import { HOST, REGIONS, type Region } from "./layout.ts";
 
 /** Users of the NATS servers, by what they do. A user of a region exists on that region's server only. */
 export const NATS_USERS = [
-  "policy", // hub, MESH: says that a version was published
+  "policy", // hub, MESH: says that a version was published, lays what was released into each region's domain
   "metering", // hub, MESH: consumes each region's usage through its domain
   "control-producer", // hub, CONTROL: sends the records of policy and key changes
   "control-audit", // hub, CONTROL: takes them in
   "link-eu", // hub, MESH: what the leaf of eu connects as
   "link-us",
-  "router-eu", // leaf, MESH: sends usage
+  "router-eu", // leaf, MESH: sends usage, reads what was released
   "router-us",
   "records-eu", // leaf, REGION: sends records
   "records-us",

@@ -7,7 +7,7 @@ export type StreamName = "USAGE" | "AUDIT" | "POLICY" | "RELEASED";
 
 /** A stream of the table below. */
 export interface StreamDeclaration {
-  /** What it is for, and in which account and server it lives. */
+  /** What it is for, and in which account and server it lives. It is made by whoever takes its messages in, or lays them there to stay. */
   readonly meaning: string;
   /** The subjects that it keeps, for the region it lives in. */
   readonly subjects: (region: string) => string[];

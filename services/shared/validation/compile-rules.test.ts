@@ -6,17 +6,17 @@ import { describe, expect, it } from "vitest";
 import { RecordSchema } from "../../../gen/weir/audit/v1/record_pb.ts";
 import { AuditRecordedSchema } from "../../../gen/weir/event/v1/audit_recorded_pb.ts";
 import { UsageRecordedSchema } from "../../../gen/weir/event/v1/usage_recorded_pb.ts";
-import { PolicySchema } from "../../../gen/weir/policy/v1/policy_pb.ts";
 import {
   CreateKeyRequestSchema,
   ListKeysRequestSchema,
   UpdateKeyRequestSchema,
 } from "../../../gen/weir/policy/v1/key_service_pb.ts";
+import { PolicySchema } from "../../../gen/weir/policy/v1/policy_pb.ts";
+import { SnapshotSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import {
   ReportSnapshotRequestSchema,
   ReportTrafficRequestSchema,
 } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
-import { SnapshotSchema } from "../../../gen/weir/policy/v1/snapshot_pb.ts";
 import { CallerSchema } from "../../../gen/weir/type/v1/caller_pb.ts";
 import { createUsage } from "../../../test/usages.ts";
 import { compileRules } from "./compile-rules.ts";
