@@ -266,3 +266,31 @@ function flip(proof: readonly Uint8Array[], seed: number): Uint8Array[] {
 function flipHash(hash: Uint8Array): Uint8Array {
   return Uint8Array.from(hash, (byte, position) => (position === 7 ? byte ^ 0x10 : byte));
 }
+
+describe("a proof of another length than its tree has", () => {
+  const [a, b, more] = ["a", "b", "c"].map((text) => hashLeaf(Buffer.from(text))) as [
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+  ];
+  const root = hashNode(a, b);
+
+  it("includes no leaf: too short for a larger tree, too long for this one", () => {
+    const claim = { leafHash: a, index: 0n, size: 2n, root, proof: [b] };
+
+    expect(isIncluded(claim)).toBe(true);
+    expect(isIncluded({ ...claim, size: 3n })).toBe(false);
+    expect(isIncluded({ ...claim, root: hashNode(more, root), proof: [b, more] })).toBe(false);
+    expect(isIncluded({ ...claim, root: hashNode(a, new Uint8Array(31)), proof: [new Uint8Array(31)] })).toBe(false);
+  });
+
+  it("continues no tree", () => {
+    const claim = { first: 1n, firstRoot: a, second: 2n, secondRoot: root, proof: [b] };
+
+    expect(isConsistent(claim)).toBe(true);
+    expect(isConsistent({ ...claim, first: 1n, second: 1n, secondRoot: a, proof: [] })).toBe(true);
+    expect(isConsistent({ ...claim, secondRoot: a, proof: [] })).toBe(false);
+    expect(isConsistent({ ...claim, second: 2n ** 60n + 1n })).toBe(false);
+    expect(isConsistent({ ...claim, first: 0n, firstRoot: a, second: 0n, secondRoot: a, proof: [] })).toBe(false);
+  });
+});
