@@ -12,6 +12,7 @@ import type { Pool } from "../shared/database/pool.ts";
 import { listMissing } from "../shared/database/watermark.ts";
 import type { Health } from "../shared/mesh/health.ts";
 import type { NoteSigner } from "../shared/note/note.ts";
+import { Rest } from "../shared/rest.ts";
 import type { Log } from "../shared/telemetry/log.ts";
 import type { Metrics } from "../shared/telemetry/metrics.ts";
 import { readMessage, type Said } from "./intake.ts";
@@ -222,8 +223,11 @@ async function keepStream(
 ): Promise<void> {
   // A consumer that is let go at the end sees for itself that it is over.
   ending.addEventListener("abort", onThere, { once: true });
+  const rest = new Rest();
+  bus.onChange(() => rest.wake(), ending);
   let troubled = false;
   while (!ending.aborted) {
+    rest.beginRound();
     let pauseMs = STREAM_CHECK_MS;
     try {
       await ensureStream(bus, "AUDIT", region, { signal: ending });
@@ -235,10 +239,6 @@ async function keepStream(
       troubled = true;
       pauseMs = RETRY_MS;
     }
-    const waking = new AbortController();
-    const stop = AbortSignal.any([ending, waking.signal]);
-    bus.onChange(() => waking.abort(), stop);
-    await pause(clock, pauseMs, stop);
-    waking.abort();
+    await rest.take(clock, pauseMs, ending);
   }
 }

@@ -1,4 +1,4 @@
-import { pause } from "../shared/clock.ts";
+import { Rest } from "../shared/rest.ts";
 import { BACK_OFF_LIMIT_MS } from "../shared/snapshot/back-off.ts";
 import type { Log } from "../shared/telemetry/log.ts";
 import type { ChangeParts } from "./publish.ts";
@@ -15,8 +15,7 @@ export class ReleaseDriver {
   readonly #log: Log;
   readonly #graceMs: number;
   #lookingSinceMs = 0;
-  #isWoken = false;
-  #wake: (() => void) | undefined;
+  readonly #rest = new Rest();
 
   /** `graceMs`: how long routers may take to come back after policy or its database was away, default that of their back-off. */
   constructor(parts: ChangeParts, log: Log, graceMs = BACK_OFF_LIMIT_MS) {
@@ -27,8 +26,7 @@ export class ReleaseDriver {
 
   /** Makes it look now. Returns at once. */
   wake(): void {
-    this.#isWoken = true;
-    this.#wake?.();
+    this.#rest.wake();
   }
 
   /** Works until the signal fires; resolves then and never throws. */
@@ -36,7 +34,7 @@ export class ReleaseDriver {
     let isReported = false;
     this.#lookingSinceMs = this.#parts.clock.monotonicMs();
     while (!signal.aborted) {
-      this.#isWoken = false;
+      this.#rest.beginRound();
       let restMs = LOOK_MS;
       try {
         const advance = await advanceRelease(this.#parts, this.#countLookingMs(), signal);
@@ -48,22 +46,14 @@ export class ReleaseDriver {
         isReported = true;
         restMs = 2 * LOOK_MS;
         this.#lookingSinceMs = this.#parts.clock.monotonicMs() + restMs;
-        this.#isWoken = false;
+        this.#rest.beginRound();
       }
-      await this.#rest(restMs, signal);
+      await this.#rest.take(this.#parts.clock, restMs, signal);
     }
   }
 
   // While policy or its database is away nobody can report; who was not heard then must not be taken for gone.
   #countLookingMs(): number {
     return Math.max(0, this.#parts.clock.monotonicMs() - this.#lookingSinceMs - this.#graceMs);
-  }
-
-  async #rest(ms: number, signal: AbortSignal): Promise<void> {
-    if (this.#isWoken) return;
-    const waking = new AbortController();
-    this.#wake = () => waking.abort();
-    await pause(this.#parts.clock, ms, AbortSignal.any([signal, waking.signal]));
-    this.#wake = undefined;
   }
 }

@@ -1,5 +1,6 @@
-import { type Clock, pause } from "../../shared/clock.ts";
+import type { Clock } from "../../shared/clock.ts";
 import type { Pool } from "../../shared/database/pool.ts";
+import { Rest } from "../../shared/rest.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import type { Metrics } from "../../shared/telemetry/metrics.ts";
 import { forgetInstances, type InstanceLife, markGone, markWatching } from "../store/instances.ts";
@@ -32,7 +33,7 @@ export class Attendance {
   readonly #counts = new Map<string, number>();
   #entered = new Map<string, InstanceLife>();
   #left = new Map<string, InstanceLife>();
-  #wake: (() => void) | undefined;
+  readonly #rest = new Rest();
 
   constructor(options: AttendanceOptions) {
     this.#options = options;
@@ -47,7 +48,7 @@ export class Attendance {
     this.#count(life.region, 1);
     this.#left.delete(key);
     this.#entered.set(key, life);
-    this.#wake?.();
+    this.#rest.wake();
     let isHere = true;
     return () => {
       if (!isHere) return;
@@ -58,7 +59,7 @@ export class Attendance {
       this.#present.delete(key);
       this.#entered.delete(key);
       this.#left.set(key, life);
-      this.#wake?.();
+      this.#rest.wake();
     };
   }
 
@@ -68,6 +69,7 @@ export class Attendance {
     let isReported = false;
     let nextMs = clock.monotonicMs();
     while (!signal.aborted) {
+      this.#rest.beginRound();
       try {
         if (clock.monotonicMs() >= nextMs) {
           nextMs = clock.monotonicMs() + ATTENDANCE_MS;
@@ -80,7 +82,7 @@ export class Attendance {
         if (!isReported) log.warn({ error }, "Cannot note who watches; trying again");
         isReported = true;
       }
-      await this.#rest(nextMs - clock.monotonicMs(), signal);
+      await this.#rest.take(clock, nextMs - clock.monotonicMs(), signal);
     }
   }
 
@@ -98,14 +100,6 @@ export class Attendance {
     this.#left = new Map();
     await markWatching(pool, boot, entered);
     await markGone(pool, boot, left);
-  }
-
-  async #rest(ms: number, signal: AbortSignal): Promise<void> {
-    if (this.#entered.size > 0 || this.#left.size > 0) return;
-    const waking = new AbortController();
-    this.#wake = () => waking.abort();
-    await pause(this.#options.clock, ms, AbortSignal.any([signal, waking.signal]));
-    this.#wake = undefined;
   }
 
   #count(region: string, change: number): void {

@@ -6,9 +6,10 @@ import { listKeptSubjects } from "../../shared/bus/kept-subjects.ts";
 import { findLastMessage } from "../../shared/bus/last-message.ts";
 import { publish } from "../../shared/bus/publish.ts";
 import { ensureStream } from "../../shared/bus/streams.ts";
-import { type Clock, pause } from "../../shared/clock.ts";
+import type { Clock } from "../../shared/clock.ts";
 import { fromEnvelopes } from "../../shared/mesh/envelope.ts";
 import { type NoteSigner, type NoteVerifier, openNote, parseVerifierKey } from "../../shared/note/note.ts";
+import { Rest } from "../../shared/rest.ts";
 import { type HeadKind, parseHead } from "../../shared/snapshot/head.ts";
 import { RELEASED_SLOTS, toPageSubject, toSetSubject } from "../../shared/snapshot/released-subjects.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
@@ -55,7 +56,8 @@ export class SecondRoad {
     const { catalogue, clock } = this.#options;
     let lookAtMs = 0;
     while (!signal.aborted) {
-      const changed = catalogue.changed;
+      const rest = new Rest();
+      void catalogue.changed.then(() => rest.wake());
       if (clock.monotonicMs() >= lookAtMs) {
         this.#laid.clear();
         lookAtMs = clock.monotonicMs() + LOOK_MS;
@@ -63,10 +65,7 @@ export class SecondRoad {
       // Side by side: a region that is cut off must not hold up the others.
       await Promise.all(catalogue.listRegions().map((region) => this.#layRegion(region, signal)));
       const restMs = this.#failing.size > 0 ? RETRY_MS : Math.max(0, lookAtMs - clock.monotonicMs());
-      const waking = new AbortController();
-      const slept = pause(clock, restMs, AbortSignal.any([signal, waking.signal]));
-      await Promise.race([changed, slept]);
-      waking.abort();
+      await rest.take(clock, restMs, signal);
     }
   }
 

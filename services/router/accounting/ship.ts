@@ -1,4 +1,5 @@
 import { type Clock, pause } from "../../shared/clock.ts";
+import { Rest } from "../../shared/rest.ts";
 import { backOffMs } from "../../shared/snapshot/back-off.ts";
 import type { Log } from "../../shared/telemetry/log.ts";
 import { BATCH_FACTS, Batch } from "./batch.ts";
@@ -59,9 +60,7 @@ export class Shipper {
   readonly #options: ShipOptions;
   readonly #states = new WeakMap<FactSource, ShippingState>();
   #batch = new Batch();
-  /** Ends the sleep of `run`; absent while it is at work. */
-  #wakeSleeper: (() => void) | undefined;
-  #isWoken = false;
+  readonly #rest = new Rest();
   #failures = { publish: 0, ask: 0 };
 
   constructor(options: ShipOptions) {
@@ -70,30 +69,20 @@ export class Shipper {
 
   /** Says that there is something to ship. It is called for each call, and costs next to nothing. */
   wake(): void {
-    this.#isWoken = true;
-    this.#wakeSleeper?.();
+    this.#rest.wake();
   }
 
   /** Ships until the signal fires; resolves then and never throws. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     while (!signal.aborted) {
-      this.#isWoken = false;
+      this.#rest.beginRound();
       const idleMs = await this.#round(signal);
-      await this.#sleep(idleMs, signal);
+      // No sooner than that while the bus takes nothing, whatever comes.
+      if (this.#failures.publish > 0) await pause(clock, idleMs, signal);
+      else await this.#rest.take(clock, idleMs, signal);
       if (!signal.aborted) await pause(clock, GATHER_MS, signal);
     }
-  }
-
-  /** Sleeps until there is something to do: at most so long, and no shorter while the bus takes nothing. */
-  async #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
-    const isRefused = this.#failures.publish > 0;
-    if (!isRefused && this.#isWoken) return;
-    const waking = new AbortController();
-    if (!isRefused) this.#wakeSleeper = () => waking.abort();
-    await pause(clock, ms, AbortSignal.any([signal, waking.signal]));
-    this.#wakeSleeper = undefined;
   }
 
   /**
@@ -125,7 +114,7 @@ export class Shipper {
       const { position } = state.reader;
       const isShipped = await this.#publishAll(source, state, BATCH_FACTS, signal);
       // What is left for the next round, unless it can't be read: no hurry mends that.
-      if (isShipped && state.reader.waiting > 0 && state.reader.position > position) this.#isWoken = true;
+      if (isShipped && state.reader.waiting > 0 && state.reader.position > position) this.#rest.wake();
       if (!isShipped) idleMs = Math.min(PAUSE_LIMIT_MS, backOffMs(this.#failures.publish));
       if (this.#isDue(source, state)) await this.#ask(source, state, signal);
     }

@@ -1,4 +1,5 @@
 import { type Clock, pause } from "../clock.ts";
+import { Rest } from "../rest.ts";
 import type { Log } from "../telemetry/log.ts";
 import { toDatabaseError } from "./database-error.ts";
 import type { Pool, PoolClient } from "./pool.ts";
@@ -69,8 +70,7 @@ export interface OutboxRelayOptions {
 export class OutboxRelay {
   readonly #options: Required<Omit<OutboxRelayOptions, "getWatermark">> & Pick<OutboxRelayOptions, "getWatermark">;
   readonly #stopping = new AbortController();
-  #wake: (() => void) | undefined;
-  #woken = false;
+  readonly #rest = new Rest();
   #running: Promise<void> | undefined;
   #isTroubled = false;
   #receiverAway = false;
@@ -98,8 +98,7 @@ export class OutboxRelay {
 
   /** Looks now instead of at the next interval; call it after a commit that appended. */
   wake(): void {
-    this.#woken = true;
-    this.#wake?.();
+    this.#rest.wake();
   }
 
   /** Stops and waits for what is under way. */
@@ -127,7 +126,7 @@ export class OutboxRelay {
   // The lock belongs to the session, so this connection is held for as long as this process leads; when it breaks, or says nothing for
   // the time of a lease, PostgreSQL frees the lock and another process leads.
   async #lead(): Promise<void> {
-    const { pool, lane, leaseMs } = this.#options;
+    const { pool, clock, lane, leaseMs, intervalMs } = this.#options;
     const client = await pool.connect().catch((error: unknown) => {
       throw toDatabaseError("relay the outbox", error);
     });
@@ -136,11 +135,11 @@ export class OutboxRelay {
       locked = await tryLock(client, lane);
       if (locked) await query(client, "select set_config('idle_session_timeout', $1, false)", [String(leaseMs)]);
       while (locked && !this.#stopping.signal.aborted) {
-        this.#woken = false;
+        this.#rest.beginRound();
         const more = await this.#pass(client);
         if (this.#isTroubled) this.#options.log.info({ lane }, "Relaying the outbox again");
         this.#isTroubled = false;
-        if (!more) await this.#rest();
+        if (!more) await this.#rest.take(clock, intervalMs, this.#stopping.signal);
       }
     } finally {
       // A connection that may still hold the lock must not go back into the pool.
@@ -206,15 +205,6 @@ export class OutboxRelay {
       this.#receiverAway = true;
     }
     return this.#watermark;
-  }
-
-  async #rest(): Promise<void> {
-    if (this.#woken) return;
-    const waking = new AbortController();
-    this.#wake = () => waking.abort();
-    const signal = AbortSignal.any([waking.signal, this.#stopping.signal]);
-    await pause(this.#options.clock, this.#options.intervalMs, signal);
-    this.#wake = undefined;
   }
 }
 
