@@ -246,9 +246,10 @@ describe("ListLedgerEntries", () => {
   });
 
   it("lists those of one call", async () => {
-    const { entries } = await client.listLedgerEntries({ organisation: "acme", pageSize: 1 });
+    const { entries } = await client.listLedgerEntries({ organisation: "acme", pageSize: 100 });
+    const { eventId } = entries.find(({ account }) => account === "spend/acme/ads/assistant/production")!;
 
-    const call = await client.listLedgerEntries({ organisation: "acme", eventId: entries[0]!.eventId });
+    const call = await client.listLedgerEntries({ organisation: "acme", eventId });
 
     expect(call.entries.map(({ account, amountNanos }) => [account, amountNanos])).toEqual([
       ["provider/openai-eu", -COST],
