@@ -2,29 +2,21 @@ import { createHash } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { type Policy, PolicySchema } from "../../gen/weir/policy/v1/policy_pb.ts";
-import { startPostgres, type TestPostgres } from "../../test/parts.ts";
-import { systemClock } from "../shared/clock.ts";
-import { createPool, type Pool, query } from "../shared/database/pool.ts";
+import { type Pool, query } from "../shared/database/pool.ts";
 import { transaction } from "../shared/database/transaction.ts";
-import { createLog } from "../shared/telemetry/log.ts";
 import { CurrentPolicy } from "./current-policy.ts";
-import { migrateStore } from "./store/migrate-store.ts";
+import { type PolicyHarness, startHarness } from "./harness.fixture.ts";
 import { insertVersion } from "./store/policy-versions.ts";
 
-const log = createLog({ service: "test", level: "silent" });
-let postgres: TestPostgres;
+let harness: PolicyHarness;
 let pool: Pool;
 
 beforeAll(async () => {
-  postgres = await startPostgres();
-  const url = postgres.url("policy");
-  await migrateStore({ url, clock: systemClock, log, signal: AbortSignal.timeout(30_000) });
-  pool = createPool({ url, log });
+  harness = await startHarness();
+  await harness.reset();
+  ({ pool } = harness);
 }, 60_000);
-afterAll(async () => {
-  await pool?.end();
-  await postgres?.stop();
-});
+afterAll(() => harness?.stop());
 beforeEach(() => query(pool, "delete from policy_version"));
 
 async function publish(version: bigint, organisation: string): Promise<void> {

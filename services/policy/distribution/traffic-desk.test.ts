@@ -1,27 +1,22 @@
 import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
 import { SnapshotKind, SnapshotPhase } from "../../../gen/weir/policy/v1/snapshot_service_pb.ts";
-import { startPostgres, type TestPostgres } from "../../../test/parts.ts";
-import { ManualClock, systemClock } from "../../shared/clock.ts";
-import { createPool, type Pool, query } from "../../shared/database/pool.ts";
+import { ManualClock } from "../../shared/clock.ts";
+import { type Pool, query } from "../../shared/database/pool.ts";
 import { createLog } from "../../shared/telemetry/log.ts";
+import { type PolicyHarness, startHarness } from "../harness.fixture.ts";
 import { storeReport } from "../store/instances.ts";
-import { migrateStore } from "../store/migrate-store.ts";
 import { TrafficDesk } from "./traffic-desk.ts";
 
 const log = createLog({ service: "test", level: "silent" });
-let postgres: TestPostgres;
+let harness: PolicyHarness;
 let pool: Pool;
 
 beforeAll(async () => {
-  postgres = await startPostgres();
-  const url = postgres.url("policy");
-  await migrateStore({ url, clock: systemClock, log, signal: AbortSignal.timeout(30_000) });
-  pool = createPool({ url, log });
+  harness = await startHarness();
+  await harness.reset();
+  ({ pool } = harness);
 }, 60_000);
-afterAll(async () => {
-  await pool?.end();
-  await postgres?.stop();
-});
+afterAll(() => harness?.stop());
 
 /** A desk that works, and routers that are known. */
 async function startDesk(...routers: readonly string[]) {
