@@ -4,9 +4,6 @@ import type { PoolClient } from "../shared/database/pool.ts";
 import { type FieldViolation, WeirError } from "../shared/errors/weir-error.ts";
 import { findLatestDigest, findPolicy } from "./store/policy-versions.ts";
 
-/** Violations travel in trailers, which peers bound. */
-const VIOLATIONS_LIMIT = 50;
-
 /** The latest policy, against which requests are held. It is read and decoded when there is another one, not for each request. */
 export class CurrentPolicy {
   #held: { readonly digest: Uint8Array; readonly policy: Policy } | undefined;
@@ -24,7 +21,7 @@ export class CurrentPolicy {
     const violations =
       policy === undefined
         ? [{ field: "organisation", description: "no policy is published yet" }]
-        : (await find(policy)).slice(0, VIOLATIONS_LIMIT);
+        : await find(policy);
     if (violations.length === 0) return;
     const list = violations.map(({ field, description }) => `${field} ${description}`).join("; ");
     throw new WeirError("ARGUMENT_INVALID", `Cannot ${act}: ${list}`, { violations });

@@ -168,7 +168,7 @@ function checkBatch(requests: readonly CreateKeyRequest[], fieldOf: (index: numb
   });
   if (violations.length === 0) return;
   throw new WeirError("ARGUMENT_INVALID", "Cannot create keys: requests do not fit together", {
-    violations: violations.slice(0, 50),
+    violations,
   });
 }
 

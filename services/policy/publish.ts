@@ -10,6 +10,7 @@ import type { Clock } from "../shared/clock.ts";
 import { appendToOutbox } from "../shared/database/outbox.ts";
 import type { Pool, PoolClient } from "../shared/database/pool.ts";
 import { WeirError } from "../shared/errors/weir-error.ts";
+import { VIOLATIONS_CHARACTERS, VIOLATIONS_LIMIT } from "../shared/errors/wire.ts";
 import { createEventId } from "../shared/ids.ts";
 import type { NoteSigner } from "../shared/note/note.ts";
 import type { CompileOptions } from "./compilation/compile.ts";
@@ -232,11 +233,7 @@ function checkExpected(expected: bigint, latest: bigint): void {
   });
 }
 
-/** Errors travel in trailers, which peers bound; what does not fit is found by CheckPolicy. */
-const VIOLATIONS_LIMIT = 50;
-const VIOLATIONS_CHARACTERS = 5_000;
-
-/** The refusal of a policy with errors, which names the first of them. `act` is what can't be done, such as "publish policy". */
+/** The refusal of a policy with errors, which names as many as an error takes; CheckPolicy lists the others. `act` is what can't be done, such as "publish policy". */
 export function refusePolicy(act: string, findings: readonly Finding[]): WeirError {
   const errors = findings.filter(({ severity }) => severity === Severity.ERROR);
   const violations: { field: string; description: string }[] = [];

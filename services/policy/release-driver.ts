@@ -46,6 +46,7 @@ export class ReleaseDriver {
         isReported = true;
         restMs = 2 * LOOK_MS;
         this.#lookingSinceMs = this.#parts.clock.monotonicMs() + restMs;
+        // Whoever woke it meanwhile waits as well.
         this.#rest.beginRound();
       }
       await this.#rest.take(this.#parts.clock, restMs, signal);

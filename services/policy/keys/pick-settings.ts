@@ -28,7 +28,7 @@ export function pickSettings({ settings, updateMask }: UpdateKeyRequest): Change
   });
   if (violations.length > 0) {
     const list = violations.map(({ field, description }) => `${field} ${description}`).join("; ");
-    throw new WeirError("ARGUMENT_INVALID", `Cannot update key: ${list}`, { violations: violations.slice(0, 50) });
+    throw new WeirError("ARGUMENT_INVALID", `Cannot update key: ${list}`, { violations });
   }
   return Object.fromEntries(
     paths.map((path) => {

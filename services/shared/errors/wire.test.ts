@@ -63,6 +63,16 @@ describe("toConnectError()", () => {
     },
   );
 
+  it("names the first fifty fields at fault", () => {
+    const violations = Array.from({ length: 60 }, (_, index) => ({ field: `${index}`, description: "" }));
+
+    const sent = toConnectError(
+      new WeirError("ARGUMENT_INVALID", "Cannot read request: fields are wrong", { violations }),
+    );
+
+    expect(sent.findDetails(BadRequestSchema)[0]?.fieldViolations).toMatchObject(violations.slice(0, 50));
+  });
+
   it("sends half of a character as one that stands for what can't be read", () => {
     const sent = toConnectError(
       new WeirError("ARGUMENT_INVALID", 'Cannot read "\ud800"', { facts: { field: "\udc00" } }),

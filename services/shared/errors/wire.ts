@@ -13,8 +13,10 @@ const ERROR_DOMAIN = "weir";
  */
 const MESSAGE_CHARACTERS = 2_000;
 const FACT_CHARACTERS = 500;
-/** Of the fields at fault and what is said of them together; the last one that fits in part is cut. */
-const VIOLATIONS_CHARACTERS = 5_000;
+/** So many fields at fault are named, with so many characters of them and of what is said of them together; the last that fits in part is cut. */
+export const VIOLATIONS_LIMIT = 50;
+/** See {@link VIOLATIONS_LIMIT}. */
+export const VIOLATIONS_CHARACTERS = 5_000;
 
 /** The reason that a bare code stands for, when its sender named none (a foreign server, a proxy, the RPC library). */
 const REASON_OF_CODE: Readonly<Record<Code, Reason>> = {
@@ -39,8 +41,8 @@ const REASON_OF_CODE: Readonly<Record<Code, Reason>> = {
 /**
  * What a caller gets to see of an error: code and message, `google.rpc.ErrorInfo` (reason, domain `weir`, facts),
  * `BadRequest` when fields are at fault, `RetryInfo` when trying again can help. The cause stays here, and so does what is left of very long
- * texts, which may quote a caller. Anything that is neither a `WeirError` nor an error of the RPC library becomes INTERNAL without detail, since nobody checked what its
- * message gives away (AIP-193).
+ * texts, which may quote a caller. Anything that is neither a `WeirError` nor an error of the RPC library becomes INTERNAL without detail, since
+ * nobody checked what its message gives away (AIP-193).
  */
 export function toConnectError(error: unknown): ConnectError {
   if (error instanceof ConnectError) return completeConnectError(error);
@@ -113,7 +115,7 @@ function cutViolations(violations: readonly FieldViolation[]): FieldViolation[] 
   const sent: FieldViolation[] = [];
   let left = VIOLATIONS_CHARACTERS;
   for (const { field, description } of violations) {
-    if (left <= 0) break;
+    if (left <= 0 || sent.length === VIOLATIONS_LIMIT) break;
     sent.push({ field: cut(field, left), description: cut(description, Math.max(0, left - field.length)) });
     left -= field.length + description.length;
   }
