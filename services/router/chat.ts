@@ -205,11 +205,9 @@ class BegunChat implements PlannedChat, CallListener {
     this.head = head;
     this.#snapshot = admission.pinned.snapshot;
     this.upstreams = stations.upstreams.get(this.#snapshot);
-    const { candidates, rejected } = admission.plan;
-    const led = keepBound(candidates.map(toTarget), call.request, this.upstreams);
-    // A caller who wants no other target is still led by another draw when it asks again.
-    this.targets = call.fallback === "none" ? led.slice(0, 1) : led;
-    this.mayLeadElsewhere = led.length > this.targets.length || rejected.some(({ reason }) => REASONS[reason].retry);
+    const { targets, mayLeadElsewhere } = chooseTargets(admission.plan, call, this.upstreams);
+    this.targets = targets;
+    this.mayLeadElsewhere = mayLeadElsewhere;
     this.timeouts = admission.plan.rules?.timeouts;
     this.#stations = stations;
     this.#started = started;
@@ -321,6 +319,17 @@ function isSkipped(attempt: AttemptResult): boolean {
 
 function toTarget({ target }: RankedTarget): SnapshotTarget {
   return target;
+}
+
+/**
+ * The targets that are asked, in their order: of a call that is bound to some those, and one only where the caller wants no more. And whether
+ * the same call may be led to others when it is asked again: by another draw, or when what rejected one has passed.
+ */
+function chooseTargets({ candidates, rejected }: Plan, { request, fallback }: ChatCall, upstreams: Upstreams) {
+  const led = keepBound(candidates.map(toTarget), request, upstreams);
+  const targets = fallback === "none" ? led.slice(0, 1) : led;
+  const mayLeadElsewhere = led.length > targets.length || rejected.some(({ reason }) => REASONS[reason].retry);
+  return { targets, mayLeadElsewhere };
 }
 
 /** A plan with those candidates alone to which a call is bound: whatever happens to them, nobody else holds what it names. */
